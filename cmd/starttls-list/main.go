@@ -1,0 +1,57 @@
+// Command starttls-list is the list operator's, contributor's, mirror's and auditor's door.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+)
+
+// version is set at build time with -ldflags "-X main.version=…".
+var version = "devel"
+
+// Exit codes of starttls-list, in every help text.
+const (
+	exitPass         = 0
+	exitFail         = 1
+	exitInconclusive = 2
+	exitUsage        = 3
+	exitInternal     = 4
+)
+
+func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return term.Report(stderr, "starttls-list", root.ExecuteContext(ctx), exitInternal)
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "starttls-list",
+		Short:         "keeps, checks, releases, mirrors and audits a STARTTLS policy list",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	root.AddCommand()
+	return root
+}
+
+// usage marks err as the caller's mistake.
+func usage(c *cobra.Command, err error) error {
+	return &term.Exit{Code: exitUsage, Err: err, Hint: "see " + c.CommandPath() + " --help"}
+}

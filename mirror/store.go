@@ -1,0 +1,54 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+)
+
+// ErrConflict is returned by Store.Create when the path holds other bytes than those given: two histories, or a
+// damaged store. The caller stops and tells.
+var ErrConflict = errors.New("an immutable object holds other bytes")
+
+// ErrTooLarge is returned by Reader.Get when the object is longer than the limit.
+var ErrTooLarge = errors.New("object is longer than its limit")
+
+// Reader reads the objects of a mirror. Implementations are safe for concurrent use.
+type Reader interface {
+	// Get returns the identity bytes (content encodings removed) of the object at path. It reads and decodes at
+	// most limit bytes, and wraps ErrTooLarge beyond that. An absent object wraps fs.ErrNotExist (HTTP 403, 404
+	// and 410 alike). Any other error means "unknown".
+	Get(ctx context.Context, path string, limit int64) ([]byte, error)
+}
+
+// Store is a mirror that can be written. Paths are relative and slash-separated. Nobody but the publisher or the
+// mirror tool writes to it; the lock and the journal see to that, never the store.
+type Store interface {
+	Reader
+
+	// Put writes or replaces a mutable object. Durable on return; a reader sees the old or the new bytes.
+	Put(ctx context.Context, o Object) error
+
+	// Create writes an immutable object and reads it back. The same identity bytes already there are success;
+	// other bytes wrap ErrConflict and stay. Durable on return; a reader never sees half of it.
+	Create(ctx context.Context, o Object) error
+
+	// List yields the paths below prefix ("" for all), in bytewise order. After an error the iteration ends.
+	List(ctx context.Context, prefix string) iter.Seq2[string, error]
+
+	// Delete removes the object at path; an absent one is success.
+	Delete(ctx context.Context, path string) error
+}
+
+// Object is one file of a mirror together with the headers that are part of the format.
+type Object struct {
+	Path         string
+	Data         []byte // identity bytes
+	Gzip         []byte // the same, gzip-encoded; nil where the format has no encoded form. Stores with headers send this form
+	ContentType  string
+	CacheControl string
+}
+
+// IsAbsent reports whether err says that an object does not exist.
+func IsAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
