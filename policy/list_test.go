@@ -80,9 +80,9 @@ func TestListHasOneForm(t *testing.T) {
 // TestMalformedList flips one thing at a time; every flaw is refused with its line.
 func TestMalformedList(t *testing.T) {
 	for name, tt := range map[string]struct{ old, new, place string }{
-		"cut off":             {"}\n}\n", "", "line 10"},
-		"no final newline":    {"}\n}\n", "}\n}", "line 11"},
-		"more after the end":  {"}\n}\n", "}\n}\n\n", "line 11"},
+		"cut off":             {"\n}\n}\n", "\n", "line 10"},
+		"no final newline":    {"\n}\n}\n", "\n}\n}", "line 11"},
+		"more after the end":  {"\n}\n}\n", "\n}\n}\n\n", "line 11"},
 		"unsorted":            {"b.example\":", "0.example\":", "line 9"},
 		"duplicate":           {"b.example\":", "a.example\":", "line 9"},
 		"capitals":            {"\"mx.b.", "\"MX.b.", "line 9"},
