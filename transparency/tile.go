@@ -47,7 +47,7 @@ func ParseTilePath(path string) (tlog.Tile, error) {
 		return tlog.Tile{}, fmt.Errorf("%q is not a tile path", path)
 	}
 	t, err := tlog.ParseTilePath("tile/" + strconv.Itoa(TileHeight) + "/" + rest)
-	if err != nil || TilePath(t) != path {
+	if err != nil || t.L > 63 || TilePath(t) != path {
 		return tlog.Tile{}, fmt.Errorf("%q is not a tile path", path)
 	}
 	return t, nil

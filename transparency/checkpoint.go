@@ -1,0 +1,129 @@
+package transparency
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// MaxCheckpointBytes caps a checkpoint before anything in it is looked at.
+const MaxCheckpointBytes = 64 << 10
+
+// ErrCheckpoint is what every malformed or wrongly signed checkpoint wraps.
+var ErrCheckpoint = errors.New("checkpoint refused")
+
+// Checkpoint is a log's statement "my tree of this size has this root" (C2SP tlog-checkpoint).
+type Checkpoint struct {
+	Origin string
+	Tree   tlog.Tree
+}
+
+// String returns the note text: origin, size and base64 root, one a line, no extension lines.
+func (c Checkpoint) String() string {
+	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Tree.N, c.Tree.Hash)
+}
+
+// ParseCheckpoint reads a note text. Extension lines are refused: nobody could audit them.
+func ParseCheckpoint(text string) (Checkpoint, error) {
+	lines := strings.Split(text, "\n")
+	if len(lines) != 4 || lines[3] != "" || lines[0] == "" {
+		return Checkpoint{}, fmt.Errorf("%w: it takes three lines: origin, size, root", ErrCheckpoint)
+	}
+	n, err := strconv.ParseInt(lines[1], 10, 64)
+	if err != nil || n < 0 || strconv.FormatInt(n, 10) != lines[1] {
+		return Checkpoint{}, fmt.Errorf("%w: line 2: %q is not a tree size", ErrCheckpoint, lines[1])
+	}
+	h, err := parseHash(lines[2])
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("%w: line 3: %w", ErrCheckpoint, err)
+	}
+	return Checkpoint{lines[0], tlog.Tree{N: n, Hash: h}}, nil
+}
+
+// parseHash reads the one base64 form of a hash; tlog.ParseHash would accept others, such as stray trailing bits.
+func parseHash(s string) (tlog.Hash, error) {
+	var h tlog.Hash
+	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != len(h) || base64.StdEncoding.EncodeToString(b) != s {
+		return h, fmt.Errorf("%q is not a base64 SHA-256 hash", s)
+	}
+	copy(h[:], b)
+	return h, nil
+}
+
+// SignCheckpoint returns the signed note. Call it only once the tree is durable: a signature cannot be taken back.
+func SignCheckpoint(c Checkpoint, log note.Signer) ([]byte, error) {
+	if log.Name() != c.Origin {
+		return nil, fmt.Errorf("the log key is named %q, the origin is %q", log.Name(), c.Origin)
+	}
+	return note.Sign(&note.Note{Text: c.String()}, log)
+}
+
+// signedBy returns the keys whose signature on the note is good, in the order given, with their signature lines.
+// A wrong signature of a key does not count, and neither does it hide the good ones: whoever serves the note can
+// add lines.
+func signedBy(msg []byte, keys []noteKey) (text string, signers []noteKey, lines []note.Signature) {
+	for _, k := range keys {
+		n, err := note.Open(msg, note.VerifierList(k))
+		if err == nil {
+			text, signers, lines = n.Text, append(signers, k), append(lines, n.Sigs[0])
+		}
+	}
+	return text, signers, lines
+}
+
+// rebuildNote writes a note that carries only the given, verified lines: forged ones are not passed on or stored.
+func rebuildNote(text string, lines []note.Signature) ([]byte, error) {
+	return note.Sign(&note.Note{Text: text, Sigs: lines})
+}
+
+// Cosigned is a checkpoint that the log signed and that satisfies the witness policy.
+type Cosigned struct {
+	Checkpoint
+	Note       []byte    // the signed note, reduced to verified lines
+	QuorumTime time.Time // see WitnessPolicy.QuorumTime; zero where no witness is asked for
+	Witnesses  map[string]time.Time
+}
+
+// OpenCheckpoint verifies a signed note: the log's signature, the origin, and the witness policy.
+func (t *Trust) OpenCheckpoint(msg []byte) (Cosigned, error) {
+	if len(msg) > MaxCheckpointBytes {
+		return Cosigned{}, fmt.Errorf("%w: %d bytes, the most is %d", ErrCheckpoint, len(msg), MaxCheckpointBytes)
+	}
+	text, _, lines := signedBy(msg, []noteKey{t.log})
+	if len(lines) == 0 {
+		return Cosigned{}, fmt.Errorf("%w: no good signature of the log key %s", ErrCheckpoint, t.log.name)
+	}
+	c, err := ParseCheckpoint(text)
+	if err != nil {
+		return Cosigned{}, err
+	}
+	if c.Origin != t.Origin {
+		return Cosigned{}, fmt.Errorf("%w: its origin is %q, this list's is %q", ErrCheckpoint, c.Origin, t.Origin)
+	}
+	out := Cosigned{Checkpoint: c, Witnesses: map[string]time.Time{}}
+	for _, w := range t.Witnesses.witnesses {
+		_, _, sig := signedBy(msg, []noteKey{w.key})
+		if len(sig) == 0 {
+			continue
+		}
+		at, err := signatureTime(sig[0])
+		if err != nil {
+			return Cosigned{}, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+		}
+		out.Witnesses[w.name] = at
+		lines = append(lines, sig[0])
+	}
+	var ok bool
+	if out.QuorumTime, ok = t.Witnesses.QuorumTime(out.Witnesses); !ok {
+		return Cosigned{}, fmt.Errorf("%w: %d cosignatures do not make the quorum %s", ErrCheckpoint, len(out.Witnesses), t.Witnesses.quorum)
+	}
+	out.Note, err = rebuildNote(text, lines)
+	return out, err
+}
