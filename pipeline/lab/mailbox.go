@@ -1,0 +1,113 @@
+package lab
+
+import (
+	"crypto/tls"
+	"io"
+	"log"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/emersion/go-smtp"
+)
+
+// maxMessage is the most a lab server keeps of one message.
+const maxMessage = 1 << 20
+
+// Message is mail that a lab server accepted.
+type Message struct {
+	From string
+	To   []string
+	Data []byte
+	TLS  bool // it came over TLS
+}
+
+// Mail returns what the host accepted so far, oldest first.
+func (l *Lab) Mail(host string) ([]Message, error) {
+	h, err := l.host(host)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.mail), nil
+}
+
+// startGood prepares the server for sessions by the book; it gets them through the queue.
+func (h *host) startGood() {
+	h.queue = &connQueue{conns: make(chan net.Conn), closed: make(chan struct{}), addr: h.addrs[0].Addr().AsSlice()}
+	h.good = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		return &mailSession{host: h, conn: c}, nil
+	}))
+	h.good.Domain = h.Name
+	h.good.MaxMessageBytes = maxMessage
+	h.good.ErrorLog = log.New(io.Discard, "", 0) // visitors that hang up are the lab's daily bread
+	h.good.TLSConfig = &tls.Config{GetConfigForClient: h.tlsConfig}
+	h.lab.serving.Add(1)
+	go func() {
+		defer h.lab.serving.Done()
+		h.good.Serve(h.queue)
+	}()
+}
+
+// mailSession accepts everything into memory.
+type mailSession struct {
+	host *host
+	conn *smtp.Conn
+	msg  Message
+}
+
+func (s *mailSession) Mail(from string, _ *smtp.MailOptions) error { s.msg.From = from; return nil }
+
+func (s *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.msg.To = append(s.msg.To, to)
+	return nil
+}
+
+func (s *mailSession) Data(r io.Reader) error {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	s.msg.Data = data
+	_, s.msg.TLS = s.conn.TLSConnectionState()
+	s.host.mu.Lock()
+	defer s.host.mu.Unlock()
+	s.host.mail = append(s.host.mail, s.msg)
+	return nil
+}
+
+func (s *mailSession) Reset()        { s.msg = Message{} }
+func (s *mailSession) Logout() error { return nil }
+
+// connQueue is a net.Listener fed by hand.
+type connQueue struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+	addr   net.IP
+}
+
+func (q *connQueue) put(c net.Conn) {
+	select {
+	case q.conns <- c:
+	case <-q.closed:
+		c.Close()
+	}
+}
+
+func (q *connQueue) Accept() (net.Conn, error) {
+	select {
+	case c := <-q.conns:
+		return c, nil
+	case <-q.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (q *connQueue) Close() error {
+	q.once.Do(func() { close(q.closed) })
+	return nil
+}
+
+func (q *connQueue) Addr() net.Addr { return &net.TCPAddr{IP: q.addr} }

@@ -1,0 +1,137 @@
+package lab
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+// WebFault is how the web server misbehaves for one host. The zero value is no fault.
+type WebFault string
+
+const (
+	WebRedirect WebFault = "redirect"  // 301 to www.<host>
+	WebNotFound WebFault = "not-found" // 404
+	WebHTML     WebFault = "html"      // Content-Type text/html
+	WebCert     WebFault = "cert"      // certificate for another name
+	WebHang     WebFault = "hang"      // takes the request and says nothing
+)
+
+// webServer serves every policy host from one socket, told apart by SNI and Host header.
+type webServer struct {
+	addr    netip.AddrPort
+	ca      *authority
+	server  *http.Server
+	stopped chan struct{}
+	done    chan struct{}
+
+	mu       sync.Mutex // guards what follows
+	policies map[string]string
+	faults   map[string]WebFault
+}
+
+func newWebServer(addr netip.Addr, ca *authority) (*webServer, error) {
+	ln, err := net.Listen("tcp", netip.AddrPortFrom(addr, 0).String())
+	if err != nil {
+		return nil, err
+	}
+	w := &webServer{
+		addr: ln.Addr().(*net.TCPAddr).AddrPort(), ca: ca,
+		stopped: make(chan struct{}), done: make(chan struct{}),
+		policies: make(map[string]string), faults: make(map[string]WebFault),
+	}
+	w.server = &http.Server{
+		Handler: http.HandlerFunc(w.serve), ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:  log.New(io.Discard, "", 0),
+		TLSConfig: &tls.Config{GetCertificate: w.certificate, Time: ca.now},
+	}
+	go func() {
+		defer close(w.stopped)
+		w.server.ServeTLS(ln, "", "")
+	}()
+	return w, nil
+}
+
+func (w *webServer) close() {
+	close(w.done)
+	w.server.Close()
+	<-w.stopped
+}
+
+// SetWebFault makes the policy host of a name ("mta-sts.a.example") misbehave, or behave again with "".
+func (l *Lab) SetWebFault(host string, fault WebFault) {
+	l.web.mu.Lock()
+	defer l.web.mu.Unlock()
+	l.web.faults[host] = fault
+}
+
+func (w *webServer) setPolicy(host, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if text == "" {
+		delete(w.policies, host)
+		return
+	}
+	w.policies[host] = text
+}
+
+func (w *webServer) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	name := strings.ToLower(hello.ServerName)
+	w.mu.Lock()
+	_, known := w.policies[name]
+	fault := w.faults[name]
+	w.mu.Unlock()
+	switch {
+	case !known:
+		return nil, errors.New("no such policy host")
+	case fault == WebCert:
+		return w.ca.leaf(name, WrongName)
+	}
+	return w.ca.leaf(name, Good)
+}
+
+func (w *webServer) serve(out http.ResponseWriter, r *http.Request) {
+	name, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		name = r.Host
+	}
+	w.mu.Lock()
+	text, known := w.policies[name]
+	fault := w.faults[name]
+	w.mu.Unlock()
+	kind := "text/plain; charset=utf-8"
+	switch {
+	case !known || fault == WebNotFound || r.URL.Path != "/.well-known/mta-sts.txt":
+		http.NotFound(out, r)
+		return
+	case fault == WebRedirect:
+		http.Redirect(out, r, "https://www."+r.Host+r.URL.Path, http.StatusMovedPermanently)
+		return
+	case fault == WebHang:
+		select {
+		case <-w.done:
+		case <-r.Context().Done():
+		}
+		return
+	case fault == WebHTML:
+		kind = "text/html"
+	}
+	out.Header().Set("Content-Type", kind)
+	fmt.Fprint(out, text)
+}
+
+// policyID is a record id of at most 32 alphanumerics (RFC 8461 section 3.1) that changes with the text.
+func policyID(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:10])
+}

@@ -1,0 +1,270 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// udpSize is the EDNS buffer we offer; larger answers would be fragmented on common paths (DNS flag day 2020).
+	udpSize = 1232
+	// maxRecords caps what one answer may make us remember.
+	maxRecords = 64
+	// maxChain is how many CNAMEs are followed before a chain counts as broken; resolvers stop at 8 to 16.
+	maxChain = 8
+)
+
+// ErrResolver is what NewClient returns for options without a usable resolver.
+var ErrResolver = errors.New("no usable DNS resolver")
+
+// Options configure a Client. Only Resolver is required.
+type Options struct {
+	Resolver netip.AddrPort
+	// TrustAD says that the path to the resolver is safe (loopback, or a tunnel), so that its AD bit means something
+	// (RFC 4035 section 4.9.3). Without it no answer is ever marked Secure.
+	TrustAD  bool
+	Timeout  time.Duration // one attempt over one transport; 0 means 3 s
+	Attempts int           // how often a silent or failing resolver is asked; 0 means 3
+}
+
+// Client asks one recursive resolver. It is safe for concurrent use and keeps no state between lookups.
+type Client struct{ opts Options }
+
+// NewClient checks opts and fills in defaults.
+func NewClient(opts Options) (*Client, error) {
+	if !opts.Resolver.IsValid() || opts.Resolver.Port() == 0 {
+		return nil, ErrResolver
+	}
+	if opts.Timeout <= 0 {
+		opts.Timeout = 3 * time.Second
+	}
+	if opts.Attempts <= 0 {
+		opts.Attempts = 3
+	}
+	return &Client{opts}, nil
+}
+
+// LookupMX asks for MX records at name; here as below no final dot is needed.
+func (c *Client) LookupMX(ctx context.Context, name string) Answer {
+	return c.lookup(ctx, name, dns.TypeMX)
+}
+
+// LookupA asks for IPv4 addresses.
+func (c *Client) LookupA(ctx context.Context, name string) Answer {
+	return c.lookup(ctx, name, dns.TypeA)
+}
+
+// LookupAAAA asks for IPv6 addresses.
+func (c *Client) LookupAAAA(ctx context.Context, name string) Answer {
+	return c.lookup(ctx, name, dns.TypeAAAA)
+}
+
+// LookupTXT asks for text records.
+func (c *Client) LookupTXT(ctx context.Context, name string) Answer {
+	return c.lookup(ctx, name, dns.TypeTXT)
+}
+
+// lookup follows CNAMEs, also those that the resolver left for us to follow, and sums the road up as one Answer.
+func (c *Client) lookup(ctx context.Context, name string, qtype uint16) Answer {
+	a := Answer{Name: plain(name), Type: dns.TypeToString[qtype], Secure: true}
+	target := a.Name
+	for {
+		msg, status := c.ask(ctx, target, qtype)
+		if status != "" {
+			a.Status, a.Secure = status, false
+			return a
+		}
+		// A chain is as secure as its weakest link.
+		a.Secure = a.Secure && c.opts.TrustAD && msg.AuthenticatedData
+		next, ok := a.follow(msg, target)
+		if !ok {
+			a.Status, a.Secure = Malformed, false
+			return a
+		}
+		a.take(msg, next, qtype)
+		switch {
+		case len(a.MX)+len(a.Addrs)+len(a.TXT) > 0:
+			a.Status = NoError
+		case msg.Rcode == dns.RcodeNameError:
+			a.Status = NXDomain
+		case next != target && !denied(msg):
+			target = next // the resolver stopped at the alias: ask for its target ourselves
+			continue
+		default:
+			a.Status = NoData
+		}
+		return a
+	}
+}
+
+// denied reports whether msg carries a SOA, the sign that the absence of records at the end of a chain is meant
+// (RFC 2308 section 2.2).
+func denied(msg *dns.Msg) bool {
+	return slices.ContainsFunc(msg.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSOA })
+}
+
+// follow walks the CNAMEs of msg from target and returns where they end; ok is false for a loop or an overlong chain.
+func (a *Answer) follow(msg *dns.Msg, target string) (end string, ok bool) {
+	aliases := make(map[string]string)
+	for _, rr := range msg.Answer {
+		if c, is := rr.(*dns.CNAME); is {
+			aliases[plain(c.Hdr.Name)] = plain(c.Target)
+		}
+	}
+	for aliases[target] != "" {
+		target = aliases[target]
+		if target == a.Name || slices.Contains(a.Chain, target) || len(a.Chain) >= maxChain {
+			return "", false
+		}
+		a.Chain = append(a.Chain, target)
+	}
+	return target, true
+}
+
+// take keeps the records of the asked type that belong to name; anything else in the answer is none of our business.
+func (a *Answer) take(msg *dns.Msg, name string, qtype uint16) {
+	for _, rr := range msg.Answer {
+		if rr.Header().Rrtype != qtype || plain(rr.Header().Name) != name {
+			continue
+		}
+		if len(a.MX)+len(a.Addrs)+len(a.TXT) >= maxRecords {
+			a.Dropped++
+			continue
+		}
+		switch rr := rr.(type) {
+		case *dns.MX:
+			a.MX = append(a.MX, MXRecord{rr.Preference, plain(rr.Mx)})
+		case *dns.A:
+			a.addAddr(rr.A)
+		case *dns.AAAA:
+			a.addAddr(rr.AAAA)
+		case *dns.TXT:
+			a.TXT = append(a.TXT, unescape(strings.Join(rr.Txt, "")))
+		}
+	}
+	slices.SortFunc(a.MX, func(x, y MXRecord) int {
+		if x.Preference != y.Preference {
+			return int(x.Preference) - int(y.Preference)
+		}
+		return strings.Compare(x.Host, y.Host)
+	})
+	slices.SortFunc(a.Addrs, netip.Addr.Compare)
+	slices.Sort(a.TXT)
+}
+
+func (a *Answer) addAddr(ip net.IP) {
+	if addr, ok := netip.AddrFromSlice(ip); ok {
+		a.Addrs = append(a.Addrs, addr.Unmap())
+	}
+}
+
+// ask sends one question until somebody answers it. The status is "" when msg is an answer about the name.
+func (c *Client) ask(ctx context.Context, name string, qtype uint16) (msg *dns.Msg, status Status) {
+	edns := true
+	for range c.opts.Attempts {
+		msg, status = c.attempt(ctx, name, qtype, edns)
+		switch {
+		case msg != nil && edns && (msg.Rcode == dns.RcodeFormatError || msg.Rcode == dns.RcodeNotImplemented):
+			edns, status = false, Malformed // a resolver from before EDNS (RFC 6891 section 7)
+			continue
+		case msg != nil:
+			status = statusOf(msg.Rcode)
+		}
+		if status == "" || status == Refused || ctx.Err() != nil {
+			return msg, status
+		}
+	}
+	return msg, status
+}
+
+// attempt asks over UDP, and over TCP when the answer was cut.
+func (c *Client) attempt(ctx context.Context, name string, qtype uint16, edns bool) (*dns.Msg, Status) {
+	msg, status := c.exchange(ctx, "udp", name, qtype, edns)
+	if msg != nil && msg.Truncated {
+		return c.exchange(ctx, "tcp", name, qtype, edns)
+	}
+	return msg, status
+}
+
+// exchange is one question over one fresh socket: the kernel picks an unpredictable source port and drops datagrams
+// from other addresses. The deadline is Options.Timeout, or the context's when that is nearer.
+func (c *Client) exchange(ctx context.Context, network, name string, qtype uint16, edns bool) (*dns.Msg, Status) {
+	query := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
+	query.AuthenticatedData = c.opts.TrustAD // "tell me AD" without asking for signatures (RFC 6840 section 5.7)
+	if edns {
+		query.SetEdns0(udpSize, false)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, c.opts.Resolver.String())
+	if err != nil {
+		return nil, Timeout
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	client := dns.Client{Net: network, Timeout: c.opts.Timeout, UDPSize: udpSize}
+	reply, _, err := client.ExchangeWithConnContext(ctx, query, &dns.Conn{Conn: conn, UDPSize: udpSize})
+	switch {
+	case errors.As(err, new(net.Error)) || errors.As(err, new(*net.OpError)):
+		return nil, Timeout
+	case err != nil && (reply == nil || !reply.Truncated):
+		return nil, Malformed
+	case !answers(reply, query):
+		return nil, Malformed
+	}
+	return reply, ""
+}
+
+// answers reports whether reply speaks about the question of query and nothing else.
+func answers(reply, query *dns.Msg) bool {
+	if !reply.Response || len(reply.Question) != 1 {
+		return reply.Response && len(reply.Question) == 0 && reply.Rcode != dns.RcodeSuccess
+	}
+	got, want := reply.Question[0], query.Question[0]
+	return strings.EqualFold(got.Name, want.Name) && got.Qtype == want.Qtype && got.Qclass == want.Qclass
+}
+
+func statusOf(rcode int) Status {
+	switch rcode {
+	case dns.RcodeSuccess, dns.RcodeNameError:
+		return ""
+	case dns.RcodeServerFailure:
+		return ServFail
+	case dns.RcodeRefused:
+		return Refused
+	}
+	return Malformed
+}
+
+// plain brings a name into the one form that Answers use.
+func plain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+
+// unescape turns the presentation form of a character string (\" and \DDD, RFC 1035 section 5.1) into its bytes.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] != '\\' || i+1 == len(s):
+			out = append(out, s[i])
+		case i+3 < len(s) && isDigit(s[i+1]) && isDigit(s[i+2]) && isDigit(s[i+3]):
+			out = append(out, byte(int(s[i+1]-'0')*100+int(s[i+2]-'0')*10+int(s[i+3]-'0')))
+			i += 3
+		default:
+			out = append(out, s[i+1])
+			i++
+		}
+	}
+	return string(out)
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
