@@ -1,0 +1,60 @@
+package signing
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// PasswordEnv is the environment variable that cosign reads too, so one set-up serves both.
+const PasswordEnv = "COSIGN_PASSWORD"
+
+// maxPasswordFile caps the password file, in bytes.
+const maxPasswordFile = 4096
+
+// ErrNoPassword is wrapped when an encrypted key has no source for its password.
+var ErrNoPassword = errors.New("no password for the encrypted key")
+
+// ErrPassword is wrapped when a password does not open the key.
+var ErrPassword = errors.New("wrong password")
+
+// PasswordFunc asks a person for the password of the key in the file path. It belongs to the command line, which
+// knows whether there is a terminal.
+type PasswordFunc func(path string) ([]byte, error)
+
+// Password says where passwords come from. The sources are tried in the order of the fields, the first that exists
+// counts; with the zero value only unencrypted keys load.
+type Password struct {
+	// LookupEnv is os.LookupEnv in commands; nil leaves the environment out. COSIGN_PASSWORD set to nothing is the
+	// empty password, not "unset": that is how cosign users say that there is none.
+	LookupEnv func(name string) (value string, ok bool)
+	// File holds the password on its first and only line; one line end at its end does not count.
+	File string
+	// Prompt is asked last; nil where nobody can be asked.
+	Prompt PasswordFunc
+}
+
+// read returns a password that is never nil, and the name of its source for error texts.
+func (p Password) read(keyPath string) (password []byte, source string, err error) {
+	if p.LookupEnv != nil {
+		if value, ok := p.LookupEnv(PasswordEnv); ok {
+			return []byte(value), PasswordEnv, nil
+		}
+	}
+	if p.File != "" {
+		data, err := readFile(p.File, maxPasswordFile)
+		if err != nil {
+			return nil, "", fmt.Errorf("password file: %w", err)
+		}
+		data = bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
+		return append([]byte{}, data...), "password file " + p.File, nil
+	}
+	if p.Prompt != nil {
+		asked, err := p.Prompt(keyPath)
+		if err != nil {
+			return nil, "", fmt.Errorf("asking for the password: %w", err)
+		}
+		return append([]byte{}, asked...), "the password entered", nil
+	}
+	return nil, "", fmt.Errorf("%w: set %s, name a password file, or run on a terminal", ErrNoPassword, PasswordEnv)
+}
