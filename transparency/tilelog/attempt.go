@@ -76,8 +76,8 @@ func (a *attempt) tile(id tileID) ([]byte, error) {
 	return data, nil
 }
 
-// commit makes the attempt the log: files, then proof that they are right, then the root. When uncertain is true, the
-// root file has been replaced and may or may not survive a power failure.
+// commit makes the attempt the log: files, then proof that they are right, then the root. uncertain is
+// writeRoot's.
 func (a *attempt) commit(ctx context.Context) (uncertain bool, err error) {
 	files, err := a.files()
 	if err != nil {
@@ -96,8 +96,7 @@ func (a *attempt) commit(ctx context.Context) (uncertain bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	uncertain, err = writeRoot(a.base.disk, a.tree)
-	return uncertain && err != nil, err
+	return writeRoot(a.base.disk, a.tree)
 }
 
 // files returns the tiles and bundles to write.

@@ -1,7 +1,6 @@
 package tilelog
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -57,7 +56,7 @@ func BenchmarkFreshProcess(b *testing.B) {
 func buildAppendOne(t testing.TB) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "appendone")
-	cmd := exec.Command("go", "build", "-o", program, "./testdata/appendone")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./testdata/appendone")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -68,7 +67,6 @@ func buildAppendOne(t testing.TB) string {
 func runAppendOne(t testing.TB, program, dir string) time.Duration {
 	t.Helper()
 	cmd := exec.Command(program, dir)
-	cmd.Env = append(os.Environ(), "GODEBUG=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

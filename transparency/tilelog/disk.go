@@ -154,26 +154,30 @@ func (d *disk) makeDirs(files []file) ([]string, error) {
 	return dirs, nil
 }
 
-// replace writes f under a temporary name, fsyncs and renames it. The name is durable once its folder is synced.
+// replace puts f in place. Its name is durable once its folder is synced.
 func (d *disk) replace(f file) error {
-	temp := filepath.Join(d.dir, tempName, strconv.FormatInt(d.temps.Add(1), 10))
-	err := d.writeTemp(temp, f)
-	if err == nil {
-		err = os.Rename(temp, filepath.Join(d.dir, filepath.FromSlash(f.path)))
-	}
+	temp, err := d.stage(f)
 	if err != nil {
-		os.Remove(temp) // best effort: the next Open clears tmp/
 		return err
 	}
-	return d.did("rename", f.path)
+	return d.rename(temp, f)
 }
 
-func (d *disk) writeTemp(temp string, f file) (err error) {
+// stage writes f under a temporary name, durably, and returns that name.
+func (d *disk) stage(f file) (temp string, err error) {
+	temp = filepath.Join(d.dir, tempName, strconv.FormatInt(d.temps.Add(1), 10))
 	w, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
+	if err := errors.Join(d.fill(w, f), w.Close()); err != nil {
+		os.Remove(temp) // best effort: the next Open clears tmp/
+		return "", err
+	}
+	return temp, nil
+}
+
+func (d *disk) fill(w *os.File, f file) error {
 	if _, err := w.Write(f.data); err != nil {
 		return err
 	}
@@ -184,6 +188,14 @@ func (d *disk) writeTemp(temp string, f file) (err error) {
 		return err
 	}
 	return d.did("fsync", f.path)
+}
+
+func (d *disk) rename(temp string, f file) error {
+	if err := os.Rename(temp, filepath.Join(d.dir, filepath.FromSlash(f.path))); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return d.did("rename", f.path)
 }
 
 // syncDir makes the names in a folder durable.

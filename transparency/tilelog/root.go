@@ -91,11 +91,19 @@ func readRoot(d *disk) (tlog.Tree, error) {
 		ErrCorrupt, filepath.Join(d.dir, rootName), err)
 }
 
-// writeRoot replaces the root file durably. When renamed is true and err is not nil, the new root is in place, but may
-// be gone after a power failure.
-func writeRoot(d *disk, t tlog.Tree) (renamed bool, err error) {
-	if err := d.replace(file{path: rootName, data: formatRoot(t)}); err != nil {
+// writeRoot replaces the root file durably. When uncertain is true, the new root may be in place and may survive a power
+// failure, or not.
+func writeRoot(d *disk, t tlog.Tree) (uncertain bool, err error) {
+	f := file{path: rootName, data: formatRoot(t)}
+	temp, err := d.stage(f)
+	if err != nil {
 		return false, err
 	}
-	return true, d.syncDir(".")
+	if err := d.rename(temp, f); err != nil {
+		return true, err
+	}
+	if err := d.syncDir("."); err != nil {
+		return true, err
+	}
+	return false, nil
 }
