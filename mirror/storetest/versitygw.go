@@ -1,0 +1,151 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
+)
+
+// VersityGW is a running S3 gateway (Versity's, versitygw in tools.txt) over a folder of its own, on loopback.
+type VersityGW struct {
+	Endpoint  string // http://127.0.0.1:port
+	Bucket    string // the one bucket there is
+	AccessKey string
+	SecretKey string
+	Folder    string // where the bucket's objects lie as files, in the form in which they were sent
+}
+
+// StartVersityGW starts a gateway and ends it with the test. Without the program the test is skipped, or fails (see
+// package tool). The temporary folder must be on a file system with extended attributes: the gateway keeps headers there.
+func StartVersityGW(t testing.TB) *VersityGW {
+	t.Helper()
+	program := tool.Path(t, "versitygw")
+	root := t.TempDir()
+	g := &VersityGW{Bucket: "mirror", AccessKey: "access", SecretKey: rand.Text(), Folder: filepath.Join(root, "mirror")}
+	if err := os.Mkdir(g.Folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // the port was free a moment ago; another process may have it by now
+		if g.start(t, program, root) {
+			return g
+		}
+	}
+	t.Fatal("versitygw does not start: see the log above")
+	return nil
+}
+
+// start runs the program on a free port and reports whether it listens within ten seconds.
+func (g *VersityGW) start(t testing.TB, program, root string) bool {
+	t.Helper()
+	address := freePort(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, program, "--port", address, "--region", "us-east-1", "--quiet", "posix", root)
+	cmd.Env = append(environ(), "ROOT_ACCESS_KEY="+g.AccessKey, "ROOT_SECRET_KEY="+g.SecretKey)
+	var log lockedBuffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatalf("versitygw: %v", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		cmd.Wait()
+		close(ended)
+	}()
+	stop := func() {
+		cancel()
+		<-ended
+		if t.Failed() {
+			t.Logf("versitygw said:\n%s", log.String())
+		}
+	}
+	if !listens(address, ended) {
+		stop()
+		t.Logf("versitygw on %s said:\n%s", address, log.String())
+		return false
+	}
+	t.Cleanup(stop)
+	g.Endpoint = "http://" + address
+	return true
+}
+
+// URL returns the address of the mirror below prefix, as `starttls-list mirror` and package s3 read it.
+func (g *VersityGW) URL(prefix string) string {
+	return fmt.Sprintf("s3://%s/%s?endpoint=%s&region=us-east-1", g.Bucket, prefix, g.Endpoint)
+}
+
+// Env returns the variables that give a program the gateway's credentials, and nothing of this machine's.
+func (g *VersityGW) Env() []string {
+	return []string{
+		"AWS_ACCESS_KEY_ID=" + g.AccessKey, "AWS_SECRET_ACCESS_KEY=" + g.SecretKey, "AWS_SESSION_TOKEN=",
+		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
+	}
+}
+
+// environ is the environment without what would configure the gateway otherwise.
+func environ() []string {
+	var kept []string
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "VGW_") && !strings.HasPrefix(v, "ROOT_") && !strings.HasPrefix(v, "AWS_") {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// listens waits until address accepts connections; not longer than ten seconds, nor than the process lives.
+func listens(address string, ended <-chan struct{}) bool {
+	deadline := time.After(10 * time.Second)
+	for {
+		c, err := net.DialTimeout("tcp", address, time.Second)
+		if err == nil {
+			return c.Close() == nil
+		}
+		select {
+		case <-ended:
+			return false
+		case <-deadline:
+			return false
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// lockedBuffer takes a process's output while a test may read it.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
