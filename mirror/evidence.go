@@ -1,0 +1,90 @@
+package mirror
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/starttls-everywhere/policylist/transparency"
+)
+
+// MaxEvidenceBytes caps an evidence file.
+const MaxEvidenceBytes = 1 << 20
+
+// Evidence lets a stranger who has the list's trust confirm that its log signed two histories: both checkpoints are
+// signed, and either they have one size and two roots, or Proof, which belongs to Second, shows which root the tree
+// of First's size had in Second's history: not First's.
+type Evidence struct {
+	Kind   string      `json:"kind"` // "fork"
+	Origin string      `json:"origin"`
+	First  string      `json:"first"`  // signed note
+	Second string      `json:"second"` // signed note, of the same or a larger size
+	Proof  []tlog.Hash `json:"proof"`  // RFC 6962 consistency proof of Second's history; empty for one size
+	Root   *tlog.Hash  `json:"root"`   // the root that Proof gives First's size; absent for one size
+}
+
+// ErrNoFork is what Check wraps when the file does not prove a fork.
+var ErrNoFork = errors.New("the evidence does not prove a fork")
+
+func newFork(origin, first, second string, proof tlog.TreeProof, root *tlog.Hash) *ForkError {
+	return &ForkError{Evidence{"fork", origin, first, second, proof, root}}
+}
+
+// ParseEvidence reads an evidence file.
+func ParseEvidence(data []byte) (Evidence, error) {
+	var e Evidence
+	if err := json.Unmarshal(data, &e); err != nil || e.Kind != "fork" {
+		return Evidence{}, fmt.Errorf("not an evidence file: %w", err)
+	}
+	return e, nil
+}
+
+// Bytes returns the file.
+func (e Evidence) Bytes() []byte {
+	data, _ := json.MarshalIndent(e, "", " ")
+	return append(data, '\n')
+}
+
+// Check confirms the fork: nil means that the log's key signed two histories.
+func (e Evidence) Check(chain *transparency.TrustChain) error {
+	first, err := openAny(chain, e.First)
+	if err != nil {
+		return fmt.Errorf("%w: first: %w", ErrNoFork, err)
+	}
+	second, err := openAny(chain, e.Second)
+	if err != nil {
+		return fmt.Errorf("%w: second: %w", ErrNoFork, err)
+	}
+	switch {
+	case first.Origin != second.Origin:
+		return fmt.Errorf("%w: two logs, %q and %q", ErrNoFork, first.Origin, second.Origin)
+	case first.Tree == second.Tree:
+		return fmt.Errorf("%w: the checkpoints are the same", ErrNoFork)
+	case first.Tree.N == second.Tree.N:
+		return nil
+	case first.Tree.N > second.Tree.N || e.Root == nil || *e.Root == first.Tree.Hash:
+		return fmt.Errorf("%w: no other root for the size %d", ErrNoFork, first.Tree.N)
+	}
+	if err := tlog.CheckTree(e.Proof, second.Tree.N, second.Tree.Hash, first.Tree.N, *e.Root); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoFork, err)
+	}
+	return nil
+}
+
+// openAny verifies a checkpoint by any version of the chain: the log key may have been rotated since.
+func openAny(chain *transparency.TrustChain, note string) (transparency.Cosigned, error) {
+	var errs []error
+	for _, t := range chain.Versions() {
+		c, err := t.OpenCheckpoint([]byte(note))
+		if err == nil {
+			return c, nil
+		}
+		errs = append(errs, err)
+	}
+	return transparency.Cosigned{}, errs[len(errs)-1]
+}
+
+func sum(data []byte) [32]byte { return sha256.Sum256(data) }

@@ -1,0 +1,361 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/transparency"
+)
+
+// errLagging marks a mirror that serves an older, consistent state: not an attack, ask another.
+var errLagging = errors.New("the mirror lags behind")
+
+// maxFuture is how far a release's timestamp may lie after its quorum time.
+const maxFuture = time.Hour
+
+// growth limits on the snapshot path, where the new leaves are not read: a log-key thief who signs an invented size
+// of 2^40 must not make every honest checkpoint look old.
+const maxGrowth = 10_000_000
+
+// held is what the client has before it asks a mirror. Nothing in it changes during the update but the chain, which
+// only grows.
+type held struct {
+	*state
+	chain *transparency.TrustChain
+	list  func() (policy.List, error) // reads and checks the held list
+}
+
+// candidate is a verified newer state, or the same state confirmed.
+type candidate struct {
+	*Release
+	method     string // "none", "delta" or "snapshot"
+	checkpoint transparency.Cosigned
+	quorum     time.Time
+	rng        transparency.CompactRange
+	alarms     []Alarm
+	more       int // alarms beyond those
+}
+
+// ForkError is two signed checkpoints of one log that cannot both be prefixes of one history.
+type ForkError struct{ Evidence Evidence }
+
+func (e *ForkError) Error() string {
+	return fmt.Sprintf("two signed checkpoints of %s contradict each other", e.Evidence.Origin)
+}
+
+// FollowTrust fetches the versions after the chain's newest until there is none, and keeps each.
+func FollowTrust(ctx context.Context, r Reader, chain *transparency.TrustChain, keep func(*transparency.Trust) error) error {
+	for {
+		v := chain.Newest().Version + 1
+		data, err := r.Get(ctx, TrustPath(v), transparency.MaxTrustBytes)
+		if IsAbsent(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if chain, err = extendTrust(chain, data); err != nil {
+			return fmt.Errorf("%s: %w", TrustPath(v), err)
+		}
+		if err := keep(chain.Newest()); err != nil {
+			return err
+		}
+	}
+}
+
+// pointer is a verified policy.json.tlog-proof.
+type pointer struct {
+	proof      transparency.Proof
+	leaf       *ReleaseLeaf
+	raw        []byte
+	checkpoint transparency.Cosigned
+	quorum     time.Time
+}
+
+// OpenPointer verifies a proof file as far as one file can be: the log and the witnesses signed the checkpoint, the
+// release leaf in it is the tree's last entry, and the release keys signed that leaf.
+func OpenPointer(data []byte, chain *transparency.TrustChain) (*Release, transparency.Cosigned, error) {
+	p, err := openPointer(data, chain)
+	if err != nil {
+		return nil, transparency.Cosigned{}, err
+	}
+	return &Release{Leaf: p.leaf, Raw: p.raw, Index: p.proof.Index}, p.checkpoint, nil
+}
+
+func openPointer(data []byte, chain *transparency.TrustChain) (*pointer, error) {
+	proof, err := transparency.ParseProof(data)
+	if err != nil {
+		return nil, err
+	}
+	p := &pointer{proof: proof, raw: proof.Extra}
+	leaf, err := ParseLeaf(proof.Extra)
+	if err != nil || leaf.Release == nil {
+		return nil, fmt.Errorf("the proof's extra data is no release leaf: %w", err)
+	}
+	p.leaf = leaf.Release
+	newest := chain.Newest()
+	if p.leaf.Trust < newest.Version {
+		return nil, fmt.Errorf("%w: release %d was made under trust version %d, the newest is %d", errLagging, p.leaf.Release, p.leaf.Trust, newest.Version)
+	}
+	if p.checkpoint, err = newest.OpenCheckpoint(proof.Checkpoint); err != nil {
+		return nil, err
+	}
+	if err := proof.Check(tlog.RecordHash(p.raw), p.checkpoint.Tree); err != nil {
+		return nil, err
+	}
+	if proof.Index != p.checkpoint.Tree.N-1 {
+		return nil, fmt.Errorf("the release leaf %d is not the last of %d entries", proof.Index, p.checkpoint.Tree.N)
+	}
+	if err := p.leaf.checkAlone(chain); err != nil {
+		return nil, fmt.Errorf("release %d: %w", p.leaf.Release, err)
+	}
+	if p.quorum = p.checkpoint.QuorumTime; newest.Witnesses.IsNone() {
+		p.quorum = p.leaf.Timestamp
+	}
+	if p.leaf.Timestamp.After(p.quorum.Add(maxFuture)) {
+		return nil, fmt.Errorf("release %d is dated %s, after the witnesses saw it at %s", p.leaf.Release, p.leaf.Timestamp.Format(time.RFC3339), p.quorum.Format(time.RFC3339))
+	}
+	return p, nil
+}
+
+// fetch asks one mirror for something newer than h. It verifies everything and changes nothing on disk.
+func fetch(ctx context.Context, r Reader, h *held, method Method) (*candidate, error) {
+	data, err := r.Get(ctx, PointerPath, transparency.MaxProofBytes)
+	if err != nil {
+		return nil, err
+	}
+	p, err := openPointer(data, h.chain)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", PointerPath, err)
+	}
+	c := &candidate{Release: &Release{Leaf: p.leaf, Raw: p.raw, Index: p.proof.Index}, method: "none", checkpoint: p.checkpoint, quorum: p.quorum}
+	if p.leaf.Release < h.Highest {
+		return nil, fmt.Errorf("%w: release %d, this client has seen %d", errLagging, p.leaf.Release, h.Highest)
+	}
+	if h.release != nil && h.release.Origin == p.leaf.Origin {
+		done, err := compare(h, p, c)
+		if done || err != nil {
+			return c, err
+		}
+	}
+	return c, c.obtain(ctx, r, h, p, method)
+}
+
+// compare sets the new pointer against the held state; done means that they are the same.
+func compare(h *held, p *pointer, c *candidate) (done bool, err error) {
+	old, new := h.rng.Tree(), p.checkpoint.Tree
+	switch {
+	case new.N < old.N:
+		return false, fmt.Errorf("%w: its log has %d entries, this client has seen %d", errLagging, new.N, old.N)
+	case new.N == old.N && new != old:
+		return false, newFork(p.leaf.Origin, h.Checkpoint, string(p.checkpoint.Note), nil, nil)
+	case new.N == old.N:
+		c.rng = h.rng
+		return true, nil
+	case p.leaf.Release <= h.release.Release || !p.leaf.Timestamp.After(h.release.Timestamp):
+		return false, fmt.Errorf("%d new log entries end in release %d of %s, not later than release %d of %s", new.N-old.N,
+			p.leaf.Release, p.leaf.Timestamp.Format(time.RFC3339), h.release.Release, h.release.Timestamp.Format(time.RFC3339))
+	}
+	return false, nil
+}
+
+// obtain gets the new list by delta where that is possible and cheap, else as a snapshot.
+func (c *candidate) obtain(ctx context.Context, r Reader, h *held, p *pointer, method Method) error {
+	grown := p.checkpoint.Tree.N - h.rng.Size()
+	canDelta := h.release != nil && h.release.Origin == p.leaf.Origin
+	if method == Delta || method == Auto && canDelta && grown <= deltaLimit(h.release.Count) {
+		if !canDelta {
+			return errors.New("a delta needs a held list of the same log")
+		}
+		err := c.delta(ctx, r, h)
+		if err == nil || method == Delta || errors.Is(err, errInvalid) {
+			return err
+		}
+		// Entries that do not fit or are missing: this mirror may still have the whole list.
+	}
+	return c.snapshot(ctx, r, h, p)
+}
+
+// deltaLimit is how many new entries are cheaper to read than the list: about as many bytes, compressed alike.
+func deltaLimit(count int64) int64 { return 512 + count/2 }
+
+// errInvalid marks a log whose newest release leaf is not a valid release. No path around it may accept it.
+var errInvalid = errors.New("the newest release leaf is not a valid release")
+
+// delta reads the entries since the held size, checks that they lead from the held tree to the checkpoint's, and
+// replays them on a copy.
+func (c *candidate) delta(ctx context.Context, r Reader, h *held) error {
+	list, err := h.list()
+	if err != nil {
+		return err
+	}
+	entries, err := ReadEntries(ctx, r, h.rng.Size(), c.checkpoint.Tree.N)
+	if err != nil {
+		return err
+	}
+	rng := h.rng.Clone()
+	for _, e := range entries {
+		rng = rng.Append(tlog.RecordHash(e))
+	}
+	if rng.Tree() != c.checkpoint.Tree {
+		return fmt.Errorf("the entries %d to %d do not lead to the checkpoint's root", h.rng.Size(), c.checkpoint.Tree.N)
+	}
+	replay := NewReplay(h.chain, &Release{h.release, []byte(h.Leaf), h.Index, list})
+	for _, e := range entries {
+		replay.Add(e)
+	}
+	c.alarms, c.more = replay.Alarms()
+	last := replay.Last()
+	if last.Index != c.Index {
+		return fmt.Errorf("%w: %w", errInvalid, c.alarms[len(c.alarms)-1].Err)
+	}
+	c.Release, c.rng, c.method = last, rng, "delta"
+	return nil
+}
+
+// ReadEntries reads the log entries [from, to) from their bundles. Where a partial bundle is gone, the full one
+// that replaced it serves. The result is unverified.
+func ReadEntries(ctx context.Context, r Reader, from, to int64) ([][]byte, error) {
+	entries := make([][]byte, 0, to-from)
+	for n := from / transparency.TileWidth; n*transparency.TileWidth < to; n++ {
+		first := n * transparency.TileWidth
+		width := int(min(to-first, transparency.TileWidth))
+		data, width, err := readTile(ctx, r, tlog.Tile{H: transparency.TileHeight, L: -1, N: n, W: width}, transparency.MaxBundleBytes)
+		if err != nil {
+			return nil, err
+		}
+		bundle, err := transparency.ParseBundle(data, width)
+		if err != nil {
+			return nil, fmt.Errorf("entry bundle %d: %w", n, err)
+		}
+		entries = append(entries, bundle[max(from-first, 0):min(to-first, int64(width))]...)
+	}
+	return entries, nil
+}
+
+// readTile reads a tile or bundle, the full one where the partial is absent, and returns the width it has.
+func readTile(ctx context.Context, r Reader, t tlog.Tile, limit int64) ([]byte, int, error) {
+	data, err := r.Get(ctx, transparency.TilePath(t), limit)
+	if IsAbsent(err) && t.W < transparency.TileWidth {
+		t.W = transparency.TileWidth
+		data, err = r.Get(ctx, transparency.TilePath(t), limit)
+	}
+	return data, t.W, err
+}
+
+// snapshot reads the whole list by its digest and, when a tree is held, a consistency proof from tiles.
+func (c *candidate) snapshot(ctx context.Context, r Reader, h *held, p *pointer) error {
+	c.method = "snapshot"
+	if h.release != nil && h.release.Origin == p.leaf.Origin {
+		if grown, limit := c.checkpoint.Tree.N-h.rng.Size(), max(maxGrowth, h.rng.Size()); grown > limit {
+			return fmt.Errorf("the log grew by %d entries, more than %d: refused without reading them", grown, limit)
+		}
+		if err := checkConsistent(ctx, r, h, c.checkpoint); err != nil {
+			return err
+		}
+	}
+	var err error
+	if c.rng, err = transparency.RangeFromLastLeaf(p.proof, tlog.RecordHash(p.raw)); err != nil {
+		return err
+	}
+	data, err := readBlob(ctx, r, p.leaf)
+	if err != nil {
+		return err
+	}
+	header, list, err := policy.ParseList(data)
+	if err != nil {
+		return err
+	}
+	if header != p.leaf.Header() || int64(list.Len()) != p.leaf.Count {
+		return fmt.Errorf("the list of release %d says other times, author or count than its leaf", p.leaf.Release)
+	}
+	c.List = list
+	return nil
+}
+
+// readBlob reads list/<digest>.zst. Decompression is bounded by the signed size.
+func readBlob(ctx context.Context, r Reader, leaf *ReleaseLeaf) ([]byte, error) {
+	if leaf.ListSize > MaxListBytes {
+		return nil, fmt.Errorf("release %d: a list of %d bytes, the most is %d", leaf.Release, leaf.ListSize, int64(MaxListBytes))
+	}
+	path := BlobPath(leaf.ListDigest)
+	packed, err := r.Get(ctx, path, leaf.ListSize+leaf.ListSize/8+1024)
+	if err != nil {
+		return nil, err
+	}
+	data, err := Unzstd(packed, leaf.ListSize)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if int64(len(data)) != leaf.ListSize || sum(data) != leaf.ListDigest {
+		return nil, fmt.Errorf("%s: its content has another digest", path)
+	}
+	return data, nil
+}
+
+// Unzstd decompresses one zstd file to at most limit bytes.
+func Unzstd(packed []byte, limit int64) ([]byte, error) {
+	z, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	return ReadLimited(z, limit)
+}
+
+// checkConsistent shows from tiles, verified against the new root, that the held tree is a prefix of the new one.
+// Where it is not, both signed checkpoints together are the evidence.
+func checkConsistent(ctx context.Context, r Reader, h *held, c transparency.Cosigned) error {
+	hashes := tlog.TileHashReader(c.Tree, &TileReader{ctx, r})
+	old := h.rng.Tree()
+	got, err := tlog.TreeHash(old.N, hashes)
+	if err != nil {
+		return fmt.Errorf("consistency with the held tree of %d: %w", old.N, err)
+	}
+	if got == old.Hash {
+		return nil
+	}
+	proof, err := tlog.ProveTree(c.Tree.N, old.N, hashes)
+	if err != nil {
+		return err
+	}
+	return newFork(c.Origin, h.Checkpoint, string(c.Note), proof, &got)
+}
+
+// TileReader reads a mirror's hash tiles for tlog.TileHashReader, which verifies them.
+type TileReader struct {
+	ctx context.Context
+	r   Reader
+}
+
+// NewTileReader reads tiles of r until ctx ends.
+func NewTileReader(ctx context.Context, r Reader) *TileReader { return &TileReader{ctx, r} }
+
+// Height implements tlog.TileReader.
+func (t *TileReader) Height() int { return transparency.TileHeight }
+
+// ReadTiles implements tlog.TileReader.
+func (t *TileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	out := make([][]byte, len(tiles))
+	for i, tile := range tiles {
+		data, width, err := readTile(t.ctx, t.r, tile, transparency.MaxTileBytes)
+		if err != nil {
+			return nil, err
+		}
+		if len(data) != width*tlog.HashSize {
+			return nil, fmt.Errorf("%s: %d bytes, %d belong there", transparency.TilePath(tile), len(data), width*tlog.HashSize)
+		}
+		out[i] = data[:tile.W*tlog.HashSize]
+	}
+	return out, nil
+}
+
+// SaveTiles implements tlog.TileReader; nothing is cached.
+func (t *TileReader) SaveTiles([]tlog.Tile, [][]byte) {}
