@@ -1,0 +1,250 @@
+#!/usr/bin/env bash
+# The one check of this repository: people, CI and the README run this script.
+set -eu -o pipefail
+
+usage() {
+	cat <<'END'
+usage: .github/check.sh [STAGE...] [--full]
+
+Installs what the checks need, then runs them. Ends with the summary of `go test`.
+
+stages (default: all)
+  core      gofmt, vet, staticcheck, shellcheck, actionlint, govulncheck where its database can be reached,
+            a build of both programs into bin/, and all tests under the race detector
+  servers   tests that run real servers        (versitygw as S3)
+  judges    tests that ask other people's tools (Tessera's fsck, cosign, gpgv)
+  browser   tests of the published pages; there are none yet
+  With core, go test runs once for all stages asked for; without it, only for
+  the packages whose tests use outside programs.
+
+options
+  --full    also the long matrices (POLICYLIST_FULL=1)
+  --tools   install what the stages need, check nothing
+
+Go 1.26 must be there. Debian packages that miss are installed when this runs as
+root with apt (or with CI=true through sudo); otherwise the script names them and
+goes on. Programs written in Go are built at the versions of
+mirror/storetest/tool/tools.txt into
+
+  $POLICYLIST_TOOLS/<name>@<version>/<name>   (default: ~/.cache/policylist/tools)
+
+Tests find them there. A test whose server or judge is missing is skipped; with
+CI=true it fails. By hand, the judges are asked like this (DIR from
+`starttls-list demo --keep DIR`, served on a port of your choice):
+
+  fsck --storage_url=http://127.0.0.1:PORT/ --public_key=DIR/log.vkey --ui=false -v=1
+      (exits 0 even when the log is broken: look for "fsck failed" in what it says)
+  cosign verify-blob --key DIR/release.pub --bundle DIR/public/policy.json.sigstore.json \
+      --insecure-ignore-tlog=true DIR/public/policy.json
+  gpg --dearmor <DIR/openpgp.pub >openpgp.gpg
+  gpgv --keyring ./openpgp.gpg DIR/public/policy.json.asc DIR/public/policy.json
+END
+}
+
+list=mirror/storetest/tool/tools.txt
+
+say() { printf '== %s\n' "$*"; }
+warn() { printf '!! %s\n' "$*" >&2; }
+ci() { [ "${CI:-}" = true ]; }
+
+# die_in_ci tells what is missing, and goes on only where a person reads it.
+die_in_ci() {
+	warn "$*"
+	if ci; then exit 1; fi
+}
+
+asked() { case " $stages " in *" $1 "*) ;; *) return 1 ;; esac }
+
+# wanted prints the lines of tools.txt that belong to a stage asked for.
+wanted() {
+	while read -r name stage version source; do
+		case "$name" in '#' | '') continue ;; esac
+		if asked "$stage"; then echo "$name $version $source"; fi
+	done <"$list"
+}
+
+# present reports whether a Debian package's program, or the file that stands for it, is there.
+present() { case $1 in /*) [ -e "$1" ] ;; *) command -v "$1" >/dev/null ;; esac }
+
+install_packages() {
+	local missing=() name version source
+	while read -r name version source; do
+		case $source in apt:*) present "$name" || missing+=("${source#apt:}") ;; esac
+	done < <(wanted)
+	if [ ${#missing[@]} = 0 ]; then return; fi
+	local root=()
+	if [ "$(id -u)" != 0 ]; then
+		if ! ci || ! command -v sudo >/dev/null; then
+			die_in_ci "missing, and only root can install: ${missing[*]}"
+			return
+		fi
+		root=(sudo -n)
+	fi
+	if ! command -v apt-get >/dev/null; then
+		die_in_ci "missing, and there is no apt-get to install: ${missing[*]}"
+		return
+	fi
+	say "apt-get install ${missing[*]}"
+	"${root[@]}" apt-get -qq update </dev/null || warn "apt-get update failed; trying with the old lists"
+	"${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+		apt-get -qq install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null ||
+		die_in_ci "apt-get could not install: ${missing[*]}"
+}
+
+program() { echo "$tools/$1@$2/$1"; }
+
+# install_program builds one Go program. It appears in its folder whole or not at all.
+install_program() {
+	local name=$1 version=$2 source=$3 target start=$SECONDS
+	target=$(program "$name" "$version")
+	mkdir -p "${target%/*}"
+	local temp
+	temp=$(mktemp -d "${target%/*}/.tmp.XXXXXX")
+	if CGO_ENABLED=0 GOBIN=$temp go install -trimpath "$source@$version" >"$temp/log" 2>&1; then
+		mv "$temp/$name" "$target"
+		say "installed $name $version in $((SECONDS - start)) s"
+	else
+		warn "$name $version was not built:"
+		tail -n 5 "$temp/log" >&2
+	fi
+	rm -rf "$temp"
+}
+
+# install_programs builds two at a time: linking one leaves a core idle.
+install_programs() {
+	local name version source
+	while read -r name version source; do
+		case $source in apt:*) continue ;; esac
+		if [ -x "$(program "$name" "$version")" ]; then continue; fi
+		while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n || true; done
+		install_program "$name" "$version" "$source" &
+	done < <(wanted)
+	wait
+	while read -r name version source; do
+		case $source in apt:*) continue ;; esac
+		if [ ! -x "$(program "$name" "$version")" ]; then die_in_ci "missing: $name $version"; fi
+	done < <(wanted)
+}
+
+# run_program runs a program of tools.txt, or says that it is missing.
+run_program() {
+	local name version source want=$1
+	shift
+	while read -r name version source; do
+		if [ "$name" != "$want" ]; then continue; fi
+		if [ ! -x "$(program "$name" "$version")" ]; then
+			warn "skipped: $name is missing"
+			return
+		fi
+		say "$name $version"
+		"$(program "$name" "$version")" "$@" </dev/null
+		return
+	done < <(wanted)
+}
+
+check_format() {
+	say gofmt
+	local wrong
+	wrong=$(gofmt -l .)
+	if [ -n "$wrong" ]; then
+		warn "not formatted by gofmt:"
+		echo "$wrong" >&2
+		exit 1
+	fi
+}
+
+check_scripts() {
+	if command -v shellcheck >/dev/null; then
+		say shellcheck
+		shellcheck .github/check.sh .ci/run
+	else
+		warn "skipped: shellcheck is missing"
+	fi
+	run_program actionlint
+}
+
+check_vulnerabilities() {
+	local answer
+	if answer=$(run_program govulncheck -mode=query -format json stdlib@go1.26.0 2>&1); then
+		run_program govulncheck ./...
+	else
+		warn "skipped: govulncheck cannot reach its database: $(tail -n 1 <<<"$answer")"
+	fi
+}
+
+# build makes both programs as a release does: any machine with this commit and this Go gets the same bytes.
+build() {
+	local version main
+	version=$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
+	say "build $version"
+	for main in cmd/*/main.go; do
+		CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$version" -o bin/ "./${main%/main.go}"
+	done
+}
+
+core() {
+	check_format
+	say "go vet"
+	go vet ./...
+	run_program staticcheck ./...
+	check_scripts
+	check_vulnerabilities
+	build
+}
+
+# packages prints what go test is to run.
+packages() {
+	if asked core; then
+		echo ./...
+		return
+	fi
+	local imports
+	imports=$(go list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./...)
+	grep -E ' [^ ]+/mirror/storetest(/tool)?( |$)' <<<"$imports" | cut -d ' ' -f 1
+}
+
+stages='' full='' only_tools=''
+for argument in "$@"; do
+	case $argument in
+	core | servers | judges | browser) stages="$stages $argument" ;;
+	--full) full=1 ;;
+	--tools) only_tools=1 ;;
+	-h | --help | help)
+		usage
+		exit 0
+		;;
+	*)
+		usage >&2
+		exit 2
+		;;
+	esac
+done
+stages=${stages:-core servers judges browser}
+
+cd "$(dirname "$0")/.."
+if ! command -v go >/dev/null; then
+	warn "Go 1.26 is missing: https://go.dev/dl/"
+	exit 1
+fi
+tools=${POLICYLIST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/policylist/tools}
+GOFLAGS="$(go env GOFLAGS) -buildvcs=false"
+export GOFLAGS POLICYLIST_TOOLS="$tools" POLICYLIST_STAGES="$stages"
+if [ -n "$full" ]; then export POLICYLIST_FULL=1; fi
+
+install_packages
+install_programs
+say "what is needed is installed, after $SECONDS s"
+if [ -n "$only_tools" ]; then exit 0; fi
+
+if asked core; then core; fi
+if asked browser; then say "browser: there are no browser tests yet"; fi
+
+race=()
+if asked core; then
+	if command -v gcc >/dev/null; then race=(-race); else die_in_ci "without the race detector: it needs gcc"; fi
+fi
+chosen=$(packages)
+say "go test, after $SECONDS s"
+if [ ${#race[@]} != 0 ]; then export CGO_ENABLED=1; fi
+# shellcheck disable=SC2086 # one word a package
+exec go test "${race[@]}" -timeout "$([ -n "$full" ] && echo 60m || echo 20m)" $chosen
