@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
 )
 
 func TestBundle(t *testing.T) {
@@ -64,7 +66,7 @@ func TestMalformedBundles(t *testing.T) {
 // cosign is the outside judge, for both algorithms: our bundle verifies, other bytes do not. Key files go both ways:
 // cosign opens ours, and we open cosign's.
 func TestCosignAccepts(t *testing.T) {
-	cosign := judge(t, "cosign")
+	cosign := tool.Path(t, "cosign")
 	dir := t.TempDir()
 	put := func(name string, data []byte) string {
 		path := filepath.Join(dir, name)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -185,4 +186,22 @@ func TestNoteSignerRefusals(t *testing.T) {
 			t.Errorf("name %q accepted", name)
 		}
 	}
+}
+
+func TestSignersAreSafeForConcurrentUse(t *testing.T) {
+	keys, pgp := []*Key{plainKey(t, ECDSAP256), plainKey(t, Ed25519)}, openPGPKey(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for _, key := range keys {
+				if _, err := key.Sign(t.Context(), []byte("m")); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, err := pgp.Sign([]byte("m"), created); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }

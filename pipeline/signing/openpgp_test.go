@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
 )
 
 // created is the birthday of the OpenPGP keys in these tests.
@@ -145,32 +147,40 @@ func dearmored(t *testing.T, data []byte) []byte {
 	return out
 }
 
-// gpgv (GnuPG) is the outside judge: it accepts the file, and refuses it over other bytes.
+// gpgv (GnuPG) is the outside judge: it accepts our signatures, and refuses them over other bytes. The second key is
+// one that GnuPG 2.2 exported with --export-secret-subkeys, as careful operators do: the RSA primary key stayed at home,
+// an Ed25519 subkey signs, both under a passphrase.
 func TestGpgvAccepts(t *testing.T) {
-	gpgv := judge(t, "gpgv")
-	key, data := openPGPKey(t), []byte("{\n\"version\":\"0.1\"\n}\n")
-	asc, err := key.Sign(data, created.Add(time.Minute))
-	if err != nil {
-		t.Fatal(err)
+	gpgv := tool.Path(t, "gpgv")
+	theirs, findings, err := LoadOpenPGP("testdata/gnupg-subkey.asc", Password{LookupEnv: environment("open sesame")})
+	if err != nil || strings.Contains(codes(findings), CodePlainKey) {
+		t.Fatal(findings, err)
 	}
-	dir := t.TempDir()
-	for name, content := range map[string][]byte{
-		"keyring.gpg": must(key.PublicKey(false)), "policy.json": data, "policy.json.asc": asc, "other.json": append(data, ' ')} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			t.Fatal(err)
+	for name, key := range map[string]*OpenPGPKey{"ours": openPGPKey(t), "from GnuPG": theirs} {
+		data, now := []byte("{\n\"version\":\"0.1\"\n}\n"), theirs.entity.Subkeys[0].PublicKey.CreationTime.Add(time.Minute)
+		asc, err := key.Sign(data, now)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
 		}
-	}
-	run := func(file string) (string, error) {
-		cmd := exec.CommandContext(t.Context(), gpgv, "--homedir", dir, "--keyring", filepath.Join(dir, "keyring.gpg"),
-			filepath.Join(dir, "policy.json.asc"), filepath.Join(dir, file))
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	if out, err := run("policy.json"); err != nil || !strings.Contains(out, key.Fingerprint()) {
-		t.Errorf("gpgv: %v\n%s", err, out)
-	}
-	if out, err := run("other.json"); err == nil || !strings.Contains(out, "BAD signature") {
-		t.Errorf("gpgv over other bytes: %v\n%s", err, out)
+		dir := t.TempDir()
+		for file, content := range map[string][]byte{
+			"keyring.gpg": must(key.PublicKey(false)), "policy.json": data, "policy.json.asc": asc, "other.json": append(data, ' ')} {
+			if err := os.WriteFile(filepath.Join(dir, file), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run := func(file string) (string, error) {
+			cmd := exec.CommandContext(t.Context(), gpgv, "--homedir", dir, "--keyring", filepath.Join(dir, "keyring.gpg"),
+				filepath.Join(dir, "policy.json.asc"), filepath.Join(dir, file))
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+		if out, err := run("policy.json"); err != nil || !strings.Contains(out, "Good signature") {
+			t.Errorf("%s: gpgv: %v\n%s", name, err, out)
+		}
+		if out, err := run("other.json"); err == nil || !strings.Contains(out, "BAD signature") {
+			t.Errorf("%s: gpgv over other bytes: %v\n%s", name, err, out)
+		}
 	}
 }
 

@@ -59,12 +59,12 @@ func DialectOf(mailVersion string) (Dialect, error) {
 	version, _, snapshot := strings.Cut(strings.TrimSpace(mailVersion), "-")
 	parts := strings.Split(version, ".")
 	if len(parts) < 2 {
-		return Legacy, fmt.Errorf("Postfix version %q is not of the form 3.7.11", mailVersion)
+		return Legacy, fmt.Errorf("mail_version %q is not of the form 3.7.11", mailVersion)
 	}
 	major, err1 := strconv.Atoi(parts[0])
 	minor, err2 := strconv.Atoi(parts[1])
 	if err1 != nil || err2 != nil || major < 0 || minor < 0 {
-		return Legacy, fmt.Errorf("Postfix version %q is not of the form 3.7.11", mailVersion)
+		return Legacy, fmt.Errorf("mail_version %q is not of the form 3.7.11", mailVersion)
 	}
 	if snapshot {
 		minor--
