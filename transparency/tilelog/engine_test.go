@@ -2,7 +2,9 @@ package tilelog
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/google/trillian/server"
 	"github.com/google/trillian/types"
 	"golang.org/x/mod/sumdb/tlog"
+	"k8s.io/klog/v2"
 )
 
 // TestTrillianServesFromTiles asks Trillian's own server, over the tiles of a durable log, for everything that it can
@@ -92,6 +95,28 @@ func sameProof(t *testing.T, got [][]byte, want []tlog.Hash) {
 		if !bytes.Equal(got[i], want[i][:]) {
 			t.Errorf("hash %d of the proof: %x, x/mod has %x", i, got[i], want[i])
 		}
+	}
+}
+
+// TestTrillianIsSilent: once a log has been opened, nothing that Trillian says through klog gets to the terminal.
+func TestTrillianIsSilent(t *testing.T) {
+	newLog(t)
+	terminal, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = terminal
+	klog.Info("info")
+	klog.Warning("warning")
+	klog.Error("error")
+	klog.Flush()
+	os.Stderr = stderr
+	if err := terminal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := os.ReadFile(terminal.Name()); err != nil || len(said) != 0 {
+		t.Errorf("Trillian said %q (%v)", said, err)
 	}
 }
 
