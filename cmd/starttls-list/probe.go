@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+	"github.com/starttls-everywhere/policylist/pipeline/probe"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/discovery"
+)
+
+const probeLong = `Probe looks up the MX hosts of domains, talks SMTP with each of their addresses, and says whether a sender that
+validates certificates would deliver to all of them.
+
+Verdicts: pass; warn (it would, but something is amiss); fail (it would not, a fact about the domain); inconclusive
+(rate limits, greylisting, timeouts, DNS failures: nothing can be said from here). Each reason has a code that
+"starttls-list code CODE" explains.
+
+Domains are given by name, or taken from a source list: all of them (--all), or those that a change since a Git
+revision touches (--changed --base REV). From a source, the live MX names are also held against the entry's mxs.
+
+Mail servers want to know who asks: --ehlo is the full name of the machine that you run this on.
+
+Exit codes: 0 all pass or warn, 1 a domain fails, 2 none fails but something is inconclusive, 3 usage, 4 internal.`
+
+const probeExample = `  $ starttls-list probe --ehlo probe.operator.example good.example expired.example
+  expired.example  fail  cert.expired
+    error cert.expired: mx.expired.example [192.0.2.7] (since 2026-11-24T08:00:00Z): the certificate has expired
+      fix: renew it, and automate renewal and reload
+  good.example  pass
+  $ echo $?
+  1`
+
+// probeFlags are the flags of "probe" as given.
+type probeFlags struct {
+	all, changed         bool
+	base                 string
+	resolver             string
+	trustAD              bool
+	roots                string
+	allowLoopback        bool
+	ehlo                 string
+	vantage, vantageKey  string
+	canary               string
+	shard                string
+	out, previous        string
+	asJSON               bool
+	smtpPort             uint16
+	timeout, expiryAlarm time.Duration
+}
+
+func newProbeCommand() *cobra.Command {
+	var f probeFlags
+	c := &cobra.Command{
+		Use:     "probe DOMAIN… | --all SOURCE | --changed --base REV SOURCE",
+		Short:   "asks whether a validating sender would deliver to every MX host of a domain",
+		Long:    probeLong,
+		Example: probeExample,
+		RunE:    func(c *cobra.Command, args []string) error { return f.run(c, args) },
+	}
+	flags := c.Flags()
+	flags.BoolVar(&f.all, "all", false, "probe every domain of the source list SOURCE")
+	flags.BoolVar(&f.changed, "changed", false, "probe the domains of SOURCE that differ from the revision --base")
+	flags.StringVar(&f.base, "base", "", "Git revision to compare with")
+	flags.StringVar(&f.resolver, "resolver", "", "recursive DNS resolver, ADDR:PORT (default: the first of /etc/resolv.conf)")
+	flags.BoolVar(&f.trustAD, "trust-ad", false, "believe and record the resolver's AD bit: it validates DNSSEC and the way to it is safe")
+	flags.StringVar(&f.roots, "roots", "", "PEM file with root certificates (default: the built-in Mozilla roots)")
+	flags.BoolVar(&f.allowLoopback, "allow-loopback", false, "permit targets on loopback, without a rate limit")
+	flags.StringVar(&f.ehlo, "ehlo", "", "our full host name; without it only loopback targets are permitted")
+	flags.StringVar(&f.vantage, "vantage", "", "name of this observer in the evidence")
+	flags.StringVar(&f.vantageKey, "vantage-key", "", "PEM file (PKCS#8) with the Ed25519 key that signs the evidence")
+	flags.StringVar(&f.canary, "canary", "", "a domain known to be good; when it looks wrong, all results are inconclusive")
+	flags.StringVar(&f.shard, "shard", "", "take only part i of n of the domains, as i/n")
+	flags.StringVar(&f.out, "out", "", "write the evidence to this file")
+	flags.StringVar(&f.previous, "previous", "", "evidence of the last scan, to tell since when a verdict stands")
+	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object a line")
+	flags.Uint16Var(&f.smtpPort, "smtp-port", 25, "port of mail servers")
+	flags.DurationVar(&f.timeout, "timeout", 90*time.Second, "longest duration of one SMTP session")
+	flags.DurationVar(&f.expiryAlarm, "expiry-warning", 14*24*time.Hour, "warn this long before a certificate expires")
+	return c
+}
+
+func (f *probeFlags) run(c *cobra.Command, args []string) error {
+	if f.vantageKey != "" && f.out == "" {
+		return usage(c, errors.New("--vantage-key signs the evidence: say where with --out"))
+	}
+	targets, err := f.targets(c, args)
+	if err != nil {
+		return err
+	}
+	opts, err := f.options()
+	if err != nil {
+		return usage(c, err)
+	}
+	p, err := probe.New(opts)
+	if errors.Is(err, probe.ErrOptions) {
+		return &term.Exit{Code: exitUsage, Err: err, Hint: "give --ehlo this machine's full host name, or --allow-loopback for a lab"}
+	}
+	if err != nil {
+		return usage(c, err)
+	}
+	worst, err := f.scan(c, p, targets)
+	if err != nil {
+		return err
+	}
+	switch worst {
+	case probe.Fail:
+		return &term.Exit{Code: exitFail}
+	case probe.Inconclusive:
+		return &term.Exit{Code: exitInconclusive}
+	}
+	return nil
+}
+
+// scan probes, prints and writes the evidence; it returns the worst verdict.
+func (f *probeFlags) scan(c *cobra.Command, p *probe.Prober, targets []probe.Target) (probe.Verdict, error) {
+	ctx := c.Context()
+	evidence, err := f.openEvidence(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	defer evidence.discard()
+	show := printer(c.OutOrStdout(), f.asJSON)
+	worst := probe.Pass
+	err = p.Each(ctx, targets, func(r probe.Result) error {
+		worst = probe.Worse(worst, r.Verdict)
+		if err := evidence.add(r); err != nil {
+			return err
+		}
+		return show(r)
+	})
+	if err != nil {
+		return "", err
+	}
+	return worst, evidence.finish()
+}
+
+func (f *probeFlags) options() (probe.Options, error) {
+	o := probe.Options{
+		TrustAD: f.trustAD, EHLO: f.ehlo, SMTPPort: int(f.smtpPort), Timeout: f.timeout, ExpiryWarning: f.expiryAlarm,
+		AllowLoopback: f.allowLoopback, Vantage: f.vantage, Tool: "starttls-list " + version,
+	}
+	var err error
+	if f.resolver == "" {
+		o.Resolver, err = discovery.SystemResolver("/etc/resolv.conf")
+	} else {
+		o.Resolver, err = netip.ParseAddrPort(f.resolver)
+	}
+	if err != nil {
+		return o, fmt.Errorf("--resolver: %w", err)
+	}
+	if f.roots != "" {
+		text, err := os.ReadFile(f.roots)
+		if err == nil {
+			o.Roots, err = probe.ParseRoots(text)
+		}
+		if err != nil {
+			return o, fmt.Errorf("--roots: %w", err)
+		}
+	}
+	if f.canary != "" {
+		if o.Canary, err = policy.NormalizeDomain(f.canary); err != nil {
+			return o, fmt.Errorf("--canary: %w", err)
+		}
+	}
+	if f.previous != "" {
+		if o.Previous, err = readPrevious(f.previous); err != nil {
+			return o, fmt.Errorf("--previous: %w", err)
+		}
+	}
+	return o, nil
+}
+
+func readPrevious(path string) (map[policy.Domain]probe.Record, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	e, err := probe.ReadEvidence(file, probe.MaxEvidence)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return e.Records, nil
+}

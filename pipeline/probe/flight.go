@@ -1,0 +1,59 @@
+package probe
+
+import (
+	"context"
+	"sync"
+)
+
+// flight remembers what a function returned for a key and lets only one caller at a time find out: a million domains
+// behind one mail service cost that service one session an address. It is safe for concurrent use.
+type flight[K comparable, V any] struct {
+	mu    sync.Mutex // guards calls
+	calls map[K]*call[V]
+}
+
+type call[V any] struct {
+	done  chan struct{} // closed when value stands
+	value V
+	ok    bool // false: the finder was cancelled and the next caller has to find out
+}
+
+// do returns the value of key, from find or from an earlier find. It returns ctx's error when the caller is cancelled;
+// a find that was cut short by its own caller's cancellation is not remembered.
+func (f *flight[K, V]) do(ctx context.Context, key K, find func() V) (V, error) {
+	for {
+		f.mu.Lock()
+		if f.calls == nil {
+			f.calls = make(map[K]*call[V])
+		}
+		c := f.calls[key]
+		if c == nil {
+			c = &call[V]{done: make(chan struct{})}
+			f.calls[key] = c
+			f.mu.Unlock()
+			return f.lead(ctx, key, c, find)
+		}
+		f.mu.Unlock()
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			var none V
+			return none, ctx.Err()
+		}
+		if c.ok {
+			return c.value, nil
+		}
+	}
+}
+
+func (f *flight[K, V]) lead(ctx context.Context, key K, c *call[V], find func() V) (V, error) {
+	c.value = find()
+	c.ok = ctx.Err() == nil
+	if !c.ok {
+		f.mu.Lock()
+		delete(f.calls, key)
+		f.mu.Unlock()
+	}
+	close(c.done)
+	return c.value, ctx.Err()
+}

@@ -1,0 +1,150 @@
+package probe
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/starttls-everywhere/policylist/policy/discovery"
+)
+
+// Observation is all that was seen of one domain: facts, no opinion. Together with the list's policy and a time it
+// decides the verdict (Judge), so that anybody who holds an evidence file can repeat the decision.
+//
+// The types of this file are also its JSON: keys stand in byte order, values are strings, unsigned integers, lists and
+// objects, all strings are printable ASCII.
+type Observation struct {
+	Hosts   []Host   `json:"hosts,omitempty"`   // in the order of preference, then name
+	Lookups []Lookup `json:"lookups,omitempty"` // MX; with an implicit MX also A and AAAA of the domain
+	Omitted uint     `json:"omitted,omitempty"` // hosts and addresses beyond our limits, not looked at
+	Route   string   `json:"route,omitempty"`   // a discovery.RouteKind
+}
+
+// Lookup is a DNS answer (discovery.Answer).
+type Lookup struct {
+	CNAME   []string `json:"cname,omitempty"` // targets followed, in order
+	Name    string   `json:"name"`
+	Records []string `json:"records,omitempty"` // "10 mx.good.example.", "192.0.2.1"
+	Secure  uint     `json:"secure,omitempty"`  // 1: a trusted resolver vouched for DNSSEC
+	Status  string   `json:"status"`            // a discovery.Status
+	Type    string   `json:"type"`
+}
+
+// Host is one MX host.
+type Host struct {
+	Flaw       string    `json:"flaw,omitempty"` // a discovery.Flaw
+	Lookups    []Lookup  `json:"lookups,omitempty"`
+	Name       string    `json:"name"`
+	Preference uint16    `json:"preference"`
+	Sessions   []Session `json:"sessions,omitempty"` // one an address, IPv4 before IPv6
+}
+
+// Stage is how far a session came: what was being waited for when it ended.
+type Stage string
+
+const (
+	StageConnect  Stage = "connect"
+	StageGreeting Stage = "greeting"
+	StageEHLO     Stage = "ehlo"
+	StageSTARTTLS Stage = "starttls"
+	StageTLS      Stage = "tls"
+	StageDone     Stage = "done" // TLS stands; what it is worth is in Session.TLS
+)
+
+// Failure is why a session ended before StageDone; "" when the server's own words say it.
+type Failure string
+
+const (
+	FailForbidden   Failure = "forbidden"    // a private or reserved address, not contacted
+	FailNoRoute     Failure = "no-route"     // this vantage has no way to such addresses
+	FailUnreachable Failure = "unreachable"  // nobody accepts connections
+	FailTimeout     Failure = "timeout"      // connected, then silence or a trickle until the deadline
+	FailClosed      Failure = "closed"       // connected, then hung up on
+	FailSyntax      Failure = "syntax"       // what came is not SMTP
+	FailNotTLS      Failure = "not-tls"      // what came instead of a TLS record
+	FailVersion     Failure = "tls-version"  // the server refuses every TLS version that we offer
+	FailHandshake   Failure = "handshake"    // any other refusal inside the handshake
+	FailCertificate Failure = "bad-encoding" // a certificate that cannot be parsed
+)
+
+// Session is what one server address said.
+type Session struct {
+	Address  string  `json:"address"`
+	Clear    string  `json:"clear,omitempty"`  // bytes that came unencrypted right behind the 220 to STARTTLS
+	Detail   string  `json:"detail,omitempty"` // the failure in words
+	EHLO     *Reply  `json:"ehlo,omitempty"`
+	Failure  Failure `json:"failure,omitempty"`
+	Greeting *Reply  `json:"greeting,omitempty"`
+	Offer    string  `json:"offer,omitempty"` // "starttls", "masked" or nothing
+	Stage    Stage   `json:"stage"`
+	STARTTLS *Reply  `json:"starttls,omitempty"`
+	TLS      *TLS    `json:"tls,omitempty"`
+}
+
+// TLS is a completed handshake.
+type TLS struct {
+	Chain     []string `json:"chain"`            // hex SHA-256 of each certificate sent, leaf first
+	Detail    string   `json:"detail,omitempty"` // why Trust is not TrustOK
+	Key       string   `json:"key"`              // "ecdsa-256", "rsa-2048", "ed25519"
+	Match     string   `json:"match"`            // "yes", "no", "none" (no name in it at all): the host name against the SANs
+	Names     []string `json:"names,omitempty"`  // the first SANs
+	NotAfter  string   `json:"not-after"`        // of the leaf
+	NotBefore string   `json:"not-before"`
+	Suite     string   `json:"suite"`
+	Trust     Trust    `json:"trust"`
+	Version   string   `json:"version"` // "TLS 1.3"
+}
+
+// Trust is where the certificates sent lead to, each judged at the time of the session, or, for a leaf that is out of
+// its time, at the nearest moment inside it: so that one fault is not reported as two.
+type Trust string
+
+const (
+	TrustOK         Trust = "ok"
+	TrustIncomplete Trust = "incomplete" // the chain ends at a certificate whose issuer was not sent and is no root
+	TrustUnknown    Trust = "unknown"    // the chain ends at a root that nobody trusts, or breaks a rule of RFC 5280
+	TrustSelfSigned Trust = "self-signed"
+	TrustExpired    Trust = "expired" // an intermediate is out of its time
+)
+
+func lookup(a discovery.Answer) Lookup {
+	l := Lookup{Name: escape(a.Name, 255), Status: string(a.Status), Type: a.Type}
+	if a.Secure {
+		l.Secure = 1
+	}
+	for _, c := range a.Chain {
+		l.CNAME = append(l.CNAME, escape(c, 255))
+	}
+	for _, m := range a.MX {
+		l.Records = append(l.Records, fmt.Sprintf("%d %s", m.Preference, escape(m.Host+".", 255)))
+	}
+	for _, ip := range a.Addrs {
+		l.Records = append(l.Records, ip.String())
+	}
+	for _, t := range a.TXT {
+		l.Records = append(l.Records, escape(t, 1024))
+	}
+	return l
+}
+
+func lookups(answers ...discovery.Answer) []Lookup {
+	out := make([]Lookup, len(answers))
+	for i, a := range answers {
+		out[i] = lookup(a)
+	}
+	return out
+}
+
+// addresses are those that the lookups found, in their order, each once.
+func addresses(answers ...discovery.Answer) []netip.Addr {
+	var out []netip.Addr
+	seen := make(map[netip.Addr]bool)
+	for _, a := range answers {
+		for _, ip := range a.Addrs {
+			if !seen[ip] {
+				seen[ip] = true
+				out = append(out, ip)
+			}
+		}
+	}
+	return out
+}

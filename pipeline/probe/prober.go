@@ -1,0 +1,301 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/discovery"
+)
+
+// maxSessions is how many addresses of one domain are visited.
+const maxSessions = 64
+
+// ErrOptions is what New wraps for options that do not fit together.
+var ErrOptions = errors.New("probe options")
+
+// Options configure a Prober. Only Resolver is required, and EHLO unless AllowLoopback is set.
+type Options struct {
+	Resolver   netip.AddrPort
+	TrustAD    bool          // the resolver's AD bit means something
+	DNSTimeout time.Duration // one attempt; 0 means 3 s
+
+	Roots         Roots  // zero means MozillaRoots
+	EHLO          string // our own host name, resolvable; servers turn away visitors without one
+	SMTPPort      int    // 0 means 25
+	Timeout       time.Duration
+	ExpiryWarning time.Duration // 0 means 14 days
+	// AllowLoopback permits targets on loopback and lifts the rate limit for them. Without EHLO it also forbids all
+	// other targets.
+	AllowLoopback bool
+	PerMinute     int // sessions begun with one address within a minute; 0 means 2
+	Domains       int // looked at in parallel; 0 means 32
+	Connections   int // open at a time in all; 0 means 64
+
+	Vantage  string                   // name of this observer, for the evidence; may be empty
+	Tool     string                   // name and version of the program, for the evidence
+	Canary   policy.Domain            // a domain known to be good; zero means none
+	Previous map[policy.Domain]Record // verdicts of the last scan, see Evidence.Records; may be nil
+	Clock    Clock                    // nil means SystemClock
+}
+
+// Target is a domain and what the list says of it (zero Policy: nothing, so only its servers are judged).
+type Target struct {
+	Domain policy.Domain
+	Policy policy.Policy
+}
+
+// Result is what a probe found. Line is the evidence: one canonical JSON object without the line end.
+type Result struct {
+	Domain policy.Domain
+	Judgement
+	Since time.Time // when the present verdict was first seen, in UTC and whole seconds
+	Line  []byte
+}
+
+// Prober looks at domains. Addresses are looked up and servers visited once in a Prober's life, so make a new one for
+// each scan. It is safe for concurrent use and holds no goroutine between calls.
+type Prober struct {
+	opts     Options
+	dns      *discovery.Client
+	visitor  visitor
+	guard    guard
+	limit    *limiter // for everybody
+	loopback *limiter // for loopback targets
+	slots    chan struct{}
+
+	hosts    flight[policy.Domain, [2]discovery.Answer]
+	sessions flight[sessionKey, Session]
+	canary   flight[policy.Domain, Result]
+}
+
+// sessionKey is what makes two sessions the same: the server, and the name that it is asked to prove.
+type sessionKey struct {
+	addr netip.Addr
+	name policy.Domain
+}
+
+// New checks opts. Errors wrap ErrOptions, ErrRoots or discovery.ErrResolver.
+func New(opts Options) (*Prober, error) {
+	if err := opts.complete(); err != nil {
+		return nil, err
+	}
+	client, err := discovery.NewClient(discovery.Options{
+		Resolver: opts.Resolver, TrustAD: opts.TrustAD, Timeout: opts.DNSTimeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &Prober{
+		opts: opts, dns: client,
+		guard:    guard{reserved: reserved(), loopback: opts.AllowLoopback, loopbackOnly: opts.EHLO == ""},
+		limit:    newLimiter(opts.PerMinute, opts.Clock),
+		loopback: newLimiter(0, opts.Clock),
+		slots:    make(chan struct{}, opts.Connections),
+	}
+	p.visitor = visitor{
+		ehlo: opts.EHLO, port: uint16(opts.SMTPPort), timeout: opts.Timeout, roots: opts.Roots.Pool, now: opts.Clock.Now,
+	}
+	if p.visitor.ehlo == "" {
+		p.visitor.ehlo = "localhost.localdomain"
+	}
+	return p, nil
+}
+
+func (o *Options) complete() error {
+	if o.EHLO == "" && !o.AllowLoopback {
+		return fmt.Errorf("%w: mail servers want to know who asks: set EHLO to this host's full name", ErrOptions)
+	}
+	if o.EHLO != "" {
+		if _, err := policy.ParseDomain(o.EHLO); err != nil {
+			return fmt.Errorf("%w: EHLO name: %w", ErrOptions, err)
+		}
+	}
+	if o.Vantage != escape(o.Vantage, 64) || o.Tool != escape(o.Tool, 128) {
+		return fmt.Errorf("%w: the names of vantage and tool are short printable ASCII", ErrOptions)
+	}
+	if o.SMTPPort < 0 || o.SMTPPort > 65535 {
+		return fmt.Errorf("%w: port %d", ErrOptions, o.SMTPPort)
+	}
+	if o.Roots.Pool == nil {
+		roots, err := MozillaRoots()
+		if err != nil {
+			return err
+		}
+		o.Roots = roots
+	}
+	for _, d := range []struct{ field, fallback *int }{
+		{&o.SMTPPort, new(25)}, {&o.PerMinute, new(2)}, {&o.Domains, new(32)}, {&o.Connections, new(64)},
+	} {
+		if *d.field <= 0 {
+			*d.field = *d.fallback
+		}
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 90 * time.Second
+	}
+	if o.ExpiryWarning <= 0 {
+		o.ExpiryWarning = 14 * 24 * time.Hour
+	}
+	if o.Clock == nil {
+		o.Clock = SystemClock{}
+	}
+	return nil
+}
+
+// Probe looks at all targets, Options.Domains at a time, and returns the results in the order of targets. A bad domain
+// is a result; the error is ctx's, and then there are no results.
+func (p *Prober) Probe(ctx context.Context, targets []Target) ([]Result, error) {
+	results := make([]Result, 0, len(targets))
+	err := p.Each(ctx, targets, func(r Result) error {
+		results = append(results, r)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// Each is Probe for scans too large to hold: done gets the results one after the other, in the order of targets, while
+// later targets are being looked at. It ends with the first error of done.
+func (p *Prober) Each(ctx context.Context, targets []Target, done func(Result) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var working sync.WaitGroup
+	defer working.Wait() // nothing of ours runs on when we return
+	defer cancel()
+	// Results wait in order in a window twice as wide as the crowd, so that one slow domain does not stop all others.
+	window := make(chan chan Result, 2*p.opts.Domains)
+	crowd := make(chan struct{}, p.opts.Domains)
+	working.Go(func() {
+		defer close(window)
+		for _, t := range targets {
+			out := make(chan Result, 1)
+			select {
+			case window <- out:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case crowd <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			working.Go(func() {
+				defer func() { <-crowd }()
+				if r, err := p.one(ctx, t); err == nil {
+					out <- r
+				}
+			})
+		}
+	})
+	for out := range window {
+		select {
+		case r := <-out:
+			if err := done(r); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ctx.Err()
+}
+
+// one looks at a target, unless the canary says that this vantage cannot be believed. The error is ctx's.
+func (p *Prober) one(ctx context.Context, t Target) (Result, error) {
+	canary, err := p.Canary(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	if canary.withdrawn() {
+		return p.result(t, Observation{}, withdrawn(t.Domain, canary.Domain)), nil
+	}
+	return p.look(ctx, t)
+}
+
+func (p *Prober) look(ctx context.Context, t Target) (Result, error) {
+	o, err := p.observe(ctx, t.Domain)
+	if err != nil {
+		return Result{}, err
+	}
+	now := p.opts.Clock.Now()
+	return p.result(t, o, Judge(t.Domain, o, t.Policy, now, p.opts.ExpiryWarning)), nil
+}
+
+// observe collects the facts of one domain; the error is ctx's.
+func (p *Prober) observe(ctx context.Context, domain policy.Domain) (Observation, error) {
+	route := discovery.FindMX(ctx, p.dns, domain)
+	o := Observation{
+		Route: string(route.Kind), Omitted: uint(route.Omitted),
+		Lookups: lookups(append([]discovery.Answer{route.Answer}, route.Address...)...),
+	}
+	group, inner := errgroup.WithContext(ctx)
+	o.Hosts = make([]Host, len(route.Hosts))
+	budget := maxSessions
+	for i, h := range route.Hosts {
+		o.Hosts[i] = Host{Flaw: string(h.Flaw), Name: escape(h.Name, 255), Preference: h.Preference}
+		if h.Flaw != "" {
+			continue
+		}
+		answers, err := p.addresses(ctx, h.Domain)
+		if err != nil {
+			return Observation{}, err
+		}
+		o.Hosts[i].Lookups = lookups(answers[:]...)
+		addrs := addresses(answers[:]...)
+		if len(addrs) > budget {
+			o.Omitted += uint(len(addrs) - budget)
+			addrs = addrs[:budget]
+		}
+		budget -= len(addrs)
+		o.Hosts[i].Sessions = make([]Session, len(addrs))
+		for k, addr := range addrs {
+			group.Go(func() (err error) {
+				o.Hosts[i].Sessions[k], err = p.session(inner, addr, h.Domain)
+				return err
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return Observation{}, err
+	}
+	return o, ctx.Err()
+}
+
+func (p *Prober) addresses(ctx context.Context, host policy.Domain) ([2]discovery.Answer, error) {
+	return p.hosts.do(ctx, host, func() [2]discovery.Answer {
+		return [2]discovery.Answer{p.dns.LookupA(ctx, host.String()), p.dns.LookupAAAA(ctx, host.String())}
+	})
+}
+
+// session returns what the server at addr shows to those who ask for name, from a visit or from an earlier one.
+func (p *Prober) session(ctx context.Context, addr netip.Addr, name policy.Domain) (Session, error) {
+	if !p.guard.allows(addr) {
+		return Session{Address: addr.String(), Failure: FailForbidden, Stage: StageConnect}, nil
+	}
+	return p.sessions.do(ctx, sessionKey{addr, name}, func() Session {
+		limit := p.limit
+		if addr.IsLoopback() {
+			limit = p.loopback
+		}
+		leave, err := limit.enter(ctx, addr)
+		if err != nil {
+			return Session{} // ctx has ended: nobody looks at this
+		}
+		defer leave()
+		select {
+		case p.slots <- struct{}{}:
+			defer func() { <-p.slots }()
+		case <-ctx.Done():
+			return Session{}
+		}
+		return p.visitor.visit(ctx, addr, name)
+	})
+}
