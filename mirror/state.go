@@ -150,10 +150,15 @@ func replaceList(dir string, data []byte) error {
 	return durable.WriteFile(path, data, 0o644)
 }
 
-// loadTrust reads the versions that join and later updates stored. They are local: a signature chain is verified all
-// the same, since it costs little and names a mixed-up folder.
+// loadTrust reads the versions that join and later updates stored.
 func loadTrust(dir string) (*transparency.TrustChain, error) {
-	names, err := os.ReadDir(filepath.Join(dir, trustDir))
+	return ReadTrust(filepath.Join(dir, trustDir))
+}
+
+// ReadTrust reads a local folder of trust versions, files named 1, 2, 3 and so on without a gap; the first that
+// exists is trusted for being there, and the signatures of each later one are verified.
+func ReadTrust(dir string) (*transparency.TrustChain, error) {
+	names, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("no trust yet: %w", err)
 	}
@@ -164,11 +169,11 @@ func loadTrust(dir string) (*transparency.TrustChain, error) {
 		}
 	}
 	if first == 0 {
-		return nil, fmt.Errorf("no trust yet: %s is empty", filepath.Join(dir, trustDir))
+		return nil, fmt.Errorf("no trust yet: %s is empty", dir)
 	}
 	var chain *transparency.TrustChain
 	for v := first; ; v++ {
-		path := filepath.Join(dir, TrustPath(v))
+		path := filepath.Join(dir, strconv.FormatInt(v, 10))
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) && chain != nil {
 			return chain, nil

@@ -1,0 +1,190 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/pipeline/probe"
+	"github.com/starttls-everywhere/policylist/policy"
+)
+
+// Probed is the second stage: what the next release will publish, and which changes it holds back. It comes from a
+// checked source and live observation, or from a file of an imported history.
+type Probed struct {
+	list      policy.List
+	changes   []mirror.ChangeLeaf // sorted by domain; the release number comes with signing
+	held      []Held
+	author    string
+	origin    string
+	lifetime  time.Duration
+	source    string // see mirror.ReleaseLeaf.Source
+	override  string
+	evidence  []byte // JSON lines, nil when nothing was observed
+	timestamp time.Time
+	expires   time.Time // with timestamp, of an imported file; both zero otherwise
+}
+
+// Held is a change that this release does not make: the domain's last published policy stays, or it stays absent.
+type Held struct {
+	Change  policy.Change
+	Verdict probe.Verdict    // "" when it was not probed
+	Codes   []string         // why
+	Found   []policy.Finding // what the probe found, each with its fix
+}
+
+// Changes returns what the release changes, sorted by domain.
+func (p Probed) Changes() []mirror.ChangeLeaf { return p.changes }
+
+// Held returns the changes that wait.
+func (p Probed) Held() []Held { return p.held }
+
+// List returns the whole list that the release publishes.
+func (p Probed) List() policy.List { return p.list }
+
+// Observer looks at domains live and tells what it saw; *probe.Prober is one.
+type Observer interface {
+	Probe(ctx context.Context, targets []probe.Target) ([]probe.Result, error)
+	Header(ctx context.Context, shard string) (probe.Header, error)
+}
+
+// codeNotProbed stands where a release admits or holds entries without evidence.
+const codeNotProbed = "probe.off"
+
+// probe decides what of a checked source goes into the next release. Without an observer everything is admitted, and
+// the release leaf says so for all to see. A source with errors changes nothing: the last list is renewed.
+func (p *Publisher) probe(ctx context.Context, c Checked, last *Published) (Probed, error) {
+	settings := c.Source().Settings()
+	out := Probed{author: settings.Author, origin: settings.Origin, lifetime: time.Duration(settings.LifetimeDays) * 24 * time.Hour}
+	before := last.list()
+	if hasErrors(c.Findings()) {
+		out.list, out.source = before, "renew"
+		return out, nil
+	}
+	results, err := p.observe(ctx, p.targets(c, before, last), &out)
+	if err != nil {
+		return out, err
+	}
+	wanted := c.Entries()
+	if last.imported() {
+		wanted = unproven(wanted, results)
+	}
+	var edits []policy.Edit
+	for _, change := range policy.Diff(before.Entries(), wanted) {
+		leaf, held := p.admit(change, results, last)
+		if held != nil {
+			out.held = append(out.held, *held)
+			continue
+		}
+		out.changes = append(out.changes, leaf)
+		edits = append(edits, leaf.Edit())
+	}
+	if out.source = p.Commit; len(edits) == 0 {
+		out.source = "renew"
+	}
+	if p.Observer == nil && len(edits) > 0 {
+		out.override = codeNotProbed
+	}
+	out.list, err = before.Apply(edits)
+	return out, err
+}
+
+// targets are the domains to look at: what changes, or everything when ScanAll is set or the last list was imported.
+func (p *Publisher) targets(c Checked, before policy.List, last *Published) []probe.Target {
+	var targets []probe.Target
+	if p.ScanAll || last.imported() {
+		for _, e := range c.Entries() {
+			targets = append(targets, probe.Target(e))
+		}
+		return targets
+	}
+	for _, ch := range policy.Diff(before.Entries(), c.Entries()) {
+		if ch.New != nil {
+			targets = append(targets, probe.Target{Domain: ch.Domain, Policy: *ch.New})
+		}
+	}
+	return targets
+}
+
+// unproven turns imported enforce entries that were not seen to work into testing: history is no fact about today.
+func unproven(entries []policy.Entry, results map[policy.Domain]probe.Result) []policy.Entry {
+	out := slices.Clone(entries)
+	for i, e := range out {
+		if e.Policy.Mode == policy.Enforce && !good(results[e.Domain]) {
+			out[i].Policy.Mode = policy.Testing
+		}
+	}
+	return out
+}
+
+func good(r probe.Result) bool { return r.Verdict == probe.Pass || r.Verdict == probe.Warn }
+
+// observe probes targets and keeps the evidence.
+func (p *Publisher) observe(ctx context.Context, targets []probe.Target, out *Probed) (map[policy.Domain]probe.Result, error) {
+	if p.Observer == nil || len(targets) == 0 {
+		return nil, nil
+	}
+	found, err := p.Observer.Probe(ctx, targets)
+	if err != nil {
+		return nil, fmt.Errorf("probe: %w", err)
+	}
+	header, err := p.Observer.Header(ctx, "")
+	if err != nil {
+		return nil, fmt.Errorf("probe: canary: %w", err)
+	}
+	results := make(map[policy.Domain]probe.Result, len(found))
+	var file bytes.Buffer
+	w, err := probe.NewEvidence(&file, header)
+	for _, r := range found {
+		results[r.Domain] = r
+		err = errors.Join(err, w.Add(r))
+	}
+	out.evidence = file.Bytes()
+	return results, err
+}
+
+// admit turns a change into a leaf, or holds it. What only takes something away needs no evidence that it works.
+func (p *Publisher) admit(c policy.Change, results map[policy.Domain]probe.Result, last *Published) (mirror.ChangeLeaf, *Held) {
+	leaf := mirror.ChangeLeaf{Domain: c.Domain, Policy: c.New, Reason: reason(c)}
+	if last.imported() && c.Class == policy.Weakened {
+		leaf.Reason = "import.unproven"
+	}
+	r := results[c.Domain]
+	if p.Observer == nil || c.New == nil || c.Class == policy.Weakened || good(r) {
+		return leaf, nil
+	}
+	return leaf, &Held{Change: c, Verdict: r.Verdict, Codes: r.Codes, Found: r.Findings}
+}
+
+// reason names the change in the log. Promotion and removal by evidence or proof have their own codes, which only
+// the gate may give.
+func reason(c policy.Change) string {
+	switch {
+	case c.Class.ModeAndMXs():
+		return "change.source"
+	case c.Class.Has(policy.Added) && c.New.Mode == policy.Enforce:
+		return "add.enforce"
+	case c.Class.Has(policy.Added):
+		return "add.testing"
+	case c.Class.Has(policy.MXsNarrowed):
+		return "mxs.narrowed"
+	case c.Class.Has(policy.MXsWidened):
+		return "mxs.widened"
+	case c.Class.Has(policy.MXsReplaced):
+		return "mxs.replaced"
+	}
+	return "change.source"
+}
+
+func hasErrors(findings []policy.Finding) bool {
+	for _, f := range findings {
+		if f.Severity == policy.Error {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,301 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/transparency"
+)
+
+// uploads bounds the requests under way at one mirror.
+const uploads = 16
+
+// Published is the last stage: a release that clients can fetch.
+type Published struct {
+	Logged
+	entries   policy.List
+	Mirrors   []MirrorResult
+	Held      []Held
+	Findings  []policy.Finding // of the source; with errors among them the release only renewed the last list
+	Resumed   bool             // the release had been begun by an earlier run
+	Unchanged bool             // a resumed release was all there was to do
+}
+
+// MirrorResult says how publishing went on one mirror.
+type MirrorResult struct {
+	Name     string
+	Err      error // nil: published and verified
+	Verified bool
+}
+
+// Leaf is the release's leaf.
+func (p *Published) Leaf() *mirror.ReleaseLeaf { return p.leaf }
+
+// Tree is the checkpoint's tree.
+func (p *Published) Tree() tlog.Tree { return p.tree }
+
+// List is the whole published list.
+func (p *Published) List() policy.List { return p.list() }
+
+func (p *Published) list() policy.List {
+	if p == nil {
+		return policy.List{}
+	}
+	return p.entries
+}
+
+func (p *Published) imported() bool { return p != nil && p.leaf.IsImport() }
+
+// Target is one mirror to publish to.
+type Target struct {
+	Name  string
+	Store mirror.Store
+}
+
+// ErrAhead means that a mirror holds a signed log that this state does not know: the state was lost or set back, or
+// somebody else publishes. Nothing is written.
+var ErrAhead = errors.New("a mirror is ahead of this state")
+
+// ErrFork means that a mirror holds a signed checkpoint that contradicts this state's log.
+var ErrFork = errors.New("a mirror's signed log contradicts this one")
+
+// ErrMirrors means that no mirror could be published to.
+var ErrMirrors = errors.New("no mirror could be reached")
+
+// compare looks at every mirror's checkpoint and returns the sizes that they have published. Unreachable mirrors are
+// left out; they catch up later.
+func (p *Publisher) compare(ctx context.Context) (map[string]int64, error) {
+	sizes := map[string]int64{}
+	ours := p.log.Tree()
+	for _, m := range p.Mirrors {
+		note, err := m.Store.Get(ctx, mirror.CheckpointPath, transparency.MaxCheckpointBytes)
+		if mirror.IsAbsent(err) {
+			sizes[m.Name] = 0
+			continue
+		}
+		if err != nil {
+			p.Log.Warn("mirror not reachable", "mirror", m.Name, "err", err)
+			continue
+		}
+		c, err := p.openAny(note)
+		if err != nil {
+			return nil, fmt.Errorf("mirror %s: %s: %w", m.Name, mirror.CheckpointPath, err)
+		}
+		if c.Tree.N > ours.N {
+			return nil, fmt.Errorf("%w: %s has %d log entries, this state has %d", ErrAhead, m.Name, c.Tree.N, ours.N)
+		}
+		root, err := tlog.TreeHash(c.Tree.N, p.log)
+		if err != nil {
+			return nil, err
+		}
+		if root != c.Tree.Hash {
+			return nil, fmt.Errorf("%w: %s at size %d:\n%s", ErrFork, m.Name, c.Tree.N, note)
+		}
+		sizes[m.Name] = c.Tree.N
+	}
+	return sizes, nil
+}
+
+// openAny verifies a checkpoint by the newest trust version that can; a mirror that was away may hold one of an
+// earlier log key.
+func (p *Publisher) openAny(note []byte) (transparency.Cosigned, error) {
+	var first error
+	for i := len(p.Trust.Versions()) - 1; i >= 0; i-- {
+		c, err := p.Trust.Versions()[i].OpenCheckpoint(note)
+		if err == nil {
+			return c, nil
+		}
+		first = errors.Join(first, err)
+	}
+	return transparency.Cosigned{}, first
+}
+
+// spread puts tiles and entries, to which nobody refers yet, on at least one mirror.
+func (p *Publisher) spread(ctx context.Context, s Signed) error {
+	var errs []error
+	for _, m := range p.Mirrors {
+		size, ok := p.sizes[m.Name]
+		if !ok {
+			continue
+		}
+		err := p.putTiles(ctx, m.Store, size, s.meta.Start+int64(s.meta.Count))
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, mirror.ErrConflict) {
+			return fmt.Errorf("mirror %s: %w", m.Name, err)
+		}
+		errs = append(errs, fmt.Errorf("mirror %s: %w", m.Name, err))
+	}
+	return errors.Join(append(errs, ErrMirrors)...)
+}
+
+func (p *Publisher) putTiles(ctx context.Context, store mirror.Store, old, new int64) error {
+	var tiles, entries []string
+	for _, path := range mirror.TilePaths(old, new) {
+		if strings.HasPrefix(path, "tile/entries/") {
+			entries = append(entries, path)
+		} else {
+			tiles = append(tiles, path)
+		}
+	}
+	for _, paths := range [][]string{tiles, entries} {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(uploads)
+		for _, path := range paths {
+			g.Go(func() error {
+				data, err := p.log.ReadFile(path)
+				if err != nil {
+					return fmt.Errorf("log: %w", err)
+				}
+				return store.Create(ctx, mirror.NewObject(path, data))
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish brings every reachable mirror up to the release, and has a client verify each. One mirror that is down
+// does not stop the others; a conflict stops everything.
+func (p *Publisher) publish(ctx context.Context, l Logged) (*Published, error) {
+	out := &Published{Logged: l}
+	data, err := p.outbox.read(l.meta.Release, outList)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if _, out.entries, err = policy.ParseList(data); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrState, p.outbox.path(l.meta.Release, outList), err)
+	}
+	good := 0
+	for _, m := range p.Mirrors {
+		result := MirrorResult{Name: m.Name, Err: p.publishTo(ctx, m, l)}
+		if errors.Is(result.Err, mirror.ErrConflict) {
+			return out, fmt.Errorf("mirror %s: %w", m.Name, result.Err)
+		}
+		if result.Err == nil && !p.SkipVerify {
+			result.Err = p.verify(ctx, m, l)
+			result.Verified = result.Err == nil
+		}
+		if result.Err == nil {
+			good++
+		} else {
+			p.Log.Warn("mirror not published", "mirror", m.Name, "release", l.meta.Release, "err", result.Err)
+		}
+		out.Mirrors = append(out.Mirrors, result)
+	}
+	if good == 0 {
+		return out, fmt.Errorf("%w: release %d is logged and goes out with the next run", ErrMirrors, l.meta.Release)
+	}
+	p.step(l.meta.Release, "published")
+	l.meta.Done = true
+	return out, p.outbox.setMeta(l.meta)
+}
+
+// publishTo writes one mirror in the fixed order: what is referred to before what refers, the pointer last. A client
+// that reads at any moment finds everything that it is told of.
+func (p *Publisher) publishTo(ctx context.Context, m Target, l Logged) error {
+	size, ok := p.sizes[m.Name]
+	if !ok {
+		return errors.New("it could not be reached at the start of this run")
+	}
+	for _, t := range p.Trust.Versions() {
+		if err := m.Store.Create(ctx, mirror.NewObject(mirror.TrustPath(t.Version), t.Note())); err != nil {
+			return err
+		}
+	}
+	missing, err := p.since(size, l.meta.Release)
+	if err != nil {
+		return err
+	}
+	for _, s := range missing {
+		end := s.meta.Start + int64(s.meta.Count)
+		if err := p.putTiles(ctx, m.Store, size, end); err != nil {
+			return err
+		}
+		size = end
+	}
+	for _, s := range missing {
+		if err := p.putBlobs(ctx, m.Store, s); err != nil {
+			return err
+		}
+	}
+	return p.putMutable(ctx, m.Store, l)
+}
+
+// since returns the releases that a mirror of the given log size lacks, oldest first, the present one always.
+func (p *Publisher) since(size, release int64) ([]Signed, error) {
+	var out []Signed
+	for n := release; n > 0; n-- {
+		s, err := p.loadSigned(n)
+		if errors.Is(err, fs.ErrNotExist) {
+			break // older than what the outbox keeps
+		}
+		if err != nil {
+			return nil, err
+		}
+		if n < release && s.meta.Start+int64(s.meta.Count) <= size {
+			break
+		}
+		out = append([]Signed{s}, out...)
+	}
+	return out, nil
+}
+
+// putBlobs writes what a release has under names of its own. A release that was superseded before its checkpoint was
+// signed has no proof.
+func (p *Publisher) putBlobs(ctx context.Context, store mirror.Store, s Signed) error {
+	files := []struct{ name, path string }{
+		{outBlob, mirror.BlobPath(s.leaf.ListDigest)},
+		{outPGP, mirror.BlobPGPPath(s.leaf.ListDigest)},
+	}
+	if s.leaf.Evidence != nil {
+		files = append(files, struct{ name, path string }{outEvidence, mirror.EvidencePath(*s.leaf.Evidence)})
+	}
+	files = append(files, struct{ name, path string }{outProof, mirror.ReleasePath(s.meta.Release)})
+	for _, f := range files {
+		data, err := p.outbox.readOptional(s.meta.Release, f.name)
+		if err != nil {
+			return err
+		}
+		if data == nil {
+			continue
+		}
+		if err := store.Create(ctx, mirror.NewObject(f.path, data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Publisher) putMutable(ctx context.Context, store mirror.Store, l Logged) error {
+	for _, f := range []struct{ name, path string }{
+		{outList, mirror.ListPath},
+		{outPGP, mirror.ListPGPPath},
+		{outBundle, mirror.ListBundlePath},
+		{outCheckpoint, mirror.CheckpointPath},
+		{outProof, mirror.PointerPath},
+	} {
+		data, err := p.outbox.readOptional(l.meta.Release, f.name)
+		if err != nil {
+			return err
+		}
+		if data == nil {
+			continue
+		}
+		if err := store.Put(ctx, mirror.NewObject(f.path, data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

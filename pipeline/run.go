@@ -1,0 +1,254 @@
+// Package pipeline carries a list from its source to its mirrors:
+//
+//	Checked -> Probed -> Signed -> Logged -> Published
+//
+// Each stage is a type that only the stage before can make, so that publishing something unlogged, or logging
+// something unsigned, does not compile. Publisher conducts them. Its state is a folder:
+//
+//	lock           one publisher at a time
+//	log/           the transparency log
+//	outbox/<n>/    every byte of release n that could come out differently next time
+//	journal.json   the last step that was done, for people and for recovery
+//	verify/        a client for each mirror, which follows it as real ones do
+//
+// Killing the process after any step and starting again goes on with the bytes in the outbox.
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/durable"
+	"github.com/starttls-everywhere/policylist/pipeline/signing"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/transparency"
+)
+
+// NoCommit stands for the commit of a source that is not in Git.
+const NoCommit = "git:0000000000000000000000000000000000000000"
+
+// resumedRecently is how old a release that a crash interrupted may be for its completion to count as this run's.
+const resumedRecently = 12 * time.Hour
+
+// Keys sign releases, checkpoints and, for other people's tools, the list itself.
+type Keys struct {
+	Release []signing.Signer
+	Log     note.Signer
+	OpenPGP *signing.OpenPGPKey // nil: no .asc
+}
+
+// Publisher makes releases. Its fields are set once, before the first call.
+type Publisher struct {
+	Source     string // directory or 0.1 file
+	Commit     string // what the source is, "git:<commit>"
+	State      string // folder
+	Trust      *transparency.TrustChain
+	Keys       Keys
+	OpenLog    func(dir string) (Log, error)
+	Mirrors    []Target
+	Observer   Observer // nil: nothing is probed, and the release says so
+	ScanAll    bool     // probe every entry, not only those that change
+	SkipVerify bool     // do not fetch the release back as a client
+	Now        func() time.Time
+	Log        *slog.Logger
+
+	log    Log
+	outbox outbox
+	sizes  map[string]int64 // log size that each reachable mirror has published
+}
+
+// Release makes the next release from the source, or a renewal when nothing changed or the source has errors. A
+// release that an earlier run began is completed first. With ErrMirrors the release is logged and goes out later.
+func (p *Publisher) Release(ctx context.Context) (*Published, error) {
+	var out *Published
+	err := p.session(ctx, func(last *Published) error {
+		if last != nil && last.Resumed {
+			out = last
+		}
+		checked, err := Check(ctx, p.Source)
+		if err != nil {
+			return err
+		}
+		plan, err := p.probe(ctx, checked, last)
+		if err != nil {
+			return err
+		}
+		if out != nil && len(plan.changes) == 0 && p.Now().Sub(last.leaf.Timestamp) < resumedRecently {
+			out.Unchanged, out.Held, out.Findings = true, plan.held, checked.Findings()
+			return nil
+		}
+		out, err = p.make(ctx, plan, last)
+		if out != nil {
+			out.Held, out.Findings = plan.held, checked.Findings()
+		}
+		return err
+	})
+	return out, err
+}
+
+// Plan says what Release would do, and changes nothing but completing nothing either: an interrupted release is only
+// reported, as an error that wraps ErrPending.
+func (p *Publisher) Plan(ctx context.Context) (Probed, Checked, error) {
+	var plan Probed
+	checked, err := Check(ctx, p.Source)
+	if err != nil {
+		return plan, checked, err
+	}
+	last, err := p.peek()
+	if err != nil {
+		return plan, checked, err
+	}
+	plan, err = p.probe(ctx, checked, last)
+	return plan, checked, err
+}
+
+// ErrPending means that a release was begun and not completed.
+var ErrPending = errors.New("a release is not completed yet; run release")
+
+func (p *Publisher) peek() (*Published, error) {
+	p.outbox = outbox{filepath.Join(p.State, "outbox")}
+	if _, err := os.Stat(p.outbox.dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	n, err := p.outbox.newest()
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	s, err := p.loadSigned(n)
+	if err == nil && !s.meta.Done {
+		err = ErrPending
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p.revive(Logged{Signed: s})
+}
+
+// Final publishes an empty list that ends the list: clients drop everything.
+func (p *Publisher) Final(ctx context.Context) (*Published, error) {
+	var out *Published
+	err := p.session(ctx, func(last *Published) error {
+		if last == nil {
+			return errors.New("there is no list to end: nothing was released yet")
+		}
+		plan := Probed{author: last.leaf.Author, lifetime: mirror.MaxLifetime, source: "renew", override: mirror.OverrideFinal}
+		for d := range last.entries.All() {
+			plan.changes = append(plan.changes, mirror.ChangeLeaf{Domain: d, Reason: mirror.OverrideFinal})
+		}
+		var err error
+		out, err = p.make(ctx, plan, last)
+		return err
+	})
+	return out, err
+}
+
+// session locks and opens the state, compares it with the mirrors, completes what was interrupted, and calls f with
+// the last release, nil before the first.
+func (p *Publisher) session(ctx context.Context, f func(last *Published) error) error {
+	p.outbox = outbox{filepath.Join(p.State, "outbox")}
+	if err := os.MkdirAll(p.outbox.dir, 0o755); err != nil {
+		return err
+	}
+	unlock, err := durable.Lock(filepath.Join(p.State, "lock"))
+	if err != nil {
+		return fmt.Errorf("another release is running: %w", err)
+	}
+	defer unlock()
+	if p.log, err = p.OpenLog(filepath.Join(p.State, "log")); err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	defer p.log.Close()
+	if p.sizes, err = p.compare(ctx); err != nil {
+		return err
+	}
+	last, err := p.resume(ctx)
+	if err != nil {
+		return err
+	}
+	return f(last)
+}
+
+// resume returns the newest release, completed if it was not.
+func (p *Publisher) resume(ctx context.Context) (*Published, error) {
+	n, err := p.outbox.newest()
+	if err != nil || n == 0 {
+		if err == nil && p.log.Tree().N > 0 {
+			err = fmt.Errorf("%w: the log has %d entries but the outbox is empty", ErrState, p.log.Tree().N)
+		}
+		return nil, err
+	}
+	s, err := p.loadSigned(n)
+	if err != nil {
+		return nil, err
+	}
+	if s.meta.Done {
+		if end := s.meta.Start + int64(s.meta.Count); p.log.Tree().N < end {
+			return nil, fmt.Errorf("%w: release %d ended at log entry %d, the log has %d", ErrState, n, end, p.log.Tree().N)
+		}
+		return p.revive(Logged{Signed: s})
+	}
+	p.Log.Info("completing an interrupted release", "release", n)
+	out, err := p.complete(ctx, s)
+	if out != nil {
+		out.Resumed = true
+	}
+	return out, err
+}
+
+// revive makes a completed release the base of the next.
+func (p *Publisher) revive(l Logged) (*Published, error) {
+	path := p.outbox.path(l.meta.Release, outList)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	_, list, err := policy.ParseList(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrState, path, err)
+	}
+	return &Published{Logged: l, entries: list}, nil
+}
+
+// make signs the plan as the next release and carries it through.
+func (p *Publisher) make(ctx context.Context, plan Probed, last *Published) (*Published, error) {
+	s, err := p.sign(ctx, plan, last, p.log.Tree().N)
+	if err != nil {
+		return nil, err
+	}
+	p.step(s.meta.Release, "prepared")
+	return p.complete(ctx, s)
+}
+
+// complete carries a signed release through; every step may be repeated.
+func (p *Publisher) complete(ctx context.Context, s Signed) (*Published, error) {
+	l, err := p.append(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	out, err := p.publish(ctx, l)
+	if err == nil {
+		p.step(s.meta.Release, "done")
+	}
+	return out, err
+}
+
+// step records the last step that was done. The outbox and the log decide what is true; the journal tells people.
+func (p *Publisher) step(release int64, name string) {
+	data, err := json.Marshal(map[string]any{"release": release, "step": name, "time": p.Now().UTC().Format(policy.TimeFormat)})
+	if err == nil {
+		err = durable.WriteFile(filepath.Join(p.State, "journal.json"), append(data, '\n'), 0o644)
+	}
+	if err != nil {
+		p.Log.Warn("journal not written", "step", name, "err", err)
+	}
+}

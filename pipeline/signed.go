@@ -1,0 +1,191 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/pipeline/signing"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/transparency"
+)
+
+// Signed is the third stage: a release whose every byte is decided, signed and durable in the outbox. From here on a
+// crash is answered by going on with these bytes.
+type Signed struct {
+	meta    meta
+	leaf    *mirror.ReleaseLeaf
+	raw     []byte // the leaf
+	entries [][]byte
+}
+
+// ErrClock means that the clock cannot be right: time would run backwards in the log.
+var ErrClock = errors.New("the clock is wrong")
+
+// sign decides and signs release number last+1, to be logged from index start on.
+func (p *Publisher) sign(ctx context.Context, plan Probed, last *Published, start int64) (Signed, error) {
+	leaf, err := p.draft(plan, last)
+	if err != nil {
+		return Signed{}, err
+	}
+	var entries [][]byte
+	for i := range plan.changes {
+		c := plan.changes[i]
+		c.Release = leaf.Release
+		entries = append(entries, c.Append(nil))
+	}
+	leaf.From, leaf.To = start, start+int64(len(entries))
+	for _, t := range p.newTrust(last) {
+		entries = append(entries, mirror.TrustLeaf{Digest: t.Digest(), Version: t.Version}.Append(nil))
+	}
+	list, err := plan.list.Bytes(leaf.Header())
+	if err != nil {
+		return Signed{}, err
+	}
+	leaf.Count, leaf.ListSize, leaf.ListDigest = int64(plan.list.Len()), int64(len(list)), sha256.Sum256(list)
+	if plan.evidence != nil {
+		d := sha256.Sum256(plan.evidence)
+		leaf.Evidence = &d
+	}
+	raw, err := p.signLeaf(ctx, leaf)
+	if err != nil {
+		return Signed{}, err
+	}
+	s := Signed{meta{leaf.Release, start, len(entries) + 1, false}, leaf, raw, append(entries, raw)}
+	return s, p.store(ctx, s, list, plan.evidence)
+}
+
+// draft fills in what does not depend on the log.
+func (p *Publisher) draft(plan Probed, last *Published) (*mirror.ReleaseLeaf, error) {
+	trust := p.Trust.Newest()
+	leaf := &mirror.ReleaseLeaf{
+		Author: plan.author, Origin: trust.Origin, Override: plan.override, Source: plan.source, Trust: trust.Version,
+		Timestamp: p.Now().UTC().Truncate(time.Second), Release: 1,
+	}
+	leaf.Expires = leaf.Timestamp.Add(plan.lifetime)
+	if !plan.timestamp.IsZero() {
+		leaf.Timestamp, leaf.Expires = plan.timestamp, plan.expires
+	}
+	if plan.origin != "" && plan.origin != trust.Origin {
+		return nil, fmt.Errorf("the source's origin is %q, the trust's is %q: they must be the same", plan.origin, trust.Origin)
+	}
+	if leaf.Timestamp.After(trust.Expires) {
+		return nil, fmt.Errorf("trust version %d expired at %s: no client would apply a release under it; make the next version first", trust.Version, trust.Expires.Format(policy.TimeFormat))
+	}
+	if last == nil {
+		return leaf, nil
+	}
+	leaf.Release = last.leaf.Release + 1
+	previous := sha256.Sum256(last.raw)
+	leaf.Previous = &previous
+	if plan.timestamp.IsZero() && !leaf.Timestamp.After(last.leaf.Timestamp) {
+		// Two releases within one second, as in scripts: the format has whole seconds. More is a clock set back.
+		if last.leaf.Timestamp.Sub(leaf.Timestamp) > 5*time.Second {
+			return nil, fmt.Errorf("%w: it says %s, release %d was made at %s", ErrClock, leaf.Timestamp.Format(policy.TimeFormat), last.leaf.Release, last.leaf.Timestamp.Format(policy.TimeFormat))
+		}
+		leaf.Timestamp = last.leaf.Timestamp.Add(time.Second)
+		leaf.Expires = leaf.Timestamp.Add(plan.lifetime)
+	}
+	return leaf, nil
+}
+
+// newTrust lists the versions that are not in the log yet, oldest first. Version 1 never is: clients know it by its
+// fingerprint.
+func (p *Publisher) newTrust(last *Published) []*transparency.Trust {
+	logged := int64(1)
+	if last != nil {
+		logged = last.leaf.Trust
+	}
+	var out []*transparency.Trust
+	for _, t := range p.Trust.Versions() {
+		if t.Version > logged {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// signLeaf adds the signatures and makes sure that a client would accept them.
+func (p *Publisher) signLeaf(ctx context.Context, leaf *mirror.ReleaseLeaf) ([]byte, error) {
+	msg, err := leaf.Message()
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range p.Keys.Release {
+		sig, err := key.Sign(ctx, msg)
+		if err != nil {
+			return nil, fmt.Errorf("release key: %w", err)
+		}
+		leaf.Signatures = append(leaf.Signatures, transparency.KeySignature{Key: key.KeyID(), Signature: sig})
+	}
+	if err := p.Trust.Newest().VerifyRelease(msg, leaf.Signatures); err != nil {
+		return nil, fmt.Errorf("the configured release keys do not satisfy the trust: %w", err)
+	}
+	return leaf.Bytes()
+}
+
+// store makes the signed release durable in the outbox.
+func (p *Publisher) store(ctx context.Context, s Signed, list, evidence []byte) error {
+	files := map[string][]byte{outList: list, outBlob: pack(list)}
+	for _, e := range s.entries {
+		var err error
+		if files[outEntries], err = transparency.AppendEntry(files[outEntries], e); err != nil {
+			return err
+		}
+	}
+	if evidence != nil {
+		files[outEvidence] = pack(evidence)
+	}
+	var err error
+	if len(p.Keys.Release) > 0 {
+		if files[outBundle], err = signing.SignBundle(ctx, p.Keys.Release[0], list); err != nil {
+			return err
+		}
+	}
+	if p.Keys.OpenPGP != nil {
+		if files[outPGP], err = p.Keys.OpenPGP.Sign(list, p.Now()); err != nil {
+			return err
+		}
+	}
+	if files[outMeta], err = json.Marshal(s.meta); err != nil {
+		return err
+	}
+	return p.outbox.create(s.meta.Release, files)
+}
+
+// loadSigned takes a release back from the outbox.
+func (p *Publisher) loadSigned(release int64) (Signed, error) {
+	m, err := p.outbox.meta(release)
+	if err != nil {
+		return Signed{}, err
+	}
+	entries, err := p.outbox.entries(m)
+	if err != nil {
+		return Signed{}, err
+	}
+	raw := entries[len(entries)-1]
+	leaf, err := mirror.ParseLeaf(raw)
+	if err != nil || leaf.Release == nil || leaf.Release.Release != release {
+		return Signed{}, fmt.Errorf("%w: %s does not end in the leaf of release %d", ErrState, p.outbox.path(release, outEntries), release)
+	}
+	return Signed{m, leaf.Release, raw, entries}, nil
+}
+
+// pack compresses with zstd; the bytes may differ between versions of the library, which is why they go to the outbox.
+func pack(data []byte) []byte {
+	var b bytes.Buffer
+	z, err := zstd.NewWriter(&b, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	z.Write(data) // into memory
+	z.Close()
+	return b.Bytes()
+}
