@@ -271,7 +271,7 @@ func TestEveryCodeHasACase(t *testing.T) {
 		if !shown[e.ID] {
 			t.Errorf("no live case in which %s appears", e.ID)
 		}
-		if e.Summary == "" || e.Fix == "" || e.Severity == "" {
+		if e.Summary == "" || e.Fix == "" || e.Severity == "" || len(e.Rules) == 0 {
 			t.Errorf("%s is not explained", e.ID)
 		}
 		if (e.verdict == Fail) != (e.Severity == policy.Error) {

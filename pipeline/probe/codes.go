@@ -39,28 +39,21 @@ func effectOf(id string) effect {
 }
 
 func fails(id, rule, summary, fix string) effect {
-	return effect{policy.Code{ID: id, Rules: rules(rule), Severity: policy.Error, Summary: summary, Fix: fix}, Fail}
+	return effect{policy.Code{ID: id, Rules: []string{rule}, Severity: policy.Error, Summary: summary, Fix: fix}, Fail}
 }
 
 func warns(id, rule, summary, fix string) effect {
-	return effect{policy.Code{ID: id, Rules: rules(rule), Severity: policy.Warning, Summary: summary, Fix: fix}, Warn}
+	return effect{policy.Code{ID: id, Rules: []string{rule}, Severity: policy.Warning, Summary: summary, Fix: fix}, Warn}
 }
 
 func leavesOpen(id, rule, summary, fix string) effect {
-	return effect{policy.Code{ID: id, Rules: rules(rule), Severity: policy.Warning, Summary: summary, Fix: fix}, Inconclusive}
+	return effect{policy.Code{ID: id, Rules: []string{rule}, Severity: policy.Warning, Summary: summary, Fix: fix}, Inconclusive}
 }
 
 // shared is a code that the offline rules have as well: the same fault, found in a source or seen live.
 func shared(id string, v Verdict) effect {
 	c, _ := policy.LookupCode(id) // a test holds that it is there
 	return effect{c, v}
-}
-
-func rules(rule string) []string {
-	if rule == "" {
-		return nil
-	}
-	return []string{rule}
 }
 
 func dnsCodes() []effect {
@@ -89,7 +82,7 @@ func mxCodes() []effect {
 			"remove the record with \".\", or all others"),
 		warns("mx.implicit", "R47", "there is no MX record; mail goes to the domain's own address",
 			"publish an MX record; not every sender with a policy accepts an implicit MX"),
-		warns("mx.cname", "", "an MX record points to an alias (CNAME)",
+		warns("mx.cname", "R27", "an MX record points to an alias (CNAME)",
 			"let the MX record name the host itself; the certificate must carry the name in the MX record"),
 		warns("mx.ip-literal", "R13", "an MX record holds an IP address where a host name belongs",
 			"give the server a name with an address record and put the name into the MX record"),
@@ -101,9 +94,9 @@ func mxCodes() []effect {
 			"remove the MX record or give the host an address"),
 		fails("mx.unresolvable", "R42", "not one MX host can be reached by anybody: no address, or none that is public",
 			"check the names in the MX records and their address records"),
-		warns("mx.private-address", "", "an MX host has a private or reserved address, which nobody outside can reach",
+		warns("mx.private-address", "R42", "an MX host has a private or reserved address, which nobody outside can reach",
 			"publish only public addresses for MX hosts"),
-		warns("mx.too-many", "", "there are more MX hosts or addresses than the probe looks at",
+		warns("mx.too-many", "R42", "there are more MX hosts or addresses than the probe looks at",
 			"publish at most 32 MX hosts with 64 addresses in all"),
 	}
 }
@@ -124,19 +117,19 @@ func smtpCodes() []effect {
 	return []effect{
 		leavesOpen("smtp.unreachable", "R42", "nobody accepts connections on the SMTP port",
 			"start the server, open the port, or remove the MX record or address"),
-		leavesOpen("smtp.no-route", "", "this vantage cannot reach addresses of that family",
+		leavesOpen("smtp.no-route", "R36", "this vantage cannot reach addresses of that family",
 			"probe from a host with IPv4 and IPv6"),
-		leavesOpen("smtp.timeout", "", "the server accepted the connection and did not finish its reply in time",
+		leavesOpen("smtp.timeout", "R36", "the server accepted the connection and did not finish its reply in time",
 			"check for tarpits and slow DNS checks of clients; allow the probe's name"),
-		leavesOpen("smtp.closed", "", "the server hung up in the middle of the session",
+		leavesOpen("smtp.closed", "R36", "the server hung up in the middle of the session",
 			"check the server's log; rate limits and block lists act like this"),
-		leavesOpen("smtp.refused-temp", "", "the server turned the probe away for now (4xx)",
+		leavesOpen("smtp.refused-temp", "R36", "the server turned the probe away for now (4xx)",
 			"nothing, if it was greylisting or a rate limit; the next scan asks again"),
-		leavesOpen("smtp.refused-perm", "", "the server turned the probe away (5xx), which says nothing about its TLS",
+		leavesOpen("smtp.refused-perm", "R36", "the server turned the probe away (5xx), which says nothing about its TLS",
 			"check whether the probe's address or name is on a block list"),
-		leavesOpen("smtp.malformed", "", "what the server sent is not SMTP",
+		leavesOpen("smtp.malformed", "R36", "what the server sent is not SMTP",
 			"check what listens on the port"),
-		fails("smtp.no-ehlo", "", "the server does not know EHLO, so it cannot offer STARTTLS",
+		fails("smtp.no-ehlo", "R29", "the server does not know EHLO, so it cannot offer STARTTLS",
 			"switch on ESMTP in the mail server or in the firewall before it"),
 	}
 }
@@ -147,18 +140,18 @@ func starttlsCodes() []effect {
 			"switch on STARTTLS with a certificate for the MX host name"),
 		fails("starttls.stripped", "R29", "something between the probe and the server writes over STARTTLS (\"XXXXXXXA\")",
 			"switch off SMTP inspection (\"fixup\") in the firewall before the server; compare with other vantage points"),
-		leavesOpen("starttls.refused-temp", "", "the server offers STARTTLS but refuses it for now (4xx)",
+		leavesOpen("starttls.refused-temp", "R36", "the server offers STARTTLS but refuses it for now (4xx)",
 			"check that the server can read its key and certificate"),
 		fails("starttls.refused", "R29", "the server offers STARTTLS but refuses the command (5xx)",
 			"configure a certificate and key, or stop offering STARTTLS"),
-		fails("starttls.injection", "", "unencrypted bytes follow the reply to STARTTLS",
+		fails("starttls.injection", "R30", "unencrypted bytes follow the reply to STARTTLS",
 			"update the mail server: it, or something before it, mixes clear text into the secured session (CVE-2011-0411)"),
 	}
 }
 
 func tlsCodes() []effect {
 	return []effect{
-		leavesOpen("tls.interrupted", "", "the connection went silent or was closed inside the TLS handshake",
+		leavesOpen("tls.interrupted", "R36", "the connection went silent or was closed inside the TLS handshake",
 			"check the server's log; if it is the same from everywhere, look for an intrusion prevention system"),
 		fails("tls.not-tls", "R30", "after accepting STARTTLS the server goes on without TLS",
 			"check what answers for the server: a proxy before it may not understand STARTTLS"),

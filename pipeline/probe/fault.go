@@ -37,7 +37,7 @@ func (j *judge) fault(s Session) (id, detail string) {
 		return "starttls.refused", words(s.STARTTLS)
 	case s.Clear != "":
 		return "starttls.injection", s.Clear
-	case s.TLS == nil:
+	case s.TLS == nil || s.Failure != "" || s.Stage != StageDone:
 		return "smtp.malformed", "at " + string(s.Stage)
 	}
 	return "", ""
