@@ -79,11 +79,9 @@ func (a *attempt) tile(id tileID) ([]byte, error) {
 // commit makes the attempt the log: files, then proof that they are right, then the root. uncertain is
 // writeRoot's.
 func (a *attempt) commit(ctx context.Context) (uncertain bool, err error) {
-	files, err := a.files()
-	if err != nil {
-		return false, err
-	}
-	if err := a.base.disk.replaceAll(files); err != nil {
+	tiles := newTiles(a.base.tree.N, a.tree.N)
+	data := func(i int) ([]byte, error) { return a.file(tiles[i]) }
+	if err := a.base.disk.replaceAll(Files(a.base.tree.N, a.tree.N), data); err != nil {
 		return false, err
 	}
 	if err := a.verify(ctx); err != nil {
@@ -99,24 +97,16 @@ func (a *attempt) commit(ctx context.Context) (uncertain bool, err error) {
 	return writeRoot(a.base.disk, a.tree)
 }
 
-// files returns the tiles and bundles to write.
-func (a *attempt) files() ([]file, error) {
-	tiles := newTiles(a.base.tree.N, a.tree.N)
-	files := make([]file, 0, len(tiles))
-	for _, t := range tiles {
-		var data []byte
-		var err error
-		if t.L == -1 {
-			data, err = a.bundle(t)
-		} else if data, err = a.tile(tileID{t.L, t.N}); err == nil {
-			data = data[:t.W*tlog.HashSize]
-		}
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, file{path: transparency.TilePath(t), data: data})
+// file returns the bytes of a tile or bundle to write.
+func (a *attempt) file(t tlog.Tile) ([]byte, error) {
+	if t.L == -1 {
+		return a.bundle(t)
 	}
-	return files, nil
+	data, err := a.tile(tileID{t.L, t.N})
+	if err != nil {
+		return nil, err
+	}
+	return data[:t.W*tlog.HashSize], nil
 }
 
 func (a *attempt) bundle(t tlog.Tile) ([]byte, error) {

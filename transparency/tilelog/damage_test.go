@@ -136,7 +136,8 @@ func TestBitFlippedBeforeSigning(t *testing.T) {
 		mu.Lock()
 		victim = path
 		mu.Unlock()
-		if _, err := l.Append(t.Context(), old, leaves[old:]); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), path) {
+		_, err := l.Append(t.Context(), old, leaves[old:])
+		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", path, err)
 		}
 		if l.Tree() != tree {

@@ -94,21 +94,19 @@ func (d *disk) clearTemp() error {
 	return nil
 }
 
-// replaceAll puts all files in place, durably: when it returns nil they survive a power failure. Each file is complete
-// before it gets its name; when it fails, some files may be new and some old.
-func (d *disk) replaceAll(files []file) error {
-	dirs, err := d.makeDirs(files)
+// replaceAll puts files in place, durably: when it returns nil they survive a power failure. Each file is complete before
+// it gets its name; when it fails, some files may be new and some old. It asks for the bytes of paths[i] when their turn
+// comes, one file at a time, so that not all files need to be in memory.
+func (d *disk) replaceAll(paths []string, data func(i int) ([]byte, error)) error {
+	dirs, err := d.makeDirs(paths)
 	if err != nil {
+		return err
+	}
+	if err := d.writeAll(paths, data); err != nil {
 		return err
 	}
 	var g errgroup.Group
 	g.SetLimit(writers)
-	for _, f := range files {
-		g.Go(func() error { return d.replace(f) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
 	// Only now, once per folder and not once per file: the names.
 	for _, dir := range dirs {
 		g.Go(func() error { return d.syncDir(dir) })
@@ -122,13 +120,27 @@ func (d *disk) replaceAll(files []file) error {
 	return nil
 }
 
-// makeDirs makes the folders of files and returns all that must be synced afterwards: those that get a new file, and
+func (d *disk) writeAll(paths []string, data func(i int) ([]byte, error)) error {
+	var g errgroup.Group
+	g.SetLimit(writers)
+	for i, path := range paths {
+		bytes, err := data(i)
+		if err != nil {
+			g.Wait() // no writer may be at work when the next attempt begins
+			return err
+		}
+		g.Go(func() error { return d.replace(file{path, bytes}) })
+	}
+	return g.Wait()
+}
+
+// makeDirs makes the folders of paths and returns all that must be synced afterwards: those that get a new file, and
 // those above them up to the log's own, unless this process has synced them since it opened the log. (A process that was
 // killed may have left behind folders whose names are not durable yet, so "exists already" is not enough.)
-func (d *disk) makeDirs(files []file) ([]string, error) {
+func (d *disk) makeDirs(paths []string) ([]string, error) {
 	need := map[string]bool{}
-	for _, f := range files {
-		dir := path.Dir(f.path)
+	for _, name := range paths {
+		dir := path.Dir(name)
 		if need[dir] {
 			continue
 		}

@@ -58,7 +58,8 @@ func TestTrillianServesFromTiles(t *testing.T) {
 		}
 	}
 
-	consistency, err := srv.GetConsistencyProof(ctx, &trillian.GetConsistencyProofRequest{LogId: treeID, FirstTreeSize: old, SecondTreeSize: size})
+	consistency, err := srv.GetConsistencyProof(ctx,
+		&trillian.GetConsistencyProofRequest{LogId: treeID, FirstTreeSize: old, SecondTreeSize: size})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,8 @@ func TestTrillianServesFromTiles(t *testing.T) {
 	}
 	sameProof(t, consistency.Proof.Hashes, ours)
 
-	inclusion, err := srv.GetInclusionProof(ctx, &trillian.GetInclusionProofRequest{LogId: treeID, LeafIndex: 513, TreeSize: size})
+	inclusion, err := srv.GetInclusionProof(ctx,
+		&trillian.GetInclusionProofRequest{LogId: treeID, LeafIndex: 513, TreeSize: size})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +83,8 @@ func TestTrillianServesFromTiles(t *testing.T) {
 	if _, err := srv.GetLatestSignedLogRoot(ctx, &trillian.GetLatestSignedLogRootRequest{LogId: treeID + 1}); err == nil {
 		t.Error("Trillian was shown a second tree")
 	}
-	if _, err := srv.QueueLeaf(ctx, &trillian.QueueLeafRequest{LogId: treeID, Leaf: &trillian.LogLeaf{LeafValue: leaves[0]}}); err == nil {
+	unordered := &trillian.QueueLeafRequest{LogId: treeID, Leaf: &trillian.LogLeaf{LeafValue: leaves[0]}}
+	if _, err := srv.QueueLeaf(ctx, unordered); err == nil {
 		t.Error("Trillian queued a leaf without an index")
 	}
 }

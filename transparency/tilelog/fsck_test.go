@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -18,7 +19,7 @@ import (
 type judged struct {
 	log        *Log
 	checkpoint []byte
-	read       map[string]bool // every path that was asked for
+	read       sync.Map // every path that was asked for; fsck has several readers
 }
 
 func (j *judged) ReadCheckpoint(context.Context) ([]byte, error) { return j.checkpoint, nil }
@@ -32,7 +33,7 @@ func (j *judged) ReadEntryBundle(_ context.Context, index uint64, width uint8) (
 }
 
 func (j *judged) file(path string) ([]byte, error) {
-	j.read[path] = true
+	j.read.Store(path, true)
 	return j.log.ReadFile(path)
 }
 
@@ -57,12 +58,12 @@ func TestTesseraFsckPasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		j := &judged{log: l, checkpoint: checkpoint, read: map[string]bool{}}
+		j := &judged{log: l, checkpoint: checkpoint}
 		if err := fsck.New(origin, verifier, j, leafHashes, fsck.Opts{N: 1}).Check(t.Context()); err != nil {
 			t.Errorf("size %d: %v", size, err)
 		}
 		for _, path := range Files(0, size) {
-			if !j.read[path] {
+			if _, ok := j.read.Load(path); !ok {
 				t.Errorf("size %d: fsck did not look at %s", size, path)
 			}
 		}

@@ -94,8 +94,8 @@ func (l *Log) load() error {
 func (l *Log) create() (tlog.Tree, error) {
 	tiles := filepath.Join(l.disk.dir, "tile")
 	if _, err := os.Lstat(tiles); !errors.Is(err, fs.ErrNotExist) {
-		return tlog.Tree{}, fmt.Errorf("%w: %s is missing, but %s is there: restore the root file, or rebuild the log from a mirror",
-			ErrCorrupt, filepath.Join(l.disk.dir, rootName), tiles)
+		return tlog.Tree{}, fmt.Errorf("%w: %s is missing, but %s is there: "+
+			"restore the root file, or rebuild the log from a mirror", ErrCorrupt, filepath.Join(l.disk.dir, rootName), tiles)
 	}
 	hash, err := tlog.TreeHash(0, nil)
 	if err != nil {

@@ -98,7 +98,10 @@ func (d *lossyDisk) disk(root []byte) string {
 // disk. The log opens with the tree before or after the append, complete; when Append has returned, with the one after.
 func TestPowerFailsAfterEveryStep(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
-	d := &lossyDisk{t: t, dir: dir, fsynced: map[string]bool{}, pending: map[string][]byte{}, durable: map[string][]byte{}, folders: map[string]bool{}}
+	d := &lossyDisk{
+		t: t, dir: dir,
+		fsynced: map[string]bool{}, pending: map[string][]byte{}, durable: map[string][]byte{}, folders: map[string]bool{},
+	}
 	l, err := open(dir, d.step)
 	if err != nil {
 		t.Fatal(err)

@@ -132,9 +132,10 @@ func (s *tileSource) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	data := make([][]byte, len(tiles))
 	for i, t := range tiles {
 		path := transparency.TilePath(t)
+		size := t.W * tlog.HashSize
 		var err error
-		if data[i], err = readPublished(s.disk, path, int64(t.W*tlog.HashSize)); err == nil && len(data[i]) != t.W*tlog.HashSize {
-			err = fmt.Errorf("%w: %s has %d bytes of %d", ErrCorrupt, filepath.Join(s.disk.dir, path), len(data[i]), t.W*tlog.HashSize)
+		if data[i], err = readPublished(s.disk, path, int64(size)); err == nil && len(data[i]) != size {
+			err = fmt.Errorf("%w: %s has %d bytes of %d", ErrCorrupt, filepath.Join(s.disk.dir, path), len(data[i]), size)
 		}
 		if err != nil {
 			s.failed = true

@@ -87,7 +87,8 @@ func readRoot(d *disk) (tlog.Tree, error) {
 	} else if !errors.Is(err, errTooLong) {
 		return tlog.Tree{}, err
 	}
-	return tlog.Tree{}, fmt.Errorf("%w: root file %s: %w: restore it from a copy, or rebuild the log from a mirror; do not edit it",
+	return tlog.Tree{}, fmt.Errorf("%w: root file %s: %w: "+
+		"restore it from a copy, or rebuild the log from a mirror; do not edit it",
 		ErrCorrupt, filepath.Join(d.dir, rootName), err)
 }
 

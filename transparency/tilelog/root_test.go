@@ -65,7 +65,8 @@ func TestUnusableRootFiles(t *testing.T) {
 	if err := os.Remove(name); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(l.disk.dir); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "rebuild the log from a mirror") {
+	_, err = Open(l.disk.dir)
+	if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "rebuild the log from a mirror") {
 		t.Errorf("missing, with tiles: %v", err)
 	}
 	if err := os.WriteFile(name, good, fileMode); err != nil {

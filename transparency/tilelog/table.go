@@ -47,12 +47,16 @@ func (t *table) ReadWriteTransaction(ctx context.Context, _ *trillian.Tree, f st
 	return f(ctx, tableTX{t.attempt})
 }
 
-func (table) QueueLeaves(context.Context, *trillian.Tree, []*trillian.LogLeaf, time.Time) ([]*trillian.QueuedLogLeaf, error) {
+func (table) QueueLeaves(
+	context.Context, *trillian.Tree, []*trillian.LogLeaf, time.Time,
+) ([]*trillian.QueuedLogLeaf, error) {
 	return nil, status.Error(codes.Unimplemented, "leaves of a tile log have their index from the start")
 }
 
 // AddSequencedLeaves sequences leaves that continue the log and compares those that it has already.
-func (t *table) AddSequencedLeaves(_ context.Context, _ *trillian.Tree, leaves []*trillian.LogLeaf, now time.Time) ([]*trillian.QueuedLogLeaf, error) {
+func (t *table) AddSequencedLeaves(
+	_ context.Context, _ *trillian.Tree, leaves []*trillian.LogLeaf, now time.Time,
+) ([]*trillian.QueuedLogLeaf, error) {
 	results := make([]*trillian.QueuedLogLeaf, len(leaves))
 	for i, leaf := range leaves {
 		results[i] = &trillian.QueuedLogLeaf{Leaf: leaf}
@@ -102,7 +106,8 @@ func (tx tableTX) StoreSignedLogRoot(_ context.Context, slr *trillian.SignedLogR
 	}
 	n := int64(root.TreeSize) - tx.tree.N
 	if n < 0 || n > int64(len(tx.queued)) || len(root.RootHash) != tlog.HashSize {
-		return tx.fail(fmt.Errorf("sequencer made a root of size %d from size %d and %d leaves", root.TreeSize, tx.tree.N, len(tx.queued)))
+		return tx.fail(fmt.Errorf("sequencer made a root of size %d from size %d and %d leaves",
+			root.TreeSize, tx.tree.N, len(tx.queued)))
 	}
 	tx.queued = tx.queued[n:]
 	tx.tree = tlog.Tree{N: int64(root.TreeSize), Hash: tlog.Hash(root.RootHash)}

@@ -181,7 +181,8 @@ func makeLeaves(start, count int64) [][]byte {
 	leaves := make([][]byte, count)
 	for i := range leaves {
 		n := start + int64(i)
-		leaves[i] = fmt.Appendf(nil, `{"change":"add","domain":"mail%d.example","mode":"enforce","mxs":["mx1.mail%d.example",".backup%d.example"],"policy-alias":"provider-%d"}`, n, n, n, n%17)
+		leaves[i] = fmt.Appendf(nil, `{"change":"add","domain":"mail%d.example","mode":"enforce",`+
+			`"mxs":["mx1.mail%d.example",".backup%d.example"],"policy-alias":"provider-%d"}`, n, n, n, n%17)
 	}
 	return leaves
 }
