@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror/durable"
@@ -23,6 +24,10 @@ const (
 	askAllAfter = 25 * time.Hour
 	// maxAhead bounds how far the known quorum time may run ahead of the local clock and still be believed.
 	maxAhead = 24 * time.Hour
+	// mirrorDeadline bounds one mirror, so that a slow one leaves time for the next.
+	mirrorDeadline = 15 * time.Minute
+	// finalInterval is how seldom mirrors are asked for a list that has ended.
+	finalInterval = 7 * 24 * time.Hour
 )
 
 // Method is how an update gets a new list.
@@ -68,7 +73,7 @@ type View struct {
 // the same view after a crash, so it must be idempotent and atomic.
 type Sink func(View) error
 
-// Client keeps one list up to date in a folder. All its methods take the folder's lock.
+// Client keeps one list up to date in a folder. Update takes the folder's lock; the other methods only read.
 type Client struct {
 	Dir        string // state folder: list, trust, state, evidence
 	Sources    []Source
@@ -93,7 +98,7 @@ type Outcome struct {
 	TrustVersion int64
 	TrustExpired bool // "stale trust": warn, keep the list
 	Alarms       []Alarm
-	MoreAlarms   int
+	MoreAlarms   int      // alarms beyond those in Alarms
 	Held         string   // why the diff guard kept a release back, "" if none
 	HeldRelease  int64    // that release
 	Damaged      error    // what was wrong with the local state, which is repaired now
@@ -101,44 +106,12 @@ type Outcome struct {
 	EvidenceFile string
 }
 
-// Join starts a client folder: it looks for the trust version whose text has the given SHA-256, by asking for
-// version 1, 2, 3 and so on, and trusts that one. Nothing is written unless it is found and signed by its own roots.
-func Join(ctx context.Context, dir string, r Reader, fingerprint [32]byte) (*transparency.Trust, error) {
-	for v := int64(1); ; v++ {
-		data, err := r.Get(ctx, TrustPath(v), transparency.MaxTrustBytes)
-		if IsAbsent(err) {
-			return nil, fmt.Errorf("none of the %d trust versions of this mirror has the fingerprint %x: it is another list, or not the fingerprint you were given", v-1, fingerprint)
-		}
-		if err != nil {
-			return nil, err
-		}
-		t, err := transparency.ParseTrust(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", TrustPath(v), err)
-		}
-		if t.Digest() != fingerprint {
-			continue
-		}
-		if err := t.VerifySelf(); err != nil {
-			return nil, fmt.Errorf("%s: %w", TrustPath(v), err)
-		}
-		return t, storeTrust(dir, t)
-	}
-}
-
-func storeTrust(dir string, t *transparency.Trust) error {
-	if err := os.MkdirAll(filepath.Join(dir, trustDir), 0o755); err != nil {
-		return err
-	}
-	return durable.WriteFile(filepath.Join(dir, TrustPath(t.Version)), t.Note(), 0o644)
-}
-
-// Update brings the list up to date. On an error the list that is held stays in force, and Outcome still tells its
-// freshness. Errors wrap ErrNoMirror, ErrSecurity, durable.ErrLocked, or are local.
+// Update brings the list up to date. On an error the list that is held stays in force, and Outcome tells everything
+// but its entries: View.List is then empty. Errors wrap ErrNoMirror, ErrSecurity, durable.ErrLocked, or are local.
 func (c *Client) Update(ctx context.Context) (Outcome, error) {
 	unlock, err := durable.Lock(filepath.Join(c.Dir, "lock"))
 	if err != nil {
-		return Outcome{}, err
+		return Outcome{View: View{Freshness: None}}, err
 	}
 	defer unlock()
 	h, out, err := c.load()
@@ -146,8 +119,22 @@ func (c *Client) Update(ctx context.Context) (Outcome, error) {
 		return out, err
 	}
 	// What needs no network comes first: an expired list must go even when every mirror is gone.
-	if err := c.expire(h, &out); err != nil {
-		return out, err
+	if out.Freshness == Expired && !c.KeepStale {
+		if err := c.sink(out.View); err != nil {
+			return out, err
+		}
+	}
+	for _, t := range h.chain.Versions() {
+		if err := storeTrust(c.Dir, t); err != nil {
+			return out, err
+		}
+	}
+	if c.rests(h) {
+		if out.List, err = h.list(); err != nil {
+			return out, err
+		}
+		out.Method = "none"
+		return out, c.sink(out.View)
 	}
 	best, name, err := c.ask(ctx, h, &out)
 	c.describeTrust(h.chain, &out)
@@ -158,49 +145,55 @@ func (c *Client) Update(ctx context.Context) (Outcome, error) {
 	return out, c.apply(h, best, &out)
 }
 
-// Load returns the view as it stands, without asking anybody.
+// Load returns the view as it stands, without asking anybody or waiting for an update that runs.
 func (c *Client) Load() (Outcome, error) {
 	h, out, err := c.load()
-	if err != nil || h.release == nil {
+	if err != nil || h.release == nil || out.Freshness == Expired && !c.KeepStale {
 		return out, err
-	}
-	c.describeTrust(h.chain, &out)
-	if out.Freshness == Expired && !c.KeepStale {
-		return out, nil
 	}
 	out.List, err = h.list()
 	return out, err
 }
 
 // Chain returns the verified trust versions of the folder.
-func (c *Client) Chain() (*transparency.TrustChain, error) { return loadTrust(c.Dir) }
+func (c *Client) Chain() (*transparency.TrustChain, error) {
+	chain, err := loadTrust(c.Dir)
+	if chain == nil {
+		return nil, err
+	}
+	return chain, nil
+}
 
+// load reads the folder. What is damaged in it is told in Outcome.Damaged; the rest is as good as it can be without it.
 func (c *Client) load() (*held, Outcome, error) {
 	out := Outcome{View: View{Freshness: None}}
-	chain, err := loadTrust(c.Dir)
-	if err != nil {
-		return nil, out, err
+	chain, errTrust := loadTrust(c.Dir)
+	if chain == nil {
+		return nil, out, errTrust
 	}
-	st, err := loadState(c.Dir)
-	if err != nil && !errors.Is(err, ErrDamaged) {
-		return nil, out, err
+	c.describeTrust(chain, &out)
+	st, errState := loadState(c.Dir)
+	if st == nil {
+		return nil, out, errState
 	}
-	out.Damaged = err
-	h := &held{state: st, chain: chain}
-	if st.release != nil {
-		list, err := st.loadList(c.Dir)
-		if err != nil {
-			// The tree state is good, but without the list no delta is possible: start anew, keep the number.
-			out.Damaged = err
-			h.state = &state{Highest: st.Highest, Floor: st.Floor}
+	out.Damaged = errors.Join(errTrust, errState)
+	h := &held{state: st, chain: chain, list: sync.OnceValues(func() (policy.List, error) { return st.loadList(c.Dir) })}
+	if st.release == nil {
+		return h, out, nil
+	}
+	freshness := c.freshness(st)
+	if err := st.checkList(c.Dir); err != nil {
+		out.Damaged = errors.Join(out.Damaged, err)
+		// Without its list the tree state is of no use: start anew, keep the number. What the mail server reads may
+		// still come from that list, so its end counts.
+		h.state = &state{Highest: st.Highest, Floor: st.Floor}
+		if freshness == Expired {
+			out.Release, out.Freshness = st.release, Expired
 		}
-		h.list = func() (policy.List, error) { return list, err }
+		return h, out, nil
 	}
-	if h.release != nil {
-		out.Release, out.Previous, out.QuorumTime = h.release, h.release.Release, h.QuorumTime
-		out.Held, out.HeldRelease = h.HeldWhy, h.Held
-		out.Freshness = c.freshness(h.state)
-	}
+	out.Release, out.Previous, out.QuorumTime, out.Freshness = st.release, st.release.Release, st.QuorumTime, freshness
+	out.Held, out.HeldRelease = st.HeldWhy, st.Held
 	return h, out, nil
 }
 
@@ -235,12 +228,13 @@ func (c *Client) freshness(s *state) Freshness {
 	return Fresh
 }
 
-// expire empties what the mail server reads when the held list has expired.
-func (c *Client) expire(h *held, out *Outcome) error {
-	if out.Freshness != Expired || c.KeepStale {
-		return nil
+// rests reports whether the list has ended and a mirror said so not long ago. Whoever asks for more by hand gets it.
+func (c *Client) rests(h *held) bool {
+	if h.release == nil || !h.release.IsFinal() || c.Accept != 0 || c.Method != Auto {
+		return false
 	}
-	return c.sink(out.View)
+	since := c.Now().Sub(h.Checked)
+	return since >= 0 && since < finalInterval
 }
 
 func (c *Client) sink(v View) error {
@@ -257,7 +251,7 @@ func (c *Client) sink(v View) error {
 func (c *Client) ask(ctx context.Context, h *held, out *Outcome) (best *candidate, name string, err error) {
 	for i := range c.Sources {
 		src := c.Sources[(c.First+i)%len(c.Sources)]
-		cand, err := c.askOne(ctx, src.Reader, h)
+		cand, err := c.askOne(ctx, src.Reader, h, best)
 		var fork *ForkError
 		switch {
 		case errors.As(err, &fork):
@@ -266,9 +260,15 @@ func (c *Client) ask(ctx context.Context, h *held, out *Outcome) (best *candidat
 		case err != nil:
 			out.Problems = append(out.Problems, src.Name+": "+err.Error())
 			c.Log.Warn("mirror not usable", "mirror", src.Name, "err", err)
-			continue
+			if ctx.Err() == nil {
+				continue
+			}
+			if best == nil {
+				return nil, "", fmt.Errorf("%w: %w", ErrNoMirror, context.Cause(ctx))
+			}
+			return best, name, nil // the time is up, but one mirror gave something
 		}
-		if best == nil || cand.Leaf.Release > best.Leaf.Release {
+		if best == nil || cand != nil && cand.Leaf.Release > best.Leaf.Release {
 			best, name = cand, src.Name
 		}
 		if c.now(h.state).Sub(best.Leaf.Timestamp) < askAllAfter {
@@ -281,12 +281,19 @@ func (c *Client) ask(ctx context.Context, h *held, out *Outcome) (best *candidat
 	return best, name, nil
 }
 
-func (c *Client) askOne(ctx context.Context, r Reader, h *held) (*candidate, error) {
+// askOne reads the pointer first: a trust version that it names was there before it.
+func (c *Client) askOne(ctx context.Context, r Reader, h *held, best *candidate) (*candidate, error) {
+	ctx, cancel := context.WithTimeout(ctx, mirrorDeadline)
+	defer cancel()
+	data, err := r.Get(ctx, PointerPath, transparency.MaxProofBytes)
+	if err != nil {
+		return nil, err
+	}
 	keep := func(t *transparency.Trust) error { return storeTrust(c.Dir, t) }
 	if err := FollowTrust(ctx, r, h.chain, keep); err != nil {
 		return nil, err
 	}
-	return fetch(ctx, r, h, c.Method)
+	return fetch(ctx, r, data, h, best, c.Method)
 }
 
 func (c *Client) keepEvidence(f *ForkError) (string, error) {
@@ -304,7 +311,9 @@ func (c *Client) apply(h *held, cand *candidate, out *Outcome) error {
 	next := *h.state
 	next.QuorumTime, next.Checked = latest(h.QuorumTime, cand.quorum), c.Now().UTC().Truncate(time.Second)
 	next.Floor = latest(h.Floor, cand.quorum)
-	next.Checkpoint = string(cand.checkpoint.Note)
+	if cand.method != "none" || cand.quorum.After(h.QuorumTime) {
+		next.Checkpoint = string(cand.checkpoint.Note) // else a mirror could take newer cosignatures away
+	}
 	list, err := c.choose(h, cand, &next)
 	if err != nil {
 		return err
@@ -330,8 +339,7 @@ func (c *Client) apply(h *held, cand *candidate, out *Outcome) error {
 // the guard keeps the candidate back.
 func (c *Client) choose(h *held, cand *candidate, next *state) (policy.List, error) {
 	if cand.method == "none" {
-		next.Held, next.HeldWhy = 0, ""
-		return h.list()
+		return h.list() // a release that was held back stays so: this mirror may just not have it yet
 	}
 	before := policy.List{}
 	if h.release != nil {
@@ -352,7 +360,7 @@ func (c *Client) choose(h *held, cand *candidate, next *state) (policy.List, err
 	if err != nil {
 		return before, err
 	}
-	return cand.List, replaceList(c.Dir, data)
+	return cand.List, h.replaceList(c.Dir, data)
 }
 
 func (c *Client) stage(name string) {

@@ -36,8 +36,14 @@ func newFork(origin, first, second string, proof tlog.TreeProof, root *tlog.Hash
 // ParseEvidence reads an evidence file.
 func ParseEvidence(data []byte) (Evidence, error) {
 	var e Evidence
-	if err := json.Unmarshal(data, &e); err != nil || e.Kind != "fork" {
-		return Evidence{}, fmt.Errorf("not an evidence file: %w", err)
+	if len(data) > MaxEvidenceBytes {
+		return Evidence{}, fmt.Errorf("%w: %d bytes, the most is %d", ErrNoFork, len(data), MaxEvidenceBytes)
+	}
+	if err := json.Unmarshal(data, &e); err != nil {
+		return Evidence{}, fmt.Errorf("%w: not an evidence file: %w", ErrNoFork, err)
+	}
+	if e.Kind != "fork" {
+		return Evidence{}, fmt.Errorf("%w: evidence of the unknown kind %q", ErrNoFork, e.Kind)
 	}
 	return e, nil
 }

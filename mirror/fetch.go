@@ -17,6 +17,10 @@ import (
 // errLagging marks a mirror that serves an older, consistent state: not an attack, ask another.
 var errLagging = errors.New("the mirror lags behind")
 
+// maxTrustRun is how many trust leaves may stand between a release's changes and its leaf. The release keys sign where
+// the changes end; so the log key alone cannot move a genuine leaf to the end of an invented tree.
+const maxTrustRun = 64
+
 // maxFuture is how far a release's timestamp may lie after its quorum time.
 const maxFuture = time.Hour
 
@@ -50,26 +54,6 @@ func (e *ForkError) Error() string {
 	return fmt.Sprintf("two signed checkpoints of %s contradict each other", e.Evidence.Origin)
 }
 
-// FollowTrust fetches the versions after the chain's newest until there is none, and keeps each.
-func FollowTrust(ctx context.Context, r Reader, chain *transparency.TrustChain, keep func(*transparency.Trust) error) error {
-	for {
-		v := chain.Newest().Version + 1
-		data, err := r.Get(ctx, TrustPath(v), transparency.MaxTrustBytes)
-		if IsAbsent(err) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if chain, err = extendTrust(chain, data); err != nil {
-			return fmt.Errorf("%s: %w", TrustPath(v), err)
-		}
-		if err := keep(chain.Newest()); err != nil {
-			return err
-		}
-	}
-}
-
 // pointer is a verified policy.json.tlog-proof.
 type pointer struct {
 	proof      transparency.Proof
@@ -96,10 +80,12 @@ func openPointer(data []byte, chain *transparency.TrustChain) (*pointer, error) 
 	}
 	p := &pointer{proof: proof, raw: proof.Extra}
 	leaf, err := ParseLeaf(proof.Extra)
-	if err != nil || leaf.Release == nil {
-		return nil, fmt.Errorf("the proof's extra data is no release leaf: %w", err)
+	if err != nil {
+		return nil, fmt.Errorf("the proof's extra data: %w", err)
 	}
-	p.leaf = leaf.Release
+	if p.leaf = leaf.Release; p.leaf == nil {
+		return nil, errors.New("the proof's extra data is not the leaf of a release")
+	}
 	newest := chain.Newest()
 	if p.leaf.Trust < newest.Version {
 		return nil, fmt.Errorf("%w: release %d was made under trust version %d, the newest is %d", errLagging, p.leaf.Release, p.leaf.Trust, newest.Version)
@@ -116,6 +102,9 @@ func openPointer(data []byte, chain *transparency.TrustChain) (*pointer, error) 
 	if err := p.leaf.checkAlone(chain); err != nil {
 		return nil, fmt.Errorf("release %d: %w", p.leaf.Release, err)
 	}
+	if p.leaf.From > p.leaf.To || p.leaf.To > proof.Index || proof.Index-p.leaf.To > maxTrustRun {
+		return nil, fmt.Errorf("release %d: its changes [%d, %d) do not stand before its leaf at %d", p.leaf.Release, p.leaf.From, p.leaf.To, proof.Index)
+	}
 	if p.quorum = p.checkpoint.QuorumTime; newest.Witnesses.IsNone() {
 		p.quorum = p.leaf.Timestamp
 	}
@@ -125,33 +114,38 @@ func openPointer(data []byte, chain *transparency.TrustChain) (*pointer, error) 
 	return p, nil
 }
 
-// fetch asks one mirror for something newer than h. It verifies everything and changes nothing on disk.
-func fetch(ctx context.Context, r Reader, h *held, method Method) (*candidate, error) {
-	data, err := r.Get(ctx, PointerPath, transparency.MaxProofBytes)
-	if err != nil {
-		return nil, err
-	}
+// fetch asks one mirror, whose pointer is data, for something newer than h. It verifies everything and changes nothing
+// on disk. The result is nil when the mirror is good but has nothing newer than best, another mirror's.
+func fetch(ctx context.Context, r Reader, data []byte, h *held, best *candidate, method Method) (*candidate, error) {
 	p, err := openPointer(data, h.chain)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", PointerPath, err)
 	}
 	c := &candidate{Release: &Release{Leaf: p.leaf, Raw: p.raw, Index: p.proof.Index}, method: "none", checkpoint: p.checkpoint, quorum: p.quorum}
-	if p.leaf.Release < h.Highest {
-		return nil, fmt.Errorf("%w: release %d, this client has seen %d", errLagging, p.leaf.Release, h.Highest)
-	}
-	if h.release != nil && h.release.Origin == p.leaf.Origin {
+	if h.release != nil {
 		done, err := compare(h, p, c)
 		if done || err != nil {
 			return c, err
 		}
 	}
-	return c, c.obtain(ctx, r, h, p, method)
+	if p.leaf.Release < h.Highest {
+		return nil, fmt.Errorf("%w: release %d, this client has seen %d", errLagging, p.leaf.Release, h.Highest)
+	}
+	if best != nil && p.leaf.Release <= best.Leaf.Release {
+		return nil, nil
+	}
+	if err := c.obtain(ctx, r, h, p, method); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // compare sets the new pointer against the held state; done means that they are the same.
 func compare(h *held, p *pointer, c *candidate) (done bool, err error) {
+	sameLog := h.release.Origin == p.leaf.Origin
 	old, new := h.rng.Tree(), p.checkpoint.Tree
 	switch {
+	case !sameLog: // the new log's tree says nothing about the old one's
 	case new.N < old.N:
 		return false, fmt.Errorf("%w: its log has %d entries, this client has seen %d", errLagging, new.N, old.N)
 	case new.N == old.N && new != old:
@@ -159,9 +153,19 @@ func compare(h *held, p *pointer, c *candidate) (done bool, err error) {
 	case new.N == old.N:
 		c.rng = h.rng
 		return true, nil
+	}
+	// What a replay would notice must be noticed as well where the entries between are not read.
+	switch {
 	case p.leaf.Release <= h.release.Release || !p.leaf.Timestamp.After(h.release.Timestamp):
-		return false, fmt.Errorf("%d new log entries end in release %d of %s, not later than release %d of %s", new.N-old.N,
+		return false, fmt.Errorf("its log of %d entries ends in release %d of %s, not later than release %d of %s", new.N,
 			p.leaf.Release, p.leaf.Timestamp.Format(time.RFC3339), h.release.Release, h.release.Timestamp.Format(time.RFC3339))
+	case p.leaf.Trust < h.release.Trust:
+		return false, fmt.Errorf("%w: release %d names trust version %d, release %d version %d", errLagging, p.leaf.Release, p.leaf.Trust, h.release.Release, h.release.Trust)
+	case !sameLog:
+	case p.leaf.From < old.N:
+		return false, fmt.Errorf("release %d claims the change at %d, which is older than release %d", p.leaf.Release, p.leaf.From, h.release.Release)
+	case p.leaf.Release == h.release.Release+1 && *p.leaf.Previous != sum([]byte(h.Leaf)):
+		return false, fmt.Errorf("release %d does not name release %d as the one before", p.leaf.Release, h.release.Release)
 	}
 	return false, nil
 }
@@ -175,7 +179,8 @@ func (c *candidate) obtain(ctx context.Context, r Reader, h *held, p *pointer, m
 			return errors.New("a delta needs a held list of the same log")
 		}
 		err := c.delta(ctx, r, h)
-		if err == nil || method == Delta || errors.Is(err, errInvalid) {
+		var fork *ForkError
+		if err == nil || method == Delta || errors.Is(err, errInvalid) || errors.As(err, &fork) {
 			return err
 		}
 		// Entries that do not fit or are missing: this mirror may still have the whole list.
@@ -205,6 +210,10 @@ func (c *candidate) delta(ctx context.Context, r Reader, h *held) error {
 		rng = rng.Append(tlog.RecordHash(e))
 	}
 	if rng.Tree() != c.checkpoint.Tree {
+		// Wrong entries, or another history? The tiles tell, since the checkpoint vouches for them.
+		if err := checkConsistent(ctx, r, h, c.checkpoint); err != nil {
+			return err
+		}
 		return fmt.Errorf("the entries %d to %d do not lead to the checkpoint's root", h.rng.Size(), c.checkpoint.Tree.N)
 	}
 	replay := NewReplay(h.chain, &Release{h.release, []byte(h.Leaf), h.Index, list})
@@ -223,7 +232,7 @@ func (c *candidate) delta(ctx context.Context, r Reader, h *held) error {
 // ReadEntries reads the log entries [from, to) from their bundles. Where a partial bundle is gone, the full one
 // that replaced it serves. The result is unverified.
 func ReadEntries(ctx context.Context, r Reader, from, to int64) ([][]byte, error) {
-	entries := make([][]byte, 0, to-from)
+	var entries [][]byte // grows with what is read: the log key alone could sign any size
 	for n := from / transparency.TileWidth; n*transparency.TileWidth < to; n++ {
 		first := n * transparency.TileWidth
 		width := int(min(to-first, transparency.TileWidth))
@@ -286,7 +295,7 @@ func readBlob(ctx context.Context, r Reader, leaf *ReleaseLeaf) ([]byte, error) 
 		return nil, fmt.Errorf("release %d: a list of %d bytes, the most is %d", leaf.Release, leaf.ListSize, int64(MaxListBytes))
 	}
 	path := BlobPath(leaf.ListDigest)
-	packed, err := r.Get(ctx, path, leaf.ListSize+leaf.ListSize/8+1024)
+	packed, err := r.Get(ctx, path, packedLimit(leaf.ListSize))
 	if err != nil {
 		return nil, err
 	}

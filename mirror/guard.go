@@ -16,7 +16,7 @@ const (
 // guard returns why a release should be held, or "". It looks at what could hurt: entries that were removed or
 // weakened, that newly enforce, or whose mxs were replaced. list.final passes: the end of a list is announced.
 func guard(before policy.List, next *Release) string {
-	if before.Len() == 0 || next.Leaf.Override == OverrideFinal {
+	if before.Len() == 0 || next.Leaf.IsFinal() {
 		return ""
 	}
 	n := 0

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,11 +22,15 @@ const (
 	slowWindow = 30 * time.Second
 )
 
+// errSlow is why a transfer was given up.
+var errSlow = errors.New("the mirror is too slow")
+
 // HTTP reads a mirror over http or https. Redirects are not followed: data must not name hosts that a client then
 // talks to. Safe for concurrent use.
 type HTTP struct {
 	base   string
 	client *http.Client
+	window time.Duration // slowWindow; shorter in tests
 }
 
 // NewHTTP takes the mirror's URL. agent is sent as User-Agent.
@@ -45,7 +50,8 @@ func NewHTTP(base, agent string) (*HTTP, error) {
 		ForceAttemptHTTP2:      true,
 	}
 	return &HTTP{
-		base: strings.TrimSuffix(base, "/") + "/",
+		base:   strings.TrimSuffix(base, "/") + "/",
+		window: slowWindow,
 		client: &http.Client{
 			Transport:     agentTransport{transport, agent},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -65,8 +71,13 @@ func (a agentTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // Get implements Reader.
 func (h *HTTP) Get(ctx context.Context, path string, limit int64) ([]byte, error) {
+	if err := CheckPath(path); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, objectDeadline)
 	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.base+path, nil)
 	if err != nil {
 		return nil, err
@@ -84,11 +95,14 @@ func (h *HTTP) Get(ctx context.Context, path string, limit int64) ([]byte, error
 	default:
 		return nil, fmt.Errorf("%s%s: %s", h.base, path, resp.Status)
 	}
-	slow := newSlowGuard(resp.Body, cancel)
-	defer slow.stop()
-	data, err := readBody(slow, resp.Header.Get("Content-Encoding"), limit)
+	body := newSlowGuard(resp.Body, h.window, giveUp)
+	defer body.timer.Stop()
+	data, err := readBody(body, resp.Header.Get("Content-Encoding"), limit)
 	if err != nil {
-		return nil, fmt.Errorf("%s%s: %w", h.base, path, errors.Join(err, slow.err()))
+		if errors.Is(context.Cause(ctx), errSlow) { // the read itself only knows that it was cancelled
+			err = fmt.Errorf("%w: less than %d bytes a second for %s", errSlow, minRate, h.window)
+		}
+		return nil, fmt.Errorf("%s%s: %w", h.base, path, err)
 	}
 	return data, nil
 }
@@ -99,7 +113,7 @@ func readBody(body io.Reader, encoding string, limit int64) ([]byte, error) {
 		return ReadLimited(body, limit)
 	case "gzip":
 		// What does not compress grows by a few bytes a block.
-		encoded, err := ReadLimited(body, limit+limit/8+1024)
+		encoded, err := ReadLimited(body, packedLimit(limit))
 		if err != nil {
 			return nil, err
 		}
@@ -108,34 +122,29 @@ func readBody(body io.Reader, encoding string, limit int64) ([]byte, error) {
 	return nil, fmt.Errorf("content encoding %q was not asked for", encoding)
 }
 
-// slowGuard cancels a transfer that stays below minRate for a whole slowWindow.
+// packedLimit is how long the compressed form of at most limit bytes may be; a limit near the largest integer stays one.
+func packedLimit(limit int64) int64 {
+	limit = min(limit, math.MaxInt64/2)
+	return limit + limit/8 + 1024
+}
+
+// slowGuard gives a transfer up that takes longer than a window for what minRate brings in one.
 type slowGuard struct {
 	body   io.Reader
 	timer  *time.Timer
-	cancel func()
-	since  int // bytes in this window
+	window time.Duration
+	since  float64 // bytes in this window
 }
 
-func newSlowGuard(body io.Reader, cancel func()) *slowGuard {
-	return &slowGuard{body: body, timer: time.AfterFunc(slowWindow, cancel), cancel: cancel}
+func newSlowGuard(body io.Reader, window time.Duration, giveUp context.CancelCauseFunc) *slowGuard {
+	return &slowGuard{body: body, window: window, timer: time.AfterFunc(window, func() { giveUp(errSlow) })}
 }
 
 func (g *slowGuard) Read(p []byte) (int, error) {
 	n, err := g.body.Read(p)
-	if g.since += n; g.since >= minRate*int(slowWindow/time.Second) {
+	if g.since += float64(n); g.since >= minRate*g.window.Seconds() {
 		g.since = 0
-		g.timer.Reset(slowWindow)
+		g.timer.Reset(g.window)
 	}
 	return n, err
-}
-
-// stop ends the guard.
-func (g *slowGuard) stop() { g.timer.Stop() }
-
-// err says why a read failed when the guard was the reason.
-func (g *slowGuard) err() error {
-	if !g.timer.Stop() {
-		return fmt.Errorf("slower than %d bytes a second for %s", minRate, slowWindow)
-	}
-	return nil
 }

@@ -207,8 +207,9 @@ func scanSignatures(s *canonical.Scanner) []transparency.KeySignature {
 	for more := s.Err() == nil; more; more = s.Err() == nil && s.More("]") {
 		var k transparency.KeySignature
 		s.Literal(`{"key":`)
-		if n := copy(k.Key[:], scanBase64(s, 44)); n != len(k.Key) {
-			s.Fail("a key ID of %d bytes", n)
+		id := scanBase64(s, 44) // 33 bytes fit as well
+		if copy(k.Key[:], id); len(id) != len(k.Key) {
+			s.Fail("a key ID of %d bytes", len(id))
 		}
 		s.Literal(`,"signature":`)
 		k.Signature = scanBase64(s, 1024)

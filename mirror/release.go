@@ -49,6 +49,9 @@ type ReleaseLeaf struct {
 // IsImport reports whether the release carries an old list's history; its times are that history's.
 func (r *ReleaseLeaf) IsImport() bool { return strings.HasPrefix(r.Source, "import:") }
 
+// IsFinal reports whether the release ends the list: it says so and is empty.
+func (r *ReleaseLeaf) IsFinal() bool { return r.Override == OverrideFinal && r.Count == 0 }
+
 // Header is what policy.json says besides its policies.
 func (r *ReleaseLeaf) Header() policy.Header {
 	return policy.Header{Timestamp: r.Timestamp, Expires: r.Expires, Author: r.Author}

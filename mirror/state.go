@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +25,6 @@ const (
 	stateFile    = "state.json"
 	stateOldFile = "state.old.json"  // the state before, kept for the highest release number
 	listOldFile  = "policy.old.json" // the list before, which the state still names until it is replaced
-	trustDir     = "trust"
 	evidenceDir  = "evidence"
 )
 
@@ -54,11 +53,15 @@ type state struct {
 }
 
 // loadState reads the state. A missing file is the empty state; a damaged one is the empty state with the highest
-// release number of the copy before, and an error that wraps ErrDamaged.
+// release number of the copy before, and an error that wraps ErrDamaged. A file that this user may not read is
+// neither: then there is no state and another error.
 func loadState(dir string) (*state, error) {
 	s, err := readState(filepath.Join(dir, stateFile))
 	if err == nil {
 		return s, nil
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, err
 	}
 	before, errOld := readState(filepath.Join(dir, stateOldFile))
 	if errors.Is(err, fs.ErrNotExist) && errors.Is(errOld, fs.ErrNotExist) {
@@ -89,8 +92,11 @@ func readState(path string) (*state, error) {
 		return s, nil
 	}
 	leaf, err := ParseLeaf([]byte(s.Leaf))
-	if err != nil || leaf.Release == nil {
-		return nil, fmt.Errorf("%s: the release leaf: %w", path, err)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if leaf.Release == nil {
+		return nil, fmt.Errorf("%s: the leaf is not that of a release", path)
 	}
 	s.release = leaf.Release
 	if s.rng, err = transparency.NewCompactRange(s.Size, s.Range); err != nil {
@@ -118,83 +124,78 @@ func (s *state) save(dir string) error {
 	return durable.WriteFile(path, data, 0o644)
 }
 
-// loadList reads the held list and checks it against the held leaf.
-func (s *state) loadList(dir string) (policy.List, error) {
+// checkList looks for the held list's file without keeping its bytes. Errors wrap ErrDamaged.
+func (s *state) checkList(dir string) error {
 	var errs []error
 	for _, name := range []string{ListPath, listOldFile} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err == nil && sum(data) == s.release.ListDigest {
-			_, list, err := policy.ParseList(data)
-			return list, err
+		path := filepath.Join(dir, name)
+		digest, err := fileDigest(path)
+		if err == nil && digest == s.release.ListDigest {
+			return nil
 		}
 		if err == nil {
-			err = fmt.Errorf("%s is not the list of release %d", filepath.Join(dir, name), s.release.Release)
+			err = fmt.Errorf("%s is not the list of release %d", path, s.release.Release)
 		}
 		errs = append(errs, err)
 	}
-	return policy.List{}, fmt.Errorf("%w: %w", ErrDamaged, errors.Join(errs...))
+	return fmt.Errorf("%w: %w", ErrDamaged, errors.Join(errs...))
 }
 
-// replaceList writes a new list and keeps the old one under a second name.
-func replaceList(dir string, data []byte) error {
+// loadList reads the held list. Errors wrap ErrDamaged.
+func (s *state) loadList(dir string) (policy.List, error) {
+	for _, name := range []string{ListPath, listOldFile} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || sum(data) != s.release.ListDigest {
+			continue
+		}
+		_, list, err := policy.ParseList(data)
+		if err != nil {
+			return policy.List{}, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
+		}
+		return list, nil
+	}
+	return policy.List{}, s.checkList(dir) // which says what is wrong with each
+}
+
+// replaceList writes a new list. The held one, which the state still names, stays under its own or its second name
+// until the state is replaced, however often this is tried and cut short.
+func (s *state) replaceList(dir string, data []byte) error {
 	path, old := filepath.Join(dir, ListPath), filepath.Join(dir, listOldFile)
-	if held, err := os.ReadFile(path); err == nil && sum(held) == sum(data) {
-		return nil // a crash after the first attempt: the old list must stay under its second name
-	}
-	if err := os.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.Link(path, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if s.release != nil {
+		if held, err := fileDigest(path); err == nil && held == s.release.ListDigest {
+			if err := keepAs(path, old); err != nil {
+				return err
+			}
+		}
 	}
 	return durable.WriteFile(path, data, 0o644)
 }
 
-// loadTrust reads the versions that join and later updates stored.
-func loadTrust(dir string) (*transparency.TrustChain, error) {
-	return ReadTrust(filepath.Join(dir, trustDir))
+// keepAs gives the file at path a second name, or a copy where the file system has no second names.
+func keepAs(path, second string) error {
+	if err := os.Remove(second); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if os.Link(path, second) == nil {
+		return durable.SyncDir(filepath.Dir(path))
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(second, data, 0o644)
 }
 
-// ReadTrust reads a local folder of trust versions, files named 1, 2, 3 and so on without a gap; the first that
-// exists is trusted for being there, and the signatures of each later one are verified.
-func ReadTrust(dir string) (*transparency.TrustChain, error) {
-	names, err := os.ReadDir(dir)
+func fileDigest(path string) (d [32]byte, err error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("no trust yet: %w", err)
+		return d, err
 	}
-	first := int64(0)
-	for _, n := range names {
-		if v, err := strconv.ParseInt(n.Name(), 10, 64); err == nil && v > 0 && (first == 0 || v < first) {
-			first = v
-		}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return d, err
 	}
-	if first == 0 {
-		return nil, fmt.Errorf("no trust yet: %s is empty", dir)
-	}
-	var chain *transparency.TrustChain
-	for v := first; ; v++ {
-		path := filepath.Join(dir, strconv.FormatInt(v, 10))
-		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) && chain != nil {
-			return chain, nil
-		}
-		if err == nil {
-			chain, err = extendTrust(chain, data)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-	}
-}
-
-// extendTrust parses a version and adds it; a nil chain starts with it.
-func extendTrust(chain *transparency.TrustChain, data []byte) (*transparency.TrustChain, error) {
-	t, err := transparency.ParseTrust(data)
-	if err != nil {
-		return chain, err
-	}
-	if chain == nil {
-		return transparency.NewTrustChain(t)
-	}
-	return chain, chain.Extend(t)
+	h.Sum(d[:0])
+	return d, nil
 }

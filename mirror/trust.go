@@ -1,0 +1,167 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/starttls-everywhere/policylist/mirror/durable"
+	"github.com/starttls-everywhere/policylist/transparency"
+)
+
+// trustDir holds the trust versions of a client's folder, each twice: whoever has lost trust/1 has nothing left by
+// which anything from a mirror could be believed, and would need a person to join again.
+const (
+	trustDir   = "trust"
+	copySuffix = ".copy"
+)
+
+// maxJoin is how many versions a mirror may show to somebody who looks for a fingerprint: one a week for 190 years.
+const maxJoin = 10_000
+
+// Join starts a client folder: it looks for the trust version whose text has the given SHA-256, by asking for
+// version 1, 2, 3 and so on, and trusts that one. Nothing is written unless it is found and signed by its own roots.
+func Join(ctx context.Context, dir string, r Reader, fingerprint [32]byte) (*transparency.Trust, error) {
+	for v := int64(1); v <= maxJoin; v++ {
+		data, err := r.Get(ctx, TrustPath(v), transparency.MaxTrustBytes)
+		if IsAbsent(err) {
+			return nil, fmt.Errorf("none of the %d trust versions of this mirror has the fingerprint %x: it is another list, or not the fingerprint you were given", v-1, fingerprint)
+		}
+		if err != nil {
+			return nil, err
+		}
+		t, err := transparency.ParseTrust(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", TrustPath(v), err)
+		}
+		if t.Digest() != fingerprint {
+			continue
+		}
+		if err := t.VerifySelf(); err != nil {
+			return nil, fmt.Errorf("%s: %w", TrustPath(v), err)
+		}
+		return t, storeTrust(dir, t)
+	}
+	return nil, fmt.Errorf("none of the first %d trust versions of this mirror has the fingerprint %x", maxJoin, fingerprint)
+}
+
+// FollowTrust fetches the versions after the chain's newest until there is none, and keeps each.
+func FollowTrust(ctx context.Context, r Reader, chain *transparency.TrustChain, keep func(*transparency.Trust) error) error {
+	for {
+		v := chain.Newest().Version + 1
+		data, err := r.Get(ctx, TrustPath(v), transparency.MaxTrustBytes)
+		if IsAbsent(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if chain, err = extendTrust(chain, data); err != nil {
+			return fmt.Errorf("%s: %w", TrustPath(v), err)
+		}
+		if err := keep(chain.Newest()); err != nil {
+			return err
+		}
+	}
+}
+
+// extendTrust parses a version and adds it; a nil chain starts with it.
+func extendTrust(chain *transparency.TrustChain, data []byte) (*transparency.TrustChain, error) {
+	t, err := transparency.ParseTrust(data)
+	if err != nil {
+		return chain, err
+	}
+	if chain == nil {
+		return transparency.NewTrustChain(t)
+	}
+	return chain, chain.Extend(t)
+}
+
+// storeTrust writes both copies of a version, where they are not there already.
+func storeTrust(dir string, t *transparency.Trust) error {
+	if err := os.MkdirAll(filepath.Join(dir, trustDir), 0o755); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, TrustPath(t.Version))
+	for _, p := range []string{path, path + copySuffix} {
+		if data, err := os.ReadFile(p); err == nil && bytes.Equal(data, t.Note()) {
+			continue
+		}
+		if err := durable.WriteFile(p, t.Note(), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadTrust reads the versions that join and later updates stored. They are local: a signature chain is verified all
+// the same, since it costs little and names a mixed-up folder. A chain together with an error, which wraps
+// ErrDamaged, was read from second copies, or ends before a damaged version, which a mirror will give again.
+func loadTrust(dir string) (*transparency.TrustChain, error) {
+	v, err := firstTrust(dir)
+	if err != nil {
+		return nil, err
+	}
+	var chain *transparency.TrustChain
+	var damage []error
+	for ; ; v++ {
+		next, err := readTrust(filepath.Join(dir, TrustPath(v)), chain)
+		if err != nil {
+			damage = append(damage, fmt.Errorf("%w: %w", ErrDamaged, err))
+		}
+		if next == nil && chain == nil {
+			return nil, fmt.Errorf("no usable trust in %s, join again: %w", filepath.Join(dir, trustDir), errors.Join(damage...))
+		}
+		if next == nil {
+			return chain, errors.Join(damage...)
+		}
+		chain = next
+	}
+}
+
+// firstTrust is the lowest version in the folder.
+func firstTrust(dir string) (int64, error) {
+	names, err := os.ReadDir(filepath.Join(dir, trustDir))
+	if err != nil {
+		return 0, fmt.Errorf("no trust yet: %w", err)
+	}
+	first := int64(0)
+	for _, n := range names {
+		v, err := strconv.ParseInt(strings.TrimSuffix(n.Name(), copySuffix), 10, 64)
+		if err == nil && v > 0 && (first == 0 || v < first) {
+			first = v
+		}
+	}
+	if first == 0 {
+		return 0, fmt.Errorf("no trust yet: %s is empty", filepath.Join(dir, trustDir))
+	}
+	return first, nil
+}
+
+// readTrust extends chain by the version at path or by its second copy. The result is nil when neither is usable, and
+// so is the error when neither exists. An error next to a result tells what is wrong with the first copy. Folders
+// that were made by hand have no second copies.
+func readTrust(path string, chain *transparency.TrustChain) (*transparency.TrustChain, error) {
+	var errs []error
+	for _, p := range []string{path, path + copySuffix} {
+		data, err := os.ReadFile(p)
+		if err == nil {
+			var next *transparency.TrustChain
+			if next, err = extendTrust(chain, data); err == nil {
+				return next, errors.Join(errs...)
+			}
+			err = fmt.Errorf("%s: %w", p, err)
+		}
+		errs = append(errs, err)
+	}
+	if errors.Is(errs[0], fs.ErrNotExist) && errors.Is(errs[1], fs.ErrNotExist) {
+		return nil, nil
+	}
+	return nil, errors.Join(errs...)
+}
