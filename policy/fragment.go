@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // ManagedBy says who moves an entry: the domain's MTA-STS policy, its owner by proof in DNS, or the operator.
 type ManagedBy string
@@ -77,14 +74,12 @@ type fragmentReader struct {
 	nodeReader
 	fr    *Fragment
 	known []string // the members that an entry may have
-	alias *regexp.Regexp
 }
 
 func openFragment(f File) (*fragmentReader, *Fragment) {
 	r := &fragmentReader{
 		nodeReader: openDocument(f),
 		known:      []string{"mode", "mxs", "policy-alias", "managed-by", "note", "override"},
-		alias:      regexp.MustCompile(`^[a-z0-9-]{1,32}$`),
 	}
 	r.fr = &Fragment{path: f.Path, doc: r.doc}
 	return r, r.fr
@@ -151,9 +146,16 @@ func (r *fragmentReader) body(n *Node, where, domain string) (b body, ok bool) {
 	return b, true
 }
 
+// shortName reports whether s is 1 to 32 characters of a-z, 0-9 and hyphen, as names of aliases (rule R16) and of
+// vantages are.
+func shortName(s string) bool {
+	odd := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' }
+	return s != "" && len(s) <= 32 && strings.IndexFunc(s, odd) < 0
+}
+
 func (r *fragmentReader) readAlias(n *Node) {
 	def := aliasDef{name: n.Key, place: r.place(n.KeyAt)}
-	if !r.alias.MatchString(n.Key) {
+	if !shortName(n.Key) {
 		r.report("alias.name", n.KeyAt, "", "%q is not 1 to 32 characters of a-z, 0-9 and hyphen", n.Key)
 	}
 	b, ok := r.body(n, "an alias", "")

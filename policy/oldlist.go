@@ -101,6 +101,7 @@ func (r *nodeReader) time(n *Node, what string) time.Time {
 	t, ok := oldTime(n)
 	if !ok {
 		r.report("time.form", n.At, "", "%s is %q", what, n.Text)
+		return time.Time{}
 	}
 	return t
 }

@@ -3,7 +3,6 @@ package policy
 import (
 	"crypto/ed25519"
 	"encoding/base64"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -109,7 +108,6 @@ func (r *nodeReader) bounded(n *Node, code, what string, low, high int) int {
 }
 
 func (r *nodeReader) vantages(n *Node) []Vantage {
-	name := regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 	var out []Vantage
 	seen := map[string]bool{}
 	for i := range n.Children {
@@ -122,7 +120,7 @@ func (r *nodeReader) vantages(n *Node) []Vantage {
 		key, err := base64.StdEncoding.Strict().DecodeString(m["key"].Text)
 		v.Key = ed25519.PublicKey(key)
 		switch {
-		case !name.MatchString(v.Name):
+		case !shortName(v.Name):
 			r.report("list.vantage", m["name"].At, "", "%q is no name for a vantage", v.Name)
 		case err != nil || len(key) != ed25519.PublicKeySize:
 			r.report("list.vantage", m["key"].At, "", "the key of vantage %q is not the base64 of %d bytes", v.Name, ed25519.PublicKeySize)
