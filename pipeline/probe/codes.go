@@ -2,6 +2,7 @@ package probe
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/starttls-everywhere/policylist/policy"
 )
@@ -28,14 +29,27 @@ func effects() []effect {
 	return slices.Concat(dnsCodes(), mxCodes(), listCodes(), smtpCodes(), starttlsCodes(), tlsCodes(), certCodes(), vantageCodes())
 }
 
+// effectOf finds a code. It searches the table's part only: a scan of many broken domains asks often.
 func effectOf(id string) effect {
-	all := effects()
-	i := slices.IndexFunc(all, func(e effect) bool { return e.ID == id })
+	var part []effect
+	switch group, _, _ := strings.Cut(id, "."); group {
+	case "cert":
+		part = certCodes()
+	case "smtp":
+		part = smtpCodes()
+	case "starttls":
+		part = starttlsCodes()
+	case "tls":
+		part = tlsCodes()
+	default:
+		part = effects()
+	}
+	i := slices.IndexFunc(part, func(e effect) bool { return e.ID == id })
 	if i < 0 {
 		// A code outside the table would be a mistake of ours: nothing is decided by it.
 		return effect{policy.Code{ID: id, Severity: policy.Warning}, Inconclusive}
 	}
-	return all[i]
+	return part[i]
 }
 
 func fails(id, rule, summary, fix string) effect {

@@ -1,0 +1,143 @@
+package discovery_test
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// zone is a name server for tests of this package, which may not lean on pipeline/lab above it. It is filled before it
+// is asked; keys are "name." or "name./TYPE".
+type zone struct {
+	addr   netip.AddrPort
+	rrs    []dns.RR
+	rcode  map[string]string
+	silent map[string]bool
+	lazy   bool // leaves CNAMEs to the client
+	liar   bool // sets AD unasked
+
+	asked context.Context // ends with the first question
+
+	mu     sync.Mutex // guards what follows
+	counts map[string]int
+	adBit  bool
+	onTCP  int
+}
+
+func serveZone(t *testing.T, records ...string) *zone {
+	t.Helper()
+	z := &zone{rcode: make(map[string]string), silent: make(map[string]bool), counts: make(map[string]int)}
+	for _, text := range records {
+		rr, err := dns.NewRR(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z.rrs = append(z.rrs, rr)
+	}
+	asked, first := context.WithCancel(context.Background())
+	z.asked = asked
+	t.Cleanup(first)
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	z.addr = packets.LocalAddr().(*net.UDPAddr).AddrPort()
+	streams, err := net.Listen("tcp", z.addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		if reply := z.answer(q, w.LocalAddr().Network() == "udp"); reply != nil {
+			w.WriteMsg(reply)
+		}
+		first()
+	})
+	for _, s := range []*dns.Server{{PacketConn: packets, Handler: handler}, {Listener: streams, Handler: handler}} {
+		started := make(chan struct{})
+		s.NotifyStartedFunc = func() { close(started) }
+		go s.ActivateAndServe()
+		<-started
+		t.Cleanup(func() { s.Shutdown() })
+	}
+	return z
+}
+
+func (z *zone) answer(q *dns.Msg, udp bool) *dns.Msg {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	name, kind := q.Question[0].Name, dns.TypeToString[q.Question[0].Qtype]
+	z.counts[name]++
+	z.adBit = q.AuthenticatedData
+	if !udp {
+		z.onTCP++
+	}
+	if z.silent[name] {
+		return nil
+	}
+	reply := new(dns.Msg).SetReply(q)
+	for _, key := range []string{name, name + "/" + kind} {
+		if code := z.rcode[key]; code != "" {
+			reply.Rcode = dns.StringToRcode[code]
+			return reply
+		}
+	}
+	z.fill(reply, strings.ToLower(name), q.Question[0].Qtype)
+	reply.AuthenticatedData = z.liar
+	if udp {
+		reply.Truncate(1232)
+	}
+	return reply
+}
+
+func (z *zone) fill(reply *dns.Msg, name string, qtype uint16) {
+	exists := false
+	for range 20 {
+		target := ""
+		for _, rr := range z.rrs {
+			owner := rr.Header().Name
+			exists = exists || owner == name || strings.HasSuffix(owner, "."+name)
+			if owner != name {
+				continue
+			}
+			if c, is := rr.(*dns.CNAME); is {
+				target = c.Target
+			} else if rr.Header().Rrtype != qtype {
+				continue
+			}
+			reply.Answer = append(reply.Answer, rr)
+		}
+		if target == "" || z.lazy {
+			break
+		}
+		name, exists = target, false
+	}
+	if n := len(reply.Answer); n == 0 || !z.lazy && reply.Answer[n-1].Header().Rrtype != qtype {
+		reply.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: "example.", Rrtype: dns.TypeSOA, Class: dns.ClassINET}, Ns: "ns.example.", Mbox: "h.example."}}
+	}
+	if !exists {
+		reply.Rcode = dns.RcodeNameError
+	}
+}
+
+func (z *zone) count(name string) int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.counts[name]
+}
+
+func (z *zone) tcp() int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.onTCP
+}
+
+func (z *zone) adAsked() bool {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.adBit
+}
