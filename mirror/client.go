@@ -94,7 +94,9 @@ type Outcome struct {
 	Method       string // "none", "delta", "snapshot"; "" when no mirror gave anything
 	Mirror       string // the source that gave it
 	QuorumTime   time.Time
-	Witnessed    bool // false: the trust asks for no witness
+	Checked      time.Time // when a mirror last confirmed the list, by the local clock
+	LogSize      int64     // entries of the log that the list was found in
+	Witnessed    bool      // false: the trust asks for no witness
 	TrustVersion int64
 	TrustExpired bool // "stale trust": warn, keep the list
 	Alarms       []Alarm
@@ -194,6 +196,7 @@ func (c *Client) load() (*held, Outcome, error) {
 	}
 	out.Release, out.Previous, out.QuorumTime, out.Freshness = st.release, st.release.Release, st.QuorumTime, freshness
 	out.Held, out.HeldRelease = st.HeldWhy, st.Held
+	out.Checked, out.LogSize = st.Checked, st.rng.Size()
 	return h, out, nil
 }
 
@@ -322,10 +325,17 @@ func (c *Client) apply(h *held, cand *candidate, out *Outcome) error {
 		return errors.New("the first list is held back") // choose never holds a first list
 	}
 	out.Release, out.QuorumTime, out.Held, out.HeldRelease = next.release, next.QuorumTime, next.HeldWhy, next.Held
+	out.Checked, out.LogSize = next.Checked, next.rng.Size()
 	out.Freshness = c.freshness(&next)
 	out.List = list
 	if out.Freshness == Expired && !c.KeepStale {
 		out.List = policy.List{}
+	}
+	if next.Held == 0 {
+		// Beside the list, so that anybody can verify the two files later without asking a mirror.
+		if err := durable.WriteFile(filepath.Join(c.Dir, PointerPath), cand.pointer, 0o644); err != nil {
+			return err
+		}
 	}
 	c.stage("list")
 	if err := c.sink(out.View); err != nil {

@@ -41,6 +41,7 @@ type candidate struct {
 	*Release
 	method     string // "none", "delta" or "snapshot"
 	checkpoint transparency.Cosigned
+	pointer    []byte // the proof file, its checkpoint reduced to verified lines
 	quorum     time.Time
 	rng        transparency.CompactRange
 	alarms     []Alarm
@@ -122,6 +123,8 @@ func fetch(ctx context.Context, r Reader, data []byte, h *held, best *candidate,
 		return nil, fmt.Errorf("%s: %w", PointerPath, err)
 	}
 	c := &candidate{Release: &Release{Leaf: p.leaf, Raw: p.raw, Index: p.proof.Index}, method: "none", checkpoint: p.checkpoint, quorum: p.quorum}
+	p.proof.Checkpoint = p.checkpoint.Note
+	c.pointer = p.proof.Format()
 	if h.release != nil {
 		done, err := compare(h, p, c)
 		if done || err != nil {
