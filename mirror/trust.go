@@ -104,19 +104,33 @@ func storeTrust(dir string, t *transparency.Trust) error {
 // the same, since it costs little and names a mixed-up folder. A chain together with an error, which wraps
 // ErrDamaged, was read from second copies, or ends before a damaged version, which a mirror will give again.
 func loadTrust(dir string) (*transparency.TrustChain, error) {
-	v, err := firstTrust(dir)
+	return loadTrustFrom(filepath.Join(dir, trustDir))
+}
+
+// ReadTrust reads an operator's folder of signed trust versions, files named 1, 2, 3 and so on. The first that exists
+// is trusted for being there; any damage is an error.
+func ReadTrust(folder string) (*transparency.TrustChain, error) {
+	chain, err := loadTrustFrom(folder)
+	if err != nil {
+		return nil, err
+	}
+	return chain, nil
+}
+
+func loadTrustFrom(folder string) (*transparency.TrustChain, error) {
+	v, err := firstTrust(folder)
 	if err != nil {
 		return nil, err
 	}
 	var chain *transparency.TrustChain
 	var damage []error
 	for ; ; v++ {
-		next, err := readTrust(filepath.Join(dir, TrustPath(v)), chain)
+		next, err := readTrust(filepath.Join(folder, strconv.FormatInt(v, 10)), chain)
 		if err != nil {
 			damage = append(damage, fmt.Errorf("%w: %w", ErrDamaged, err))
 		}
 		if next == nil && chain == nil {
-			return nil, fmt.Errorf("no usable trust in %s, join again: %w", filepath.Join(dir, trustDir), errors.Join(damage...))
+			return nil, fmt.Errorf("no usable trust in %s, join again: %w", folder, errors.Join(damage...))
 		}
 		if next == nil {
 			return chain, errors.Join(damage...)
@@ -126,8 +140,8 @@ func loadTrust(dir string) (*transparency.TrustChain, error) {
 }
 
 // firstTrust is the lowest version in the folder.
-func firstTrust(dir string) (int64, error) {
-	names, err := os.ReadDir(filepath.Join(dir, trustDir))
+func firstTrust(folder string) (int64, error) {
+	names, err := os.ReadDir(folder)
 	if err != nil {
 		return 0, fmt.Errorf("no trust yet: %w", err)
 	}
@@ -139,7 +153,7 @@ func firstTrust(dir string) (int64, error) {
 		}
 	}
 	if first == 0 {
-		return 0, fmt.Errorf("no trust yet: %s is empty", filepath.Join(dir, trustDir))
+		return 0, fmt.Errorf("no trust yet: %s is empty", folder)
 	}
 	return first, nil
 }

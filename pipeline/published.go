@@ -21,7 +21,8 @@ const uploads = 16
 // Published is the last stage: a release that clients can fetch.
 type Published struct {
 	Logged
-	entries   policy.List
+	published policy.List
+	witnessed bool
 	Mirrors   []MirrorResult
 	Held      []Held
 	Findings  []policy.Finding // of the source; with errors among them the release only renewed the last list
@@ -39,6 +40,20 @@ type MirrorResult struct {
 // Leaf is the release's leaf.
 func (p *Published) Leaf() *mirror.ReleaseLeaf { return p.leaf }
 
+// Changes are the release's change leaves.
+func (p *Published) Changes() []mirror.ChangeLeaf {
+	var out []mirror.ChangeLeaf
+	for _, e := range p.Logged.entries {
+		if l, err := mirror.ParseLeaf(e); err == nil && l.Change != nil {
+			out = append(out, *l.Change)
+		}
+	}
+	return out
+}
+
+// Witnessed reports whether the trust asks for witnesses, whose cosignatures the checkpoint then carries.
+func (p *Published) Witnessed() bool { return p.witnessed }
+
 // Tree is the checkpoint's tree.
 func (p *Published) Tree() tlog.Tree { return p.tree }
 
@@ -49,7 +64,7 @@ func (p *Published) list() policy.List {
 	if p == nil {
 		return policy.List{}
 	}
-	return p.entries
+	return p.published
 }
 
 func (p *Published) imported() bool { return p != nil && p.leaf.IsImport() }
@@ -169,12 +184,12 @@ func (p *Publisher) putTiles(ctx context.Context, store mirror.Store, old, new i
 // publish brings every reachable mirror up to the release, and has a client verify each. One mirror that is down
 // does not stop the others; a conflict stops everything.
 func (p *Publisher) publish(ctx context.Context, l Logged) (*Published, error) {
-	out := &Published{Logged: l}
+	out := &Published{Logged: l, witnessed: !p.Trust.Newest().Witnesses.IsNone()}
 	data, err := p.outbox.read(l.meta.Release, outList)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	if _, out.entries, err = policy.ParseList(data); err != nil {
+	if _, out.published, err = policy.ParseList(data); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrState, p.outbox.path(l.meta.Release, outList), err)
 	}
 	good := 0

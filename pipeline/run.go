@@ -142,7 +142,7 @@ func (p *Publisher) Final(ctx context.Context) (*Published, error) {
 			return errors.New("there is no list to end: nothing was released yet")
 		}
 		plan := Probed{author: last.leaf.Author, lifetime: mirror.MaxLifetime, source: "renew", override: mirror.OverrideFinal}
-		for d := range last.entries.All() {
+		for d := range last.list().All() {
 			plan.changes = append(plan.changes, mirror.ChangeLeaf{Domain: d, Reason: mirror.OverrideFinal})
 		}
 		var err error
@@ -216,7 +216,7 @@ func (p *Publisher) revive(l Logged) (*Published, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrState, path, err)
 	}
-	return &Published{Logged: l, entries: list}, nil
+	return &Published{Logged: l, published: list}, nil
 }
 
 // make signs the plan as the next release and carries it through.

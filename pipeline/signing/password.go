@@ -34,6 +34,12 @@ type Password struct {
 	Prompt PasswordFunc
 }
 
+// Read returns the password for a key that is about to be made; it wraps ErrNoPassword when there is no source.
+func (p Password) Read(keyPath string) ([]byte, error) {
+	password, _, err := p.read(keyPath)
+	return password, err
+}
+
 // read returns a password that is never nil, and the name of its source for error texts.
 func (p Password) read(keyPath string) (password []byte, source string, err error) {
 	if p.LookupEnv != nil {
