@@ -71,7 +71,7 @@ func (f *probeFlags) listed(c *cobra.Command, source string) ([]probe.Target, er
 		checked, err = pipeline.Check(ctx, source)
 	}
 	switch {
-	case errors.Is(err, pipeline.ErrSource), errors.Is(err, pipeline.ErrRevision):
+	case errors.Is(err, pipeline.ErrSource), errors.Is(err, pipeline.ErrNoRevision):
 		return nil, usage(c, err)
 	case err != nil:
 		return nil, err
