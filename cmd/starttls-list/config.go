@@ -1,0 +1,322 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	exits "github.com/starttls-everywhere/policylist/cmd/internal/term"
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/pipeline"
+	"github.com/starttls-everywhere/policylist/pipeline/probe"
+	"github.com/starttls-everywhere/policylist/pipeline/signing"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/discovery"
+	"github.com/starttls-everywhere/policylist/transparency/tilelog"
+)
+
+// configName is the configuration that init writes.
+const configName = "policylist.toml"
+
+// config is policylist.toml. Every key is explained in configText; relative paths start at the file's folder.
+type config struct {
+	Source string `toml:"source"`
+	Trust  string `toml:"trust"`
+	State  string `toml:"state"`
+	Keys   struct {
+		Release      []string `toml:"release"`
+		Log          string   `toml:"log"`
+		OpenPGP      string   `toml:"openpgp"`
+		PasswordFile string   `toml:"password-file"`
+	} `toml:"keys"`
+	Probe struct {
+		Enabled       bool   `toml:"enabled"`
+		All           bool   `toml:"all"`
+		EHLO          string `toml:"ehlo"`
+		Resolver      string `toml:"resolver"`
+		TrustAD       bool   `toml:"trust-ad"`
+		Vantage       string `toml:"vantage"`
+		Canary        string `toml:"canary"`
+		Roots         string `toml:"roots"`
+		AllowLoopback bool   `toml:"allow-loopback"`
+		SMTPPort      int    `toml:"smtp-port"`
+	} `toml:"probe"`
+	Mirrors []struct {
+		Name string `toml:"name"`
+		URL  string `toml:"url"`
+	} `toml:"mirror"`
+
+	dir string // the file's folder
+}
+
+// configText is what init writes; it documents every key.
+const configText = `# Configuration of a STARTTLS policy list. Relative paths start at this file's folder.
+
+# The list: a directory with list.json and *.json fragments.
+source = "list"
+
+# Signed trust versions, files named 1, 2, 3 …
+trust = "trust"
+
+# The publisher's memory: log, outbox, journal. Back it up; one publisher at a time uses it.
+state = "state"
+
+[keys]
+# Private keys in encrypted PEM as cosign writes it. As many release keys as the trust's threshold asks for.
+release = ["keys/release.key"]
+log = "keys/log.key"
+# Optional: an OpenPGP key that signs policy.json for gpgv. "" for none.
+openpgp = "keys/openpgp.key"
+# The password comes from the environment variable COSIGN_PASSWORD, else from this file, else from a prompt.
+password-file = ""
+
+[probe]
+# Look at the mail servers of every new or changed domain before it is released. Without it every release that
+# changes something says so in the log (override "probe.off"). Enable it before you list real domains.
+enabled = false
+# Probe all entries at each release, not only those that change.
+all = false
+# Full host name of this machine; mail servers turn away visitors without one.
+ehlo = ""
+# Recursive DNS resolver, ADDRESS:PORT; "" takes the first of /etc/resolv.conf.
+resolver = ""
+# The resolver validates DNSSEC and the way to it is safe: believe its AD bit.
+trust-ad = false
+# Name of this observer in the evidence.
+vantage = ""
+# A domain known to be good: when it looks wrong, all results are inconclusive.
+canary = ""
+# PEM file with root certificates; "" takes the built-in Mozilla roots.
+roots = ""
+# For a lab: permit targets on loopback, and another port than 25.
+allow-loopback = false
+smtp-port = 25
+
+# Where to publish: a folder, or s3://bucket/prefix?endpoint=…&region=…  As many [[mirror]] blocks as you like.
+[[mirror]]
+name = "public"
+url = "public"
+`
+
+func readConfig(path string) (*config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &config{}
+	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(c); err != nil {
+		return nil, tomlError(path, err)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	c.dir = filepath.Dir(abs)
+	switch {
+	case c.Source == "" || c.Trust == "" || c.State == "":
+		return nil, fmt.Errorf("%s: source, trust and state must be set", path)
+	case len(c.Keys.Release) == 0 || c.Keys.Log == "":
+		return nil, fmt.Errorf("%s: [keys] needs at least one release key and the log key", path)
+	case len(c.Mirrors) == 0:
+		return nil, fmt.Errorf("%s: no [[mirror]] to publish to", path)
+	}
+	names := map[string]bool{}
+	for i, m := range c.Mirrors {
+		if m.Name == "" || m.URL == "" || names[m.Name] {
+			return nil, fmt.Errorf("%s: [[mirror]] number %d needs a url and a name of its own", path, i+1)
+		}
+		names[m.Name] = true
+	}
+	return c, nil
+}
+
+// tomlError says which line is wrong.
+func tomlError(path string, err error) error {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		line, col := strict.Errors[0].Position()
+		return fmt.Errorf("%s:%d:%d: there is no key %q", path, line, col, strings.Join(strict.Errors[0].Key(), "."))
+	}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		line, col := decode.Position()
+		return fmt.Errorf("%s:%d:%d: %w", path, line, col, err)
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// path makes a configured path absolute; "" stays "".
+func (c *config) path(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(c.dir, filepath.FromSlash(p))
+}
+
+// publisher puts the configured parts together. Warnings about keys go to stderr.
+func (c *config) publisher(cmd *cobra.Command) (*pipeline.Publisher, error) {
+	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
+	chain, err := mirror.ReadTrust(c.path(c.Trust))
+	if err != nil {
+		return nil, err
+	}
+	p := &pipeline.Publisher{
+		Source: c.path(c.Source), State: c.path(c.State), Trust: chain, ScanAll: c.Probe.All, Commit: commit(ctx, c.path(c.Source)),
+		Now: time.Now, Log: slog.New(slog.NewTextHandler(stderr, nil)), OpenLog: openTileLog,
+	}
+	if p.Keys, err = c.keys(ctx, chain.Newest().Origin, cmd.InOrStdin(), stderr); err != nil {
+		return nil, err
+	}
+	for _, m := range c.Mirrors {
+		store, err := openStore(ctx, c.mirrorRef(m.URL))
+		if err != nil {
+			return nil, fmt.Errorf("mirror %s: %w", m.Name, err)
+		}
+		p.Mirrors = append(p.Mirrors, pipeline.Target{Name: m.Name, Store: store})
+	}
+	if c.Probe.Enabled {
+		if p.Observer, err = c.observer(); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func openTileLog(dir string) (pipeline.Log, error) { return tilelog.Open(dir) }
+
+// mirrorRef resolves a mirror's folder; references with a scheme stay.
+func (c *config) mirrorRef(ref string) string {
+	if strings.Contains(ref, "://") {
+		return ref
+	}
+	return c.path(ref)
+}
+
+func (c *config) keys(ctx context.Context, origin string, stdin io.Reader, stderr io.Writer) (pipeline.Keys, error) {
+	var out pipeline.Keys
+	password := passwordSource(c.path(c.Keys.PasswordFile), stdin, stderr)
+	warn := func(findings []policy.Finding) { exits.Findings(stderr, findings) }
+	for _, ref := range c.Keys.Release {
+		if !strings.Contains(ref, "://") {
+			ref = c.path(ref)
+		}
+		key, findings, err := signing.Open(ctx, ref, password)
+		if err != nil {
+			return out, fmt.Errorf("release key: %w", err)
+		}
+		warn(findings)
+		out.Release = append(out.Release, key)
+	}
+	key, findings, err := signing.Load(c.path(c.Keys.Log), password)
+	if err != nil {
+		return out, fmt.Errorf("log key: %w", err)
+	}
+	warn(findings)
+	if out.Log, err = key.NoteSigner(origin); err != nil {
+		return out, fmt.Errorf("log key: %w", err)
+	}
+	if c.Keys.OpenPGP != "" {
+		if out.OpenPGP, findings, err = signing.LoadOpenPGP(c.path(c.Keys.OpenPGP), password); err != nil {
+			return out, fmt.Errorf("OpenPGP key: %w", err)
+		}
+		warn(findings)
+	}
+	return out, nil
+}
+
+// passwordSource asks on a terminal only, once for all keys.
+func passwordSource(file string, stdin io.Reader, stderr io.Writer) signing.Password {
+	p := signing.Password{LookupEnv: os.LookupEnv, File: file}
+	in, ok := stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return p
+	}
+	var known []byte
+	asked := false
+	p.Prompt = func(path string) ([]byte, error) {
+		if asked {
+			return known, nil
+		}
+		fmt.Fprintf(stderr, "Password of the keys (%s): ", path)
+		var err error
+		known, err = term.ReadPassword(int(in.Fd()))
+		fmt.Fprintln(stderr)
+		asked = err == nil
+		return known, err
+	}
+	return p
+}
+
+func (c *config) observer() (pipeline.Observer, error) {
+	o := probe.Options{
+		EHLO: c.Probe.EHLO, TrustAD: c.Probe.TrustAD, Vantage: c.Probe.Vantage, Tool: "starttls-list " + version,
+		AllowLoopback: c.Probe.AllowLoopback, SMTPPort: c.Probe.SMTPPort,
+	}
+	var err error
+	if o.Resolver, err = resolverAddr(c.Probe.Resolver); err != nil {
+		return nil, fmt.Errorf("[probe] resolver: %w", err)
+	}
+	if c.Probe.Canary != "" {
+		if o.Canary, err = policy.ParseDomain(c.Probe.Canary); err != nil {
+			return nil, fmt.Errorf("[probe] canary: %w", err)
+		}
+	}
+	if c.Probe.Roots != "" {
+		text, err := os.ReadFile(c.path(c.Probe.Roots))
+		if err != nil {
+			return nil, fmt.Errorf("[probe] roots: %w", err)
+		}
+		if o.Roots, err = probe.ParseRoots(text); err != nil {
+			return nil, fmt.Errorf("[probe] roots: %w", err)
+		}
+	}
+	p, err := probe.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("[probe]: %w", err)
+	}
+	return p, nil
+}
+
+// commit names the Git commit of a source directory whose files are all committed, else pipeline.NoCommit.
+func commit(ctx context.Context, source string) string {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	dir := source
+	if info, err := os.Stat(source); err == nil && !info.IsDir() {
+		dir = filepath.Dir(source)
+	}
+	status, err := exec.CommandContext(ctx, "git", "-C", dir, "status", "--porcelain", "--", source).Output()
+	if err != nil || len(status) > 0 {
+		return pipeline.NoCommit
+	}
+	head, err := exec.CommandContext(ctx, "git", "-C", dir, "rev-parse", "HEAD").Output()
+	if err != nil {
+		return pipeline.NoCommit
+	}
+	tracked, err := exec.CommandContext(ctx, "git", "-C", dir, "ls-files", "--", source).Output()
+	if err != nil || len(tracked) == 0 {
+		return pipeline.NoCommit
+	}
+	return "git:" + strings.TrimSpace(string(head))
+}
+
+// resolverAddr takes ADDRESS:PORT, or the system's first resolver for "".
+func resolverAddr(s string) (netip.AddrPort, error) {
+	if s != "" {
+		return netip.ParseAddrPort(s)
+	}
+	return discovery.SystemResolver("/etc/resolv.conf")
+}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/durable"
+	"github.com/starttls-everywhere/policylist/pipeline"
+	"github.com/starttls-everywhere/policylist/pipeline/signing"
+	"github.com/starttls-everywhere/policylist/policy"
+)
+
+const releaseLong = `Release carries the list from its source to its mirrors: check, probe, sign, log, publish, and fetch it back from
+each mirror as a client would. Every run makes a release: with nothing new, or with errors in the source, it renews
+the last list, so that no client's list expires. Run it at least daily, from a timer.
+
+A new or changed domain that fails its probe is held: its last published policy stays, or it stays absent, and the
+rest goes out. A run that was interrupted is completed by the next one, with the same bytes.
+
+Exit codes: 0 released, 1 released without what the source's errors or failing probes keep back, 2 released on some
+mirrors only or held for inconclusive probes, 3 usage, 4 nothing was released.`
+
+const releaseExample = `  $ starttls-list release --config mylist/policylist.toml
+  release 1 of list.operator.example/2026: 5 domains, 5 changes, log size 6
+    added     good.example       enforce  mx.good.example
+    …
+    mirror public: published and verified
+    not witnessed: the trust asks for no witness`
+
+// Exit codes of release beyond the common ones.
+const exitPartly = exitInconclusive
+
+func newReleaseCommand() *cobra.Command {
+	var config string
+	var dry, final, asJSON bool
+	c := &cobra.Command{
+		Use: "release --config FILE", Short: "checks, probes, signs, logs and publishes the list", Long: releaseLong, Example: releaseExample,
+		Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			switch {
+			case dry && final:
+				return usage(c, errors.New("--dry-run and --final exclude each other"))
+			case dry:
+				return runPlan(c, config, asJSON)
+			}
+			return runRelease(c, config, final, asJSON)
+		},
+	}
+	c.Flags().StringVar(&config, "config", configName, "configuration file, as init writes it")
+	c.Flags().BoolVar(&dry, "dry-run", false, "say what would be released, and change nothing")
+	c.Flags().BoolVar(&final, "final", false, "end the list: publish an empty one that tells clients to drop everything")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return c
+}
+
+// openPublisher reads the configuration; what is wrong in it is the caller's mistake.
+func openPublisher(c *cobra.Command, path string) (*pipeline.Publisher, error) {
+	cfg, err := readConfig(path)
+	if err != nil {
+		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: "starttls-list init writes a configuration that explains every key"}
+	}
+	p, err := cfg.publisher(c)
+	if errors.Is(err, signing.ErrNoPassword) {
+		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: "set COSIGN_PASSWORD or password-file in [keys]"}
+	}
+	if err != nil {
+		return nil, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s: %w", path, err)}
+	}
+	return p, nil
+}
+
+func runRelease(c *cobra.Command, config string, final, asJSON bool) error {
+	p, err := openPublisher(c, config)
+	if err != nil {
+		return err
+	}
+	make := p.Release
+	if final {
+		make = p.Final
+	}
+	out, err := make(c.Context())
+	if out != nil && out.Leaf() != nil {
+		if asJSON {
+			printReleaseJSON(c.OutOrStdout(), out)
+		} else {
+			printRelease(c.OutOrStdout(), out)
+		}
+		term.Findings(c.ErrOrStderr(), out.Findings)
+	}
+	if err != nil {
+		return &term.Exit{Code: exitInternal, Err: err, Hint: releaseHint(err)}
+	}
+	return releaseExit(out)
+}
+
+// releaseHint says what to do about an error that stopped the release.
+func releaseHint(err error) string {
+	switch {
+	case errors.Is(err, durable.ErrLocked):
+		return "wait for the other run, or look whether it hangs"
+	case errors.Is(err, pipeline.ErrAhead):
+		return "restore the state folder from its newest copy; do not release from an older one"
+	case errors.Is(err, pipeline.ErrFork), errors.Is(err, mirror.ErrConflict):
+		return "two histories exist: find out who else publishes with these keys before anything else"
+	case errors.Is(err, pipeline.ErrMirrors):
+		return "run release again when a mirror can be reached; nothing is lost"
+	}
+	return ""
+}
+
+// releaseExit is the exit code of a release that went out.
+func releaseExit(out *pipeline.Published) error {
+	code := exitPass
+	for _, m := range out.Mirrors {
+		if m.Err != nil {
+			code = exitPartly
+		}
+	}
+	for _, h := range out.Held {
+		if h.Verdict == "fail" {
+			code = exitFail
+		} else if code == exitPass {
+			code = exitPartly
+		}
+	}
+	for _, f := range out.Findings {
+		if f.Severity == policy.Error {
+			code = exitFail
+		}
+	}
+	if code == exitPass {
+		return nil
+	}
+	return &term.Exit{Code: code}
+}
+
+func runPlan(c *cobra.Command, config string, asJSON bool) error {
+	p, err := openPublisher(c, config)
+	if err != nil {
+		return err
+	}
+	plan, checked, err := p.Plan(c.Context())
+	if err != nil {
+		return err
+	}
+	w := c.OutOrStdout()
+	if asJSON {
+		return json.NewEncoder(w).Encode(map[string]any{"changes": changesJSON(plan.Changes()), "held": heldJSON(plan.Held()), "count": plan.List().Len(), "findings": checked.Findings()})
+	}
+	fmt.Fprintf(w, "would release %d domains with %s; nothing was changed\n", plan.List().Len(), term.Plural(len(plan.Changes()), "change"))
+	printChanges(w, plan.Changes())
+	printHeld(w, plan.Held())
+	term.Findings(c.ErrOrStderr(), checked.Findings())
+	return releaseExit(&pipeline.Published{Held: plan.Held(), Findings: checked.Findings()})
+}
+
+func printRelease(w io.Writer, out *pipeline.Published) {
+	leaf := out.Leaf()
+	verb := ""
+	if out.Unchanged {
+		verb = " (completed; it had been interrupted, and nothing is new since)"
+	}
+	fmt.Fprintf(w, "release %d of %s: %s, %s, log size %d%s\n", leaf.Release, leaf.Origin, term.Plural(int(leaf.Count), "domain"),
+		term.Plural(int(leaf.To-leaf.From), "change"), out.Tree().N, verb)
+	printChanges(w, out.Changes())
+	printHeld(w, out.Held)
+	if leaf.Override != "" {
+		fmt.Fprintf(w, "  override  %s (starttls-list code %s)\n", leaf.Override, leaf.Override)
+	}
+	for _, m := range out.Mirrors {
+		switch {
+		case m.Err != nil:
+			fmt.Fprintf(w, "  mirror %s: NOT published: %s\n", m.Name, term.Escape(m.Err.Error()))
+		case m.Verified:
+			fmt.Fprintf(w, "  mirror %s: published and verified\n", m.Name)
+		default:
+			fmt.Fprintf(w, "  mirror %s: published\n", m.Name)
+		}
+	}
+	if !out.Witnessed() {
+		fmt.Fprintln(w, "  not witnessed: the trust asks for no witness")
+	}
+}
+
+func printChanges(w io.Writer, changes []mirror.ChangeLeaf) {
+	const most = 20
+	for i, ch := range changes {
+		if i == most {
+			fmt.Fprintf(w, "  … and %d more\n", len(changes)-most)
+			return
+		}
+		if ch.Policy == nil {
+			fmt.Fprintf(w, "  %-16s  %s  (off the list)\n", ch.Reason, ch.Domain)
+			continue
+		}
+		fmt.Fprintf(w, "  %-16s  %s  %s  %v\n", ch.Reason, ch.Domain, ch.Policy.Mode, mxNames(ch.Policy))
+	}
+}
+
+func printHeld(w io.Writer, held []pipeline.Held) {
+	for _, h := range held {
+		fmt.Fprintf(w, "  HELD              %s  (%s): probe says %s %v\n", h.Change.Domain, h.Change.Class, h.Verdict, h.Codes)
+		for _, f := range h.Found {
+			fmt.Fprintf(w, "    %s: %s\n      fix: %s\n", f.Code, term.Escape(f.Summary), term.Escape(f.Fix))
+		}
+	}
+}
+
+func mxNames(p *policy.Policy) []string {
+	out := make([]string, len(p.MXs))
+	for i, m := range p.MXs {
+		out[i] = m.String()
+	}
+	return out
+}
+
+// releaseJSON is the shape of release --json.
+type releaseJSON struct {
+	Release   int64            `json:"release"`
+	Origin    string           `json:"origin"`
+	Timestamp string           `json:"timestamp"`
+	Expires   string           `json:"expires"`
+	Count     int64            `json:"count"`
+	LogSize   int64            `json:"log_size"`
+	SHA256    string           `json:"list_sha256"`
+	Override  string           `json:"override,omitempty"`
+	Witnessed bool             `json:"witnessed"`
+	Changes   []map[string]any `json:"changes"`
+	Held      []map[string]any `json:"held"`
+	Mirrors   []mirrorJSON     `json:"mirrors"`
+	Findings  []policy.Finding `json:"findings"`
+}
+
+type mirrorJSON struct {
+	Name     string `json:"name"`
+	Verified bool   `json:"verified"`
+	Error    string `json:"error,omitempty"`
+}
+
+func printReleaseJSON(w io.Writer, out *pipeline.Published) {
+	leaf := out.Leaf()
+	j := releaseJSON{
+		Release: leaf.Release, Origin: leaf.Origin, Timestamp: leaf.Timestamp.Format(policy.TimeFormat), Expires: leaf.Expires.Format(policy.TimeFormat),
+		Count: leaf.Count, LogSize: out.Tree().N, SHA256: fmt.Sprintf("%x", leaf.ListDigest), Override: leaf.Override, Witnessed: out.Witnessed(),
+		Changes: changesJSON(out.Changes()), Held: heldJSON(out.Held), Mirrors: []mirrorJSON{}, Findings: out.Findings,
+	}
+	for _, m := range out.Mirrors {
+		mj := mirrorJSON{Name: m.Name, Verified: m.Verified}
+		if m.Err != nil {
+			mj.Error = m.Err.Error()
+		}
+		j.Mirrors = append(j.Mirrors, mj)
+	}
+	json.NewEncoder(w).Encode(j)
+}
+
+func changesJSON(changes []mirror.ChangeLeaf) []map[string]any {
+	out := []map[string]any{}
+	for _, c := range changes {
+		m := map[string]any{"domain": c.Domain.String(), "reason": c.Reason, "op": "del"}
+		if c.Policy != nil {
+			m["op"], m["policy"] = "set", json.RawMessage(c.Policy.AppendJSON(nil))
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func heldJSON(held []pipeline.Held) []map[string]any {
+	out := []map[string]any{}
+	for _, h := range held {
+		out = append(out, map[string]any{"domain": h.Change.Domain.String(), "class": h.Change.Class.String(), "verdict": h.Verdict, "codes": h.Codes, "findings": h.Found})
+	}
+	return out
+}
