@@ -72,7 +72,8 @@ func (r *Replay) Next() int64 { return r.next }
 // Last is the newest valid release so far, nil if none.
 func (r *Replay) Last() *Release { return r.last }
 
-// Alarms lists the leaves without effect so far, at most 1,000 of them, and how many there were beyond that.
+// Alarms lists the leaves without effect so far, in the order in which that became known, at most 1,000 of them, and how
+// many there were beyond that.
 func (r *Replay) Alarms() (list []Alarm, more int) { return r.alarms, r.dropped }
 
 func (r *Replay) alarm(index int64, err error) {
@@ -171,9 +172,13 @@ func (r *Replay) judge(leaf *ReleaseLeaf) (policy.List, error) {
 }
 
 // changes returns the edits in [From, To), which must be the change leaves that end just before the release leaf;
-// only trust leaves may stand between.
+// only trust leaves may stand between. An empty range may stand behind trust leaves that an attempt before left.
 func (r *Replay) changes(leaf *ReleaseLeaf) ([]policy.Edit, error) {
-	if leaf.From > leaf.To || leaf.To != r.start+int64(len(r.run)) || leaf.From < r.start {
+	end := r.start + int64(len(r.run))
+	if leaf.From == leaf.To && leaf.To > end && leaf.To < r.next {
+		return nil, nil
+	}
+	if leaf.From > leaf.To || leaf.To != end || leaf.From < r.start {
 		return nil, fmt.Errorf("its changes [%d, %d) are not the change leaves just before it", leaf.From, leaf.To)
 	}
 	run := r.run[leaf.From-r.start:]
