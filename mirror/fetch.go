@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,6 +131,9 @@ func fetch(ctx context.Context, r Reader, data []byte, h *held, best *candidate,
 		if done || err != nil {
 			return c, err
 		}
+		if err := h.release.checkLater(p.leaf); err != nil {
+			return nil, cmp.Or(c.findFork(ctx, r, h), err)
+		}
 	}
 	if p.leaf.Release < h.Highest {
 		return nil, fmt.Errorf("%w: release %d, this client has seen %d", errLagging, p.leaf.Release, h.Highest)
@@ -145,10 +149,9 @@ func fetch(ctx context.Context, r Reader, data []byte, h *held, best *candidate,
 
 // compare sets the new pointer against the held state; done means that they are the same.
 func compare(h *held, p *pointer, c *candidate) (done bool, err error) {
-	sameLog := h.release.Origin == p.leaf.Origin
 	old, new := h.rng.Tree(), p.checkpoint.Tree
 	switch {
-	case !sameLog: // the new log's tree says nothing about the old one's
+	case h.release.Origin != p.leaf.Origin: // the new log's tree says nothing about the old one's
 	case new.N < old.N:
 		return false, fmt.Errorf("%w: its log has %d entries, this client has seen %d", errLagging, new.N, old.N)
 	case new.N == old.N && new != old:
@@ -157,20 +160,39 @@ func compare(h *held, p *pointer, c *candidate) (done bool, err error) {
 		c.rng = h.rng
 		return true, nil
 	}
-	// What a replay would notice must be noticed as well where the entries between are not read.
-	switch {
-	case p.leaf.Release <= h.release.Release || !p.leaf.Timestamp.After(h.release.Timestamp):
-		return false, fmt.Errorf("its log of %d entries ends in release %d of %s, not later than release %d of %s", new.N,
-			p.leaf.Release, p.leaf.Timestamp.Format(time.RFC3339), h.release.Release, h.release.Timestamp.Format(time.RFC3339))
-	case p.leaf.Trust < h.release.Trust:
-		return false, fmt.Errorf("%w: release %d names trust version %d, release %d version %d", errLagging, p.leaf.Release, p.leaf.Trust, h.release.Release, h.release.Trust)
-	case !sameLog:
-	case p.leaf.From < old.N:
-		return false, fmt.Errorf("release %d claims the change at %d, which is older than release %d", p.leaf.Release, p.leaf.From, h.release.Release)
-	case p.leaf.Release == h.release.Release+1 && *p.leaf.Previous != sum([]byte(h.Leaf)):
-		return false, fmt.Errorf("release %d does not name release %d as the one before", p.leaf.Release, h.release.Release)
-	}
 	return false, nil
+}
+
+// checkLater verifies what holds of every later release, in this log or in its successor.
+func (r *ReleaseLeaf) checkLater(next *ReleaseLeaf) error {
+	switch {
+	case next.Release <= r.Release || !next.Timestamp.After(r.Timestamp):
+		return fmt.Errorf("its log ends in release %d of %s, not later than release %d of %s",
+			next.Release, next.Timestamp.Format(time.RFC3339), r.Release, r.Timestamp.Format(time.RFC3339))
+	case next.Trust < r.Trust:
+		return fmt.Errorf("%w: release %d names trust version %d, release %d version %d", errLagging, next.Release, next.Trust, r.Release, r.Trust)
+	}
+	return nil
+}
+
+// checkUnread verifies what a replay would notice as far as that is possible without reading the leaves between.
+func (h *held) checkUnread(next *ReleaseLeaf) error {
+	switch {
+	case next.From < h.rng.Size():
+		return fmt.Errorf("release %d claims the change at %d, which is older than release %d", next.Release, next.From, h.release.Release)
+	case next.Release == h.release.Release+1 && *next.Previous != sum([]byte(h.Leaf)):
+		return fmt.Errorf("release %d does not name release %d as the one before", next.Release, h.release.Release)
+	}
+	return nil
+}
+
+// findFork returns a ForkError when the candidate's tree is larger than the held one and contradicts it, else nil.
+func (c *candidate) findFork(ctx context.Context, r Reader, h *held) error {
+	var fork *ForkError
+	if h.release.Origin == c.Leaf.Origin && errors.As(checkConsistent(ctx, r, h, c.checkpoint), &fork) {
+		return fork
+	}
+	return nil
 }
 
 // obtain gets the new list by delta where that is possible and cheap, else as a snapshot.
@@ -214,10 +236,8 @@ func (c *candidate) delta(ctx context.Context, r Reader, h *held) error {
 	}
 	if rng.Tree() != c.checkpoint.Tree {
 		// Wrong entries, or another history? The tiles tell, since the checkpoint vouches for them.
-		if err := checkConsistent(ctx, r, h, c.checkpoint); err != nil {
-			return err
-		}
-		return fmt.Errorf("the entries %d to %d do not lead to the checkpoint's root", h.rng.Size(), c.checkpoint.Tree.N)
+		bad := fmt.Errorf("the entries %d to %d do not lead to the checkpoint's root", h.rng.Size(), c.checkpoint.Tree.N)
+		return cmp.Or(c.findFork(ctx, r, h), bad)
 	}
 	replay := NewReplay(h.chain, &Release{h.release, []byte(h.Leaf), h.Index, list})
 	for _, e := range entries {
@@ -270,6 +290,9 @@ func (c *candidate) snapshot(ctx context.Context, r Reader, h *held, p *pointer)
 			return fmt.Errorf("the log grew by %d entries, more than %d: refused without reading them", grown, limit)
 		}
 		if err := checkConsistent(ctx, r, h, c.checkpoint); err != nil {
+			return err
+		}
+		if err := h.checkUnread(p.leaf); err != nil {
 			return err
 		}
 	}
