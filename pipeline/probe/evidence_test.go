@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -185,8 +186,27 @@ func TestLineKeysAreSorted(t *testing.T) {
 	}
 }
 
+// onPaper is a file of evidence about servers that never were, for where no lab is wanted.
+func onPaper(t testing.TB, key ed25519.PrivateKey) []byte {
+	t.Helper()
+	p, err := New(Options{Resolver: netip.MustParseAddrPort("127.0.0.1:53"), EHLO: "probe.operator.example", Vantage: "paper"})
+	must(t, err)
+	header, err := p.Header(t.Context(), "1/2")
+	must(t, err)
+	var out bytes.Buffer
+	w, err := NewEvidence(&out, header)
+	must(t, err)
+	for _, s := range []Session{goodSession(), {Address: "192.0.2.1", Stage: StageConnect, Failure: FailUnreachable}} {
+		target := Target{Domain: domain(strings.ToLower(string(s.Stage)) + ".example"), Policy: enforce(t, "a.example", ".@")}
+		o := oneHost(s)
+		must(t, w.Add(p.result(target, o, Judge(target.Domain, o, target.Policy, judgedAt, 0))))
+	}
+	must(t, w.Sign(key))
+	return out.Bytes()
+}
+
 func FuzzReadEvidence(f *testing.F) {
-	f.Add(scan(f, vantageKey(1), nil))
+	f.Add(onPaper(f, vantageKey(1)))
 	f.Add([]byte("{}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := ReadEvidence(bytes.NewReader(data), 1<<20)
