@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+)
+
+const demoLong = `Demo runs a whole list on this machine: a small internet on loopback, keys, two releases, a mail server's client, an
+auditor, and three attacks that are refused. It needs no network, no root and nothing installed.
+
+With --keep DIR everything that the demo made stays, for other people's tools to judge:
+
+  DIR/public/       the mirror's objects
+  DIR/trust/1       whose signatures count
+  DIR/release.pub   public release key (PEM), for cosign
+  DIR/openpgp.pub   public OpenPGP key, for gpgv (after gpg --dearmor)
+  DIR/log.vkey      the log's verifier key, for log tools
+  DIR/client/       what a mail server holds: list, Postfix map, state
+
+Exit codes: 0 everything happened as it should, 1 something did not, 3 usage, 4 internal.`
+
+const demoExample = `  $ starttls-list demo --keep demo
+  …
+  $ starttls-list audit demo/public --trust demo/trust/1`
+
+// errDemo means that a step of the demo did not end as it should.
+var errDemo = errors.New("the demo found something wrong")
+
+func newDemoCommand() *cobra.Command {
+	var keep string
+	c := &cobra.Command{
+		Use: "demo", Short: "runs a whole list, its users and its attackers on this machine", Long: demoLong, Example: demoExample,
+		Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c, keep) },
+	}
+	c.Flags().StringVar(&keep, "keep", "", "leave everything in this folder, which must not exist or be empty")
+	return c
+}
+
+func runDemo(c *cobra.Command, keep string) error {
+	dir := keep
+	if keep == "" {
+		tmp, err := os.MkdirTemp("", "policylist-demo-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		dir = tmp
+	} else if names, err := os.ReadDir(keep); err == nil && len(names) > 0 {
+		return &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s is not empty", keep), Hint: "name a folder that does not exist yet"}
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	err = tellStory(c.Context(), c.OutOrStdout(), dir)
+	if errors.Is(err, errDemo) {
+		return &term.Exit{Code: exitFail, Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	if keep != "" {
+		tellKept(c.OutOrStdout(), keep)
+	}
+	return nil
+}
+
+// tellStory runs the chapters in their order; each says what it does and checks that it happened.
+func tellStory(ctx context.Context, w io.Writer, dir string) error {
+	d := &demo{ctx: ctx, out: w, dir: dir}
+	defer d.close()
+	d.say("policylist demo: a STARTTLS policy list from source to mail server, all on this machine\n")
+	for i, chapter := range []struct {
+		title string
+		run   func() error
+	}{
+		{"A small internet starts on loopback", d.startInternet},
+		{"The list operator makes keys and the trust that names them", d.makeList},
+		{"Release 1: the source is checked, its servers are probed, the list is signed, logged, published", d.firstRelease},
+		{"A mail server joins, knowing only the fingerprint", d.joinClient},
+		{"Release 2: one domain joins, one steps back to testing, and one asks for enforce just as its server breaks", d.secondRelease},
+		{"Both ways to update end in the same bytes", d.updateBothWays},
+		{"Attack 1: a mirror puts another mail server into the list", d.attackList},
+		{"Attack 2: a mirror serves the old release to hide the new one", d.attackRollback},
+		{"Attack 3: a thief of the log key lists a mail server of his own", d.attackLogThief},
+	} {
+		d.say("\n%2d  %s\n", i+1, chapter.title)
+		if err := chapter.run(); err != nil {
+			return err
+		}
+	}
+	d.say("\nAll of this happened as it should.\n")
+	return os.RemoveAll(d.path("tmp"))
+}
+
+func tellKept(w io.Writer, dir string) {
+	fmt.Fprintf(w, `
+Kept in %[1]s. Judge it with other people's tools:
+  cosign verify-blob --key %[1]s/release.pub --bundle %[1]s/public/policy.json.sigstore.json \
+    --insecure-ignore-tlog %[1]s/public/policy.json
+  gpg --dearmor < %[1]s/openpgp.pub > %[1]s/openpgp.gpg
+  gpgv --keyring %[1]s/openpgp.gpg %[1]s/public/policy.json.asc %[1]s/public/policy.json
+`, dir)
+}
