@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/policy/mta"
+)
+
+const (
+	defaultState = "/var/lib/starttls-policy"
+	maxConfig    = 1 << 20 // bytes
+)
+
+// config is the configuration file. configText documents every key.
+type config struct {
+	State   string         `toml:"state"`
+	Lists   []listConfig   `toml:"list"`
+	Postfix *postfixConfig `toml:"postfix"` // nil: no table is written
+}
+
+type listConfig struct {
+	Name    listName      `toml:"name"`
+	Mirrors []mirrorPlace `toml:"mirrors"`
+	Expired expiredRule   `toml:"expired"`
+}
+
+type postfixConfig struct {
+	Map       absolutePath `toml:"map"`
+	Type      tableType    `toml:"type"`
+	Dialect   dialectName  `toml:"dialect"`
+	Postmap   *bool        `toml:"postmap"` // nil: true
+	ExactOnly bool         `toml:"exact-only"`
+}
+
+// listName names a list and its folder below the state.
+type listName string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (n *listName) UnmarshalText(text []byte) error {
+	for i, c := range text {
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || i > 0 && (c == '-' || c == '.')) {
+			return fmt.Errorf("list name %q: it takes a-z, 0-9 and, not first, \"-\" and \".\"", text)
+		}
+	}
+	if len(text) == 0 || len(text) > 64 {
+		return fmt.Errorf("list name %q: it takes 1 to 64 letters", text)
+	}
+	*n = listName(text)
+	return nil
+}
+
+// mirrorPlace is where a mirror is: an http or https URL, or the absolute path of a folder.
+type mirrorPlace string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *mirrorPlace) UnmarshalText(text []byte) error {
+	*m = mirrorPlace(text)
+	if filepath.IsAbs(string(text)) {
+		return nil
+	}
+	if _, err := mirror.NewHTTP(string(text), ""); err != nil {
+		return fmt.Errorf("%w; the absolute path of a folder will do as well", err)
+	}
+	return nil
+}
+
+// expiredRule says what becomes of a list that has expired: "empty" or "keep".
+type expiredRule string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (e *expiredRule) UnmarshalText(text []byte) error {
+	if s := string(text); s != "empty" && s != "keep" {
+		return fmt.Errorf("expired = %q: it is \"empty\" or \"keep\"", s)
+	}
+	*e = expiredRule(text)
+	return nil
+}
+
+type absolutePath string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *absolutePath) UnmarshalText(text []byte) error {
+	if !filepath.IsAbs(string(text)) {
+		return fmt.Errorf("%q is not an absolute path", text)
+	}
+	*p = absolutePath(filepath.Clean(string(text)))
+	return nil
+}
+
+// dialectName is "auto" or the name of an mta.Dialect.
+type dialectName string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *dialectName) UnmarshalText(text []byte) error {
+	if _, err := mta.ParseDialect(string(text)); err != nil && string(text) != dialectAuto {
+		return fmt.Errorf("%w, or auto", err)
+	}
+	*d = dialectName(text)
+	return nil
+}
+
+// loadConfig reads the file strictly and fills in the defaults.
+func (a *app) loadConfig() (config, error) {
+	c, _, err := readConfig(a.configPath)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return c, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%w: %w", errNoConfig, err),
+			Hint: "starttls-policy join URL --fingerprint HEX writes it"}
+	case err != nil:
+		return c, &term.Exit{Code: exitUsage, Err: err}
+	}
+	return c, nil
+}
+
+// readConfig returns the file's bytes as well, for who wants to append to it.
+func readConfig(path string) (config, []byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return config{}, nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err == nil && len(data) > maxConfig {
+		err = fmt.Errorf("%s: more than %d bytes", path, maxConfig)
+	}
+	if err != nil {
+		return config{}, nil, err
+	}
+	c, err := parseConfig(path, data)
+	return c, data, err
+}
+
+// parseConfig names file, line and column of everything that TOML can place.
+func parseConfig(path string, data []byte) (config, error) {
+	var c config
+	d := toml.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return c, placed(path, err)
+	}
+	if c.State == "" {
+		c.State = defaultState
+	}
+	if !filepath.IsAbs(c.State) {
+		return c, fmt.Errorf("%s: state = %q is not an absolute path", path, c.State)
+	}
+	c.State = filepath.Clean(c.State)
+	seen := map[listName]bool{}
+	for i, l := range c.Lists {
+		switch {
+		case l.Name == "":
+			return c, fmt.Errorf("%s: list number %d has no name", path, i+1)
+		case len(l.Mirrors) == 0:
+			return c, fmt.Errorf("%s: list %s has no mirrors", path, l.Name)
+		case seen[l.Name]:
+			return c, fmt.Errorf("%s: there are two lists of the name %s", path, l.Name)
+		}
+		seen[l.Name] = true
+	}
+	if len(c.Lists) == 0 {
+		return c, fmt.Errorf("%s: there is no [[list]]", path)
+	}
+	c.Postfix.setDefaults(c.State)
+	return c, nil
+}
+
+func (p *postfixConfig) setDefaults(state string) {
+	if p == nil {
+		return
+	}
+	if p.Map == "" {
+		p.Map = absolutePath(filepath.Join(state, defaultTable))
+	}
+	if p.Type == "" {
+		p.Type = texthash
+	}
+	if p.Dialect == "" {
+		p.Dialect = dialectAuto
+	}
+}
+
+// placed turns a TOML error into "file:line:column: what".
+func placed(path string, err error) error {
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) {
+		var out []string
+		for _, e := range unknown.Errors {
+			row, col := e.Position()
+			out = append(out, fmt.Sprintf("%s:%d:%d: there is no key %q", path, row, col, strings.Join(e.Key(), ".")))
+		}
+		return errors.New(strings.Join(out, "; "))
+	}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		row, col := decode.Position()
+		return fmt.Errorf("%s:%d:%d: %s", path, row, col, strings.TrimPrefix(decode.Error(), "toml: "))
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/durable"
+	"github.com/starttls-everywhere/policylist/transparency"
+)
+
+type joinOptions struct {
+	place       string // as given
+	fingerprint string
+	mta         string
+	state       string // "" for the configuration's, or the default
+	name        string
+	mirrors     []string
+}
+
+func newJoin(a *app) *cobra.Command {
+	var o joinOptions
+	cmd := &cobra.Command{
+		Use:   "join URL --fingerprint HEX [--mta postfix|none] [--name NAME] [--state DIR] [--mirror URL]...",
+		Short: "start to follow a list: check its fingerprint, write the configuration, fetch the list",
+		Long: `Join fetches the list's trust (whose signatures count) from URL, a mirror or the absolute path of a folder, and compares
+it with the fingerprint that you got by another way: 64 hexadecimal digits. With a wrong fingerprint nothing is written.
+Then it writes the configuration, runs the first update and prints the lines to add to Postfix's main.cf. It changes
+nothing in Postfix.
+
+Where there is a configuration already, the list is appended to it; the first list that names a domain decides.
+
+` + exitHelp,
+		Example: `  # starttls-policy join https://list.example/ --fingerprint $FINGERPRINT --name example
+  trust version 1 of log.example/list has the fingerprint you gave
+  wrote /etc/starttls-policy/config.toml
+  example: release 1 by snapshot from https://list.example/; fresh, 3 domains in force
+  ...
+  Add to /etc/postfix/main.cf, then run "postfix reload":
+  ...`,
+		Args: arguments(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.place = args[0]
+			return a.join(c, o)
+		},
+	}
+	cmd.Flags().StringVar(&o.fingerprint, "fingerprint", "", "SHA-256 of a trust version's text, in hexadecimal")
+	cmd.Flags().StringVar(&o.mta, "mta", "postfix", "mail server to write for: postfix, or none to hold the list only")
+	cmd.Flags().StringVar(&o.state, "state", "", "state folder (default "+defaultState+", or what the configuration says)")
+	cmd.Flags().StringVar(&o.name, "name", "", "the list's name (default: the host in URL)")
+	cmd.Flags().StringArrayVar(&o.mirrors, "mirror", nil, "a further mirror; may be repeated")
+	return cmd
+}
+
+func (a *app) join(c *cobra.Command, o joinOptions) error {
+	ctx := c.Context()
+	fingerprint, err := parseFingerprint(o.fingerprint)
+	if err != nil {
+		return usage(c, err)
+	}
+	if o.mta != "postfix" && o.mta != "none" {
+		return usage(c, fmt.Errorf("--mta %q: it is postfix or none", o.mta))
+	}
+	entry, err := o.entry()
+	if err != nil {
+		return usage(c, err)
+	}
+	plan, err := a.planConfig(ctx, o, entry)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(plan.config.State, string(entry.Name))
+	trust, err := joinTrust(ctx, dir, entry, fingerprint, plan.listed)
+	if err != nil {
+		return err
+	}
+	out := a.stdout
+	if a.json {
+		out = a.stderr
+	}
+	line(out, "trust version %d of %s has the fingerprint you gave", trust.Version, trust.Origin)
+	if plan.text == nil {
+		line(out, "%s has this list already", a.configPath)
+	} else {
+		if err := os.MkdirAll(filepath.Dir(a.configPath), 0o755); err != nil {
+			return err
+		}
+		if err := durable.WriteFile(a.configPath, plan.text, 0o644); err != nil {
+			return err
+		}
+		line(out, "wrote %s", a.configPath)
+	}
+	if err := a.updateAndPrint(ctx, plan.config, updateOptions{list: string(entry.Name), method: "auto"}); err != nil {
+		return err
+	}
+	a.printNext(ctx, plan.config)
+	return nil
+}
+
+// parseFingerprint accepts what people paste: capitals, colons or spaces between the digits.
+func parseFingerprint(s string) (f [32]byte, err error) {
+	s = strings.TrimPrefix(strings.ToLower(s), "sha256:")
+	b, err := hex.DecodeString(strings.NewReplacer(":", "", " ", "").Replace(s))
+	if err != nil || len(b) != len(f) {
+		return f, errors.New("--fingerprint takes 64 hexadecimal digits; the list's operator publishes them, and another way than the mirror should tell you")
+	}
+	return [32]byte(b), nil
+}
+
+// entry is the [[list]] that join was asked for.
+func (o joinOptions) entry() (listConfig, error) {
+	l := listConfig{Expired: "empty"}
+	for _, text := range append([]string{o.place}, o.mirrors...) {
+		if !strings.Contains(text, "://") {
+			abs, err := filepath.Abs(text)
+			if err != nil {
+				return l, err
+			}
+			text = abs
+		}
+		var m mirrorPlace
+		if err := m.UnmarshalText([]byte(text)); err != nil {
+			return l, err
+		}
+		l.Mirrors = append(l.Mirrors, m)
+	}
+	name := o.name
+	if name == "" {
+		name = filepath.Base(string(l.Mirrors[0]))
+		if u, err := url.Parse(string(l.Mirrors[0])); err == nil && u.Host != "" {
+			name = u.Hostname()
+		}
+	}
+	if err := l.Name.UnmarshalText([]byte(name)); err != nil {
+		return l, fmt.Errorf("%w; choose one with --name", err)
+	}
+	return l, nil
+}
+
+// configPlan is the configuration as it is to be after join.
+type configPlan struct {
+	config config
+	text   []byte // nil: the file stays as it is
+	listed bool   // a list of the name was configured before
+}
+
+// planConfig reads the configuration there is and adds the list to it. Nothing is written yet. A list of the same name
+// stays as its administrator has it.
+func (a *app) planConfig(ctx context.Context, o joinOptions, entry listConfig) (configPlan, error) {
+	var p configPlan
+	old, data, err := readConfig(a.configPath)
+	text := string(data)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if o.state == "" {
+			o.state = defaultState
+		}
+		state, err := filepath.Abs(o.state)
+		if err != nil {
+			return p, err
+		}
+		text = configText(state, entry, a.newPostfix(ctx, o, state))
+	case err != nil:
+		return p, &term.Exit{Code: exitUsage, Err: err, Hint: "mend the configuration first; join only appends to it"}
+	default:
+		if abs, _ := filepath.Abs(o.state); o.state != "" && abs != old.State {
+			return p, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s keeps its state in %s, not in %s", a.configPath, old.State, abs)}
+		}
+		for _, l := range old.Lists {
+			p.listed = p.listed || l.Name == entry.Name
+		}
+		if !p.listed {
+			text += listText(entry)
+		}
+		if old.Postfix == nil && o.mta == "postfix" {
+			text += postfixText(*a.newPostfix(ctx, o, old.State))
+		}
+	}
+	if p.config, err = parseConfig(a.configPath, []byte(text)); err != nil {
+		return p, fmt.Errorf("the configuration would not be valid: %w", err)
+	}
+	if text != string(data) {
+		p.text = []byte(text)
+	}
+	return p, nil
+}
+
+func (a *app) newPostfix(ctx context.Context, o joinOptions, state string) *postfixConfig {
+	if o.mta != "postfix" {
+		return nil
+	}
+	p := &postfixConfig{Type: chooseType(ctx)}
+	p.setDefaults(state)
+	return p
+}
+
+// joinTrust stores the trust that the fingerprint names. A folder that holds a trust already must hold this one: its
+// list would otherwise be replaced by another under the same name.
+func joinTrust(ctx context.Context, dir string, entry listConfig, fingerprint [32]byte, listed bool) (*transparency.Trust, error) {
+	chain, err := (&mirror.Client{Dir: dir}).Chain()
+	if err == nil {
+		for _, t := range chain.Versions() {
+			if t.Digest() == fingerprint {
+				return t, nil
+			}
+		}
+		return nil, failed(fmt.Errorf("%s belongs to another list, %s, whose first trust has the fingerprint %x", dir,
+			chain.Newest().Origin, chain.Versions()[0].Digest()), "give this list another name with --name")
+	}
+	if listed && !errors.Is(err, fs.ErrNotExist) {
+		return nil, failed(err, "move the folder away to join anew")
+	}
+	r, err := openMirror(entry.Mirrors[0])
+	if err != nil {
+		return nil, err
+	}
+	t, err := mirror.Join(ctx, dir, r, fingerprint)
+	if err != nil {
+		return nil, failed(err, "nothing was written")
+	}
+	return t, nil
+}
+
+// printNext tells what is left to do by hand.
+func (a *app) printNext(ctx context.Context, cfg config) {
+	if a.json {
+		return
+	}
+	if cfg.Postfix != nil {
+		line(a.stdout, "")
+		line(a.stdout, "Add to /etc/postfix/main.cf, then run \"postfix reload\":")
+		for _, l := range mainLines(ctx, *cfg.Postfix) {
+			line(a.stdout, "  %s", l)
+		}
+		line(a.stdout, "Without the CA certificates no server could be verified, and mail to every listed domain would wait in the queue.")
+	}
+	line(a.stdout, "Run \"starttls-policy update\" every six hours from a timer.")
+}

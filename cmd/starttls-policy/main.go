@@ -1,0 +1,142 @@
+// Command starttls-policy is the reader's door. It runs on mail servers: it fetches policy lists, verifies them, keeps
+// them in a folder and hands them to the mail server. What it needs to know stands in one file, which "join" writes.
+//
+//	/etc/starttls-policy/config.toml      lists, their mirrors, the Postfix table
+//	/var/lib/starttls-policy/<list>/      one folder a list: trust/, policy.json and its proof, state, evidence/
+//	/var/lib/starttls-policy/postfix-…    the table for smtp_tls_policy_maps
+//	/var/lib/starttls-policy/update.json  what the last update found, for "status"
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+)
+
+// version is set at build time with -ldflags "-X main.version=…".
+var version = "devel"
+
+// Exit codes. Those from 20 on tell how the list stands, whichever command was asked.
+const (
+	exitFailed    = 1 // could not be done, or does not verify
+	exitUsage     = 2 // wrong command line or configuration
+	exitNotListed = 4
+	exitStale     = 20
+	exitExpired   = 30
+	exitNoMirror  = 40
+	exitSecurity  = 50
+)
+
+// exitHelp ends the help of the commands that tell how the lists stand.
+const exitHelp = `Exit codes: 0 fresh; 20 stale, the list stays in force; 30 expired or no list yet, nothing is in force; 40 no usable
+mirror, the list stays in force; 50 the log signed two histories, see the evidence file; 1 something local failed;
+2 wrong usage or configuration. With several lists the worst counts.`
+
+const defaultConfig = "/etc/starttls-policy/config.toml"
+
+// world is what one run gets from outside.
+type world struct {
+	stdout, stderr io.Writer
+	now            func() time.Time
+}
+
+// app is one run: the world and the flags that every command has.
+type app struct {
+	world
+	configPath string
+	json       bool
+}
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], world{os.Stdout, os.Stderr, time.Now}))
+}
+
+func run(ctx context.Context, args []string, w world) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot(&app{world: w})
+	root.SetArgs(args)
+	root.SetOut(w.stdout)
+	root.SetErr(w.stderr)
+	return term.Report(w.stderr, "starttls-policy", root.ExecuteContext(ctx), exitFailed)
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "starttls-policy",
+		Short:         "fetches and verifies STARTTLS policy lists and hands them to the mail server",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(c, fmt.Errorf("there is no command %q", args[0]))
+			}
+			return c.Help()
+		},
+	}
+	root.PersistentFlags().StringVar(&a.configPath, "config", defaultConfig, "configuration file")
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "report in JSON")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	root.AddCommand(newJoin(a), newUpdate(a), newStatus(a), newQuery(a), newExplain(a), newVerify(a), newExport(a))
+	return root
+}
+
+// usage marks err as the caller's mistake.
+func usage(c *cobra.Command, err error) error {
+	return &term.Exit{Code: exitUsage, Err: err, Hint: "see " + c.CommandPath() + " --help"}
+}
+
+// arguments is cobra.RangeArgs with the exit code of wrong usage.
+func arguments(low, high int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := cobra.RangeArgs(low, high)(c, args); err != nil {
+			return usage(c, err)
+		}
+		return nil
+	}
+}
+
+// line prints one line. Names, reasons and paths in it may come from a mirror, so nothing reaches the terminal raw.
+func line(w io.Writer, format string, args ...any) {
+	fmt.Fprintln(w, term.Escape(fmt.Sprintf(format, args...)))
+}
+
+// complain prints an error as the last one of a run is printed, for commands that have several.
+func (a *app) complain(format string, args ...any) {
+	line(a.stderr, "starttls-policy: error: "+format, args...)
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// exit is an exit code alone; the output has said why. Zero is success.
+func exit(code int) error {
+	if code == 0 {
+		return nil
+	}
+	return &term.Exit{Code: code}
+}
+
+// failed gives err a hint.
+func failed(err error, hint string) error {
+	return &term.Exit{Code: exitFailed, Err: err, Hint: hint}
+}
+
+// errNoConfig says that there is no configuration file.
+var errNoConfig = errors.New("no configuration")

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func newStatus(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "tell how old the lists are, what the last update found, and whether the mail server's table is right",
+		Long: `Status reads what is held and asks nobody.
+
+` + exitHelp,
+		Example: `  $ starttls-policy status
+  example: release 1; fresh, 3 domains in force
+    made 2026-03-01T12:00:00Z (60 min ago), expires 2026-03-15T12:00:00Z (in 13 days)
+    not witnessed: trust version 1 asks for no witness, so a copy made for you alone would go unnoticed
+    last confirmed by a mirror 2026-03-01T13:00:00Z (0 min ago); last update 2026-03-01T13:00:00Z
+  postfix: texthash:/var/lib/starttls-policy/postfix-tls-policy as it should be`,
+		Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error { return a.status(c.Context()) },
+	}
+}
+
+func (a *app) status(ctx context.Context) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	lists, err := a.openLists(cfg)
+	if err != nil {
+		return err
+	}
+	last := loadLastUpdate(cfg.State)
+	report := updateReport{Time: last.Time}
+	for _, l := range lists {
+		r := statusOf(l, last)
+		report.Lists, report.Exit = append(report.Lists, r), worse(report.Exit, r.Exit)
+	}
+	tableState, tableRight := a.tableState(ctx, cfg, lists)
+	if !tableRight {
+		report.Exit = worse(report.Exit, exitFailed)
+	}
+	if a.json {
+		out := struct {
+			updateReport
+			Table string `json:"table,omitempty"`
+		}{report, tableState}
+		return errors.Join(writeJSON(a.stdout, out), exit(report.Exit))
+	}
+	for _, r := range report.Lists {
+		r.print(a.stdout, a.now())
+		if r.Checked != "" {
+			line(a.stdout, "  last confirmed by a mirror %s (%s ago); last update %s", r.Checked, since(r.Checked, a.now()), orNever(last.Time))
+		}
+		if r.Error != "" {
+			line(a.stdout, "  error: %s", r.Error)
+		}
+	}
+	if tableState != "" {
+		line(a.stdout, "postfix: %s:%s %s", cfg.Postfix.Type, cfg.Postfix.Map, tableState)
+	}
+	return exit(report.Exit)
+}
+
+// statusOf is the list as it is held, with what the last update found at the mirrors and in the log.
+func statusOf(l list, last updateReport) listReport {
+	o, err := l.client.Load()
+	r := describe(l, o, o.List.Len())
+	r.Exit = exitOf(o, err)
+	if err != nil {
+		r.Error = err.Error()
+	}
+	for _, before := range last.Lists {
+		if before.Name == l.name {
+			r.Problems, r.Alarms, r.MoreAlarms, r.Evidence = before.Problems, before.Alarms, before.MoreAlarms, before.Evidence
+		}
+	}
+	if r.Evidence != "" {
+		r.Exit = worse(r.Exit, exitSecurity)
+	}
+	return r
+}
+
+// tableState compares the Postfix table with what it should be. Both results are empty without a table.
+func (a *app) tableState(ctx context.Context, cfg config, lists []list) (state string, right bool) {
+	t := a.newTable(ctx, cfg.Postfix, lists)
+	if t == nil {
+		return "", true
+	}
+	text, err := t.text()
+	held, errRead := os.ReadFile(string(cfg.Postfix.Map))
+	switch {
+	case err != nil:
+		return "cannot be checked: " + err.Error(), false
+	case errors.Is(errRead, fs.ErrNotExist):
+		return "is MISSING: Postfix would defer all mail; run starttls-policy update", t.report.Incomplete
+	case errRead != nil:
+		return "cannot be read: " + errRead.Error(), false
+	case text == nil:
+		return "left as it is: no list is held", true
+	case !bytes.Equal(held, text):
+		return "is OUT OF DATE; run starttls-policy update", false
+	case !current(*cfg.Postfix, text):
+		return "is right, but its compiled form is older or missing; run starttls-policy update", false
+	}
+	return "as it should be", true
+}
+
+func orNever(s string) string {
+	if s == "" {
+		return "never"
+	}
+	return s
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/mta"
+)
+
+// defaultTable is the table's file in the state folder.
+const defaultTable = "postfix-tls-policy"
+
+// errTable is what every failure to write the Postfix table wraps.
+var errTable = errors.New("the Postfix table could not be written; the old one stays")
+
+// namedView is what one list says.
+type namedView struct {
+	name string
+	mirror.View
+}
+
+// table keeps the Postfix table as the lists have it. Each list's client calls it as a sink before the client's state
+// is written, so that after a crash the next update writes it again.
+type table struct {
+	app     *app
+	config  postfixConfig
+	dialect mta.Dialect
+	lists   []list
+	views   []*namedView // by list; nil: not read yet
+	report  tableReport
+}
+
+// tableReport says what the table is made of.
+type tableReport struct {
+	Map        string   `json:"map"`
+	Type       string   `json:"type"`
+	Dialect    string   `json:"dialect"`
+	Lines      int      `json:"lines"`
+	Wider      []string `json:"wider,omitempty"`      // suffix patterns, matched more widely than the list means
+	Omitted    []string `json:"left_out,omitempty"`   // by exact-only
+	Refused    []string `json:"refused,omitempty"`    // "domain: why"
+	Testing    int      `json:"testing"`              // entries without a line
+	Written    bool     `json:"written"`              // false: it was as it should be
+	Incomplete bool     `json:"incomplete,omitempty"` // no list is held, so nothing was written
+	Error      string   `json:"error,omitempty"`
+}
+
+// newTable returns nil when no table is configured.
+func (a *app) newTable(ctx context.Context, p *postfixConfig, lists []list) *table {
+	if p == nil {
+		return nil
+	}
+	t := &table{app: a, config: *p, lists: lists, views: make([]*namedView, len(lists)), dialect: dialectFor(ctx, p.Dialect)}
+	t.report = tableReport{Map: string(p.Map), Type: string(p.Type), Dialect: t.dialect.String()}
+	return t
+}
+
+// sink returns what list i's client calls with its new view.
+func (t *table) sink(ctx context.Context, i int) mirror.Sink {
+	return func(v mirror.View) error {
+		t.views[i] = &namedView{t.lists[i].name, v}
+		return t.write(ctx)
+	}
+}
+
+// write brings the file up to date. It does nothing when the file is as it should be.
+func (t *table) write(ctx context.Context) error {
+	text, err := t.text()
+	if err == nil && text != nil {
+		var changed bool
+		changed, err = install(ctx, t.config, text)
+		t.report.Written = t.report.Written || changed
+	}
+	if err != nil {
+		t.report.Error = err.Error()
+		return fmt.Errorf("%w: %w", errTable, err)
+	}
+	return nil
+}
+
+// text is the table as it should be, nil when that cannot be told because no list is held.
+func (t *table) text() ([]byte, error) {
+	known := false
+	for i := range t.lists {
+		if err := t.load(i); err != nil {
+			// What this list would say is unknown, so the old table stays, but not beyond its end.
+			text, errOld := outlived(string(t.config.Map), t.app.now())
+			if text != nil || errOld != nil {
+				err = errOld
+			}
+			return text, err
+		}
+		known = known || t.views[i].Release != nil
+	}
+	t.report.Incomplete = !known
+	if !known {
+		return outlived(string(t.config.Map), t.app.now())
+	}
+	text, report, err := tableText(t.views, mta.Options{Dialect: t.dialect, ExactOnly: t.config.ExactOnly})
+	t.report.take(report)
+	return text, err
+}
+
+// load reads list i unless its client has given a view. A list that was never fetched says nothing.
+func (t *table) load(i int) error {
+	if t.views[i] != nil {
+		return nil
+	}
+	l := t.lists[i]
+	o, err := l.client.Load()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err == nil && o.Release == nil {
+		err = o.Damaged
+	}
+	if err != nil {
+		return fmt.Errorf("list %s: %w", l.name, err)
+	}
+	t.views[i] = &namedView{l.name, o.View}
+	return nil
+}
+
+func (r *tableReport) take(from mta.Report) {
+	r.Lines, r.Testing = from.Emitted, from.Testing
+	r.Wider, r.Omitted, r.Refused = names(from.SuffixWide), names(from.Omitted), nil
+	for _, f := range from.Refused {
+		r.Refused = append(r.Refused, fmt.Sprintf("%s: %v", f.Domain, f.Err))
+	}
+}
+
+func names(domains []policy.Domain) []string {
+	out := make([]string, len(domains))
+	for i, d := range domains {
+		out[i] = d.String()
+	}
+	return out
+}
+
+// tableText renders all lists into one table. The header names the first list that holds a release.
+func tableText(views []*namedView, o mta.Options) ([]byte, mta.Report, error) {
+	var buf bytes.Buffer
+	expired := true
+	for _, v := range views {
+		if v.Release == nil {
+			continue
+		}
+		if o.Header.Origin == "" {
+			o.Header = mta.Header{Origin: v.Release.Origin, Release: uint64(v.Release.Release), Expires: v.Release.Expires, Digest: v.Release.ListDigest}
+		}
+		expired = expired && v.Freshness == mirror.Expired && v.List.Len() == 0
+	}
+	if len(views) > 1 {
+		buf.WriteString(membersText(views))
+	}
+	if expired {
+		err := mta.PostfixExpired(&buf, o)
+		return buf.Bytes(), mta.Report{}, err
+	}
+	entries, err := merge(views)
+	if err != nil {
+		return nil, mta.Report{}, err
+	}
+	report, err := mta.Postfix(&buf, entries, o)
+	return buf.Bytes(), report, err
+}
+
+// membersText names the lists in comment lines. Names and origins are printable ASCII without line ends.
+func membersText(views []*namedView) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Made from %d lists; the first that names a domain decides about it.\n", len(views))
+	for _, v := range views {
+		if v.Release == nil {
+			fmt.Fprintf(&b, "# list %s: none yet\n", v.name)
+			continue
+		}
+		fmt.Fprintf(&b, "# list %s: release %d, expires %s, %d domains\n", v.name, v.Release.Release,
+			v.Release.Expires.Format(policy.TimeFormat), v.List.Len())
+	}
+	return b.String()
+}
+
+// merge yields each domain once, sorted, with the policy of the first list that names it.
+func merge(views []*namedView) (iter.Seq2[policy.Domain, policy.Policy], error) {
+	if len(views) == 1 {
+		return views[0].List.All(), nil
+	}
+	var entries []policy.Entry
+	taken := map[policy.Domain]bool{}
+	for _, v := range views {
+		for _, e := range v.List.Entries() {
+			if !taken[e.Domain] {
+				taken[e.Domain] = true
+				entries = append(entries, e)
+			}
+		}
+	}
+	merged, err := policy.NewList(entries)
+	return merged.All(), err
+}
+
+// outlived returns an empty table when no list is held any more, say because the disk lost the state, and the table at
+// path was made from one that has expired since: otherwise it would be enforced for ever. Else it returns nil.
+func outlived(path string, now time.Time) ([]byte, error) {
+	old, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for text := range strings.Lines(string(old)) {
+		at, ok := strings.CutPrefix(strings.TrimSuffix(text, "\n"), "# expires ")
+		if !ok {
+			if !strings.HasPrefix(text, "#") {
+				break
+			}
+			continue
+		}
+		if expires, err := policy.ParseTime(at); err == nil && !now.Before(expires) {
+			return []byte("# TLS policy table for Postfix (smtp_tls_policy_maps): empty. The list that it was made from is lost, and has expired.\n"), nil
+		}
+	}
+	return nil, nil
+}
