@@ -3,7 +3,7 @@
 //
 // A file appears whole or not at all. Its bytes are written to .tmp/, fsynced, moved to their place (rename to replace,
 // link to create), and the folder is fsynced before the call returns. What a crash leaves in .tmp/ is swept by the next
-// Open. So the folder and all below it must be one file system, and one that has hard links.
+// Open that finds no other writer. So the folder and all below it must be one file system, and one that has hard links.
 //
 // Paths cannot leave the folder, not even through symbolic links: os.Root follows only those that stay inside. Links are
 // read but not listed.

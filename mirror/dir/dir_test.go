@@ -1,6 +1,7 @@
 package dir_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -52,25 +53,37 @@ func TestReaderChangesNothing(t *testing.T) {
 	}
 }
 
-// A writer was killed between writing and naming: nobody sees its file, and the next writer removes it.
+// A writer was killed between writing and naming: nobody sees its file, and the next writer removes it. A writer that
+// lives is not disturbed by one that comes later.
 func TestUnfinishedFilesAreInvisibleAndSwept(t *testing.T) {
 	folder := t.TempDir()
-	s := open(t, folder)
+	alive := open(t, folder)
 	unfinished := filepath.Join(folder, ".tmp", "unfinished")
 	write(t, unfinished, "ha")
-	for path, err := range s.List(t.Context(), "") {
+	for path, err := range alive.List(t.Context(), "") {
 		t.Errorf("listed %q, %v", path, err)
 	}
-	open(t, folder)
+	later := open(t, folder)
+	if _, err := os.Stat(unfinished); err != nil {
+		t.Errorf("swept while its writer lives: %v", err)
+	}
+	for _, s := range []*dir.Store{alive, later} {
+		if err := s.Close(); err != nil { // what the kernel does for a process that was killed
+			t.Fatal(err)
+		}
+	}
+	s := open(t, folder)
 	if _, err := os.Stat(unfinished); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the unfinished file is still there: %v", err)
 	}
-	if err := open(t, folder).Put(t.Context(), mirror.Object{Path: "checkpoint", Data: []byte("note")}); err != nil {
-		t.Fatal(err)
+	for _, write := range []func(context.Context, mirror.Object) error{s.Put, s.Create, s.Create} {
+		if err := write(t.Context(), mirror.Object{Path: "checkpoint", Data: []byte("note")}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	left, err := os.ReadDir(filepath.Join(folder, ".tmp"))
 	if err != nil || len(left) > 0 {
-		t.Errorf("after a put the folder of unfinished files holds %v, %v", left, err)
+		t.Errorf("after three writes the folder of unfinished files holds %v, %v", left, err)
 	}
 }
 

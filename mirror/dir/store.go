@@ -11,14 +11,15 @@ import (
 	"path"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/starttls-everywhere/policylist/mirror"
 )
 
-// Store reads and writes a mirror folder. It is safe for concurrent use, but only one Store at a time may be open on a
-// folder: Open sweeps what another has not finished.
+// Store reads and writes a mirror folder. It is safe for concurrent use, and several may be open on one folder.
 type Store struct {
 	Reader
+	temp *os.File // the folder of unfinished files, locked: see sweep
 
 	mu     sync.Mutex
 	synced map[string]bool // folders whose own entry in each parent is durable
@@ -34,11 +35,39 @@ func Open(folder string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(r.root.RemoveAll(tempDir), r.root.Mkdir(tempDir, 0o700)); err != nil {
+	temp, err := sweep(r.root)
+	if err != nil {
 		r.Close()
 		return nil, fmt.Errorf("mirror folder: %w", err)
 	}
-	return &Store{Reader: *r, synced: map[string]bool{".": true}}, nil
+	return &Store{Reader: *r, temp: temp, synced: map[string]bool{".": true}}, nil
+}
+
+// Close releases the folder. Writes that are going on may fail.
+func (s *Store) Close() error { return errors.Join(s.temp.Close(), s.Reader.Close()) }
+
+// sweep makes tempDir and, when no other Store has it open, empties it. A Store keeps a shared lock on it as long as it
+// lives (the kernel drops it when the process dies), so who gets the exclusive one is alone with what the dead have left.
+func sweep(root *os.Root) (*os.File, error) {
+	if err := root.MkdirAll(tempDir, 0o700); err != nil {
+		return nil, err
+	}
+	temp, err := root.Open(tempDir)
+	if err != nil {
+		return nil, err
+	}
+	// Where locks do not work, unfinished files stay and cost nothing but their space.
+	if syscall.Flock(int(temp.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+		names, err := temp.Readdirnames(-1)
+		for _, name := range names {
+			err = errors.Join(err, root.RemoveAll(path.Join(tempDir, name)))
+		}
+		if err != nil {
+			return nil, errors.Join(err, temp.Close())
+		}
+	}
+	_ = syscall.Flock(int(temp.Fd()), syscall.LOCK_SH) // waits for another's sweep
+	return temp, nil
 }
 
 func makeRoot(folder string) error {
