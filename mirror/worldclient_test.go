@@ -171,3 +171,14 @@ func (r *reader) holds(want *Release) {
 		r.t.Fatalf("%s is not release %d's list", ListPath, want.Leaf.Release)
 	}
 }
+
+func writeFile(t testing.TB, dir, name, data string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(data), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
