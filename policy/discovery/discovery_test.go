@@ -35,8 +35,10 @@ func client(t *testing.T, z *zone, change func(*discovery.Options)) *discovery.C
 // TestStatuses: the ways in which a lookup can end are told apart.
 func TestStatuses(t *testing.T) {
 	z := serveZone(t, "a.example. 60 IN MX 10 mx.a.example.", "x.y.example. 60 IN A 192.0.2.1")
-	z.rcode["bad.example."], z.rcode["no.example."], z.rcode["odd.example."] = "SERVFAIL", "REFUSED", "YXDOMAIN"
-	z.silent["slow.example."] = true
+	z.change(func() {
+		z.rcode["bad.example."], z.rcode["no.example."], z.rcode["odd.example."] = "SERVFAIL", "REFUSED", "YXDOMAIN"
+		z.silent["slow.example."] = true
+	})
 	c := client(t, z, func(o *discovery.Options) { o.Timeout, o.Attempts = 100*time.Millisecond, 2 })
 	for name, want := range map[string]discovery.Status{
 		"a.example": discovery.NoError, "A.Example.": discovery.NoError, "y.example": discovery.NoData,
@@ -93,18 +95,19 @@ func TestAliases(t *testing.T) {
 		rrs = append(rrs, fmt.Sprintf("n%d.example. 60 IN CNAME n%d.example.", i, i+1))
 	}
 	z := serveZone(t, rrs...)
-	for _, z.lazy = range []bool{false, true} {
+	for _, lazy := range []bool{false, true} {
+		z.change(func() { z.lazy = lazy })
 		c := client(t, z, nil)
 		a := c.LookupA(t.Context(), "a.example")
 		if a.Status != discovery.NoError || !slices.Equal(a.Chain, []string{"b.example", "c.example"}) || len(a.Addrs) != 1 {
-			t.Errorf("lazy %v: %+v", z.lazy, a)
+			t.Errorf("lazy %v: %+v", lazy, a)
 		}
 		for name, want := range map[string]discovery.Status{
 			"d.example": discovery.NXDomain, "l1.example": discovery.Malformed, "self.example": discovery.Malformed,
 			"n0.example": discovery.Malformed,
 		} {
 			if a := c.LookupA(t.Context(), name); a.Status != want {
-				t.Errorf("lazy %v: %s: %+v, want %s", z.lazy, name, a, want)
+				t.Errorf("lazy %v: %s: %+v, want %s", lazy, name, a, want)
 			}
 		}
 	}
@@ -113,7 +116,7 @@ func TestAliases(t *testing.T) {
 // TestAD: without trust the bit is neither asked for nor believed.
 func TestAD(t *testing.T) {
 	z := serveZone(t, "a.example. 60 IN A 192.0.2.1", "b.example. 60 IN CNAME a.example.")
-	z.liar = true // sets AD whether asked or not
+	z.change(func() { z.liar = true }) // sets AD whether asked or not
 	for _, trust := range []bool{false, true} {
 		a := client(t, z, func(o *discovery.Options) { o.TrustAD = trust }).LookupA(t.Context(), "b.example")
 		if a.Secure != trust || z.adAsked() != trust {
@@ -125,7 +128,7 @@ func TestAD(t *testing.T) {
 // TestCancel: a caller that gives up is not kept until the deadline.
 func TestCancel(t *testing.T) {
 	z := serveZone(t)
-	z.silent["slow.example."] = true
+	z.change(func() { z.silent["slow.example."] = true })
 	ctx, cancel := context.WithCancel(t.Context())
 	context.AfterFunc(z.asked, cancel)
 	begin := time.Now()
@@ -190,11 +193,11 @@ func TestRoutes(t *testing.T) {
 func TestRouteUnknown(t *testing.T) {
 	d, _ := policy.ParseDomain("bad.example")
 	z := serveZone(t, "bad.example. 60 IN TXT x")
-	z.rcode["bad.example./AAAA"] = "SERVFAIL"
+	z.change(func() { z.rcode["bad.example./AAAA"] = "SERVFAIL" })
 	if r := discovery.FindMX(t.Context(), client(t, z, nil), d); r.Kind != discovery.RouteUnknown {
 		t.Errorf("%+v", r)
 	}
-	z.rcode["bad.example./MX"] = "SERVFAIL"
+	z.change(func() { z.rcode["bad.example./MX"] = "SERVFAIL" })
 	if r := discovery.FindMX(t.Context(), client(t, z, nil), d); r.Kind != discovery.RouteUnknown || r.Address != nil {
 		t.Errorf("%+v", r)
 	}

@@ -11,19 +11,18 @@ import (
 	"github.com/miekg/dns"
 )
 
-// zone is a name server for tests of this package, which may not lean on pipeline/lab above it. It is filled before it
-// is asked; keys are "name." or "name./TYPE".
+// zone is a name server for tests of this package, which may not lean on pipeline/lab above it. Its faults are set
+// with change; keys are "name." or "name./TYPE".
 type zone struct {
-	addr   netip.AddrPort
-	rrs    []dns.RR
+	addr  netip.AddrPort
+	rrs   []dns.RR
+	asked context.Context // ends with the first question
+
+	mu     sync.Mutex // guards what follows
 	rcode  map[string]string
 	silent map[string]bool
 	lazy   bool // leaves CNAMEs to the client
 	liar   bool // sets AD unasked
-
-	asked context.Context // ends with the first question
-
-	mu     sync.Mutex // guards what follows
 	counts map[string]int
 	adBit  bool
 	onTCP  int
@@ -122,6 +121,13 @@ func (z *zone) fill(reply *dns.Msg, name string, qtype uint16) {
 	if !exists {
 		reply.Rcode = dns.RcodeNameError
 	}
+}
+
+// change sets faults while the server runs.
+func (z *zone) change(set func()) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	set()
 }
 
 func (z *zone) count(name string) int {
