@@ -177,15 +177,15 @@ func (f *probeFlags) options() (probe.Options, error) {
 	return o, nil
 }
 
-func readPrevious(path string) (map[policy.Domain]probe.Record, error) {
+func readPrevious(path string) (map[policy.Domain]probe.Past, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	e, err := probe.ReadEvidence(file, probe.MaxEvidence)
+	past, err := probe.ReadPast(file, probe.MaxEvidence)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return e.Records, nil
+	return past, nil
 }

@@ -71,30 +71,46 @@ func keyHint(key ed25519.PublicKey) (string, error) {
 	return base64.StdEncoding.EncodeToString(sum[:]), nil
 }
 
-// Evidence is a whole evidence file.
+// Evidence is an evidence file that was read.
 type Evidence struct {
 	Header  Header
-	Records map[policy.Domain]Record
-	SHA256  string // of the whole file, as the release leaf names it
+	Records map[policy.Domain]Record // filled by ReadEvidence only
+	SHA256  string                   // of the whole file, as the release leaf names it
 
 	signature *signatureLine
+	seen      map[policy.Domain]bool
 }
 
-// ReadEvidence reads a file strictly: header first, one line a domain, each domain once, at most
-// one signature and that at the end. limit caps the bytes read. Errors wrap ErrEvidence and name the line. Whether the
-// signature is good is Verify's to say.
+// ReadEvidence reads a file into memory; see WalkEvidence.
 func ReadEvidence(r io.Reader, limit int64) (*Evidence, error) {
+	records := make(map[policy.Domain]Record)
+	e, err := WalkEvidence(r, limit, func(d policy.Domain, rec Record) error {
+		records[d] = rec
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.Records = records
+	return e, nil
+}
+
+// WalkEvidence reads a file strictly: header first, one line a domain, each domain once, at most one signature and that
+// at the end. limit caps the bytes read. each gets the records in the order of the file, before it is known whether the
+// rest is good; its error ends the walk. Errors about the file wrap ErrEvidence and name the line. Whether the signature
+// is good is Verify's to say.
+func WalkEvidence(r io.Reader, limit int64, each func(policy.Domain, Record) error) (*Evidence, error) {
 	whole := sha256.New()
 	capped := &io.LimitedReader{R: r, N: limit + 1}
 	in := bufio.NewScanner(io.TeeReader(capped, whole))
 	in.Buffer(make([]byte, 0, 64<<10), maxLine+1)
 	in.Split(wholeLines)
-	e := &Evidence{Records: make(map[policy.Domain]Record)}
+	e := &Evidence{seen: make(map[policy.Domain]bool)}
 	before := sha256.New()
 	n := 0
 	for ; in.Scan(); n++ {
 		line := in.Bytes()
-		if err := e.take(n, line, before); err != nil {
+		if err := e.take(n, line, before, each); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n+1, err)
 		}
 		before.Write(line)
@@ -126,7 +142,7 @@ func wholeLines(data []byte, atEOF bool) (int, []byte, error) {
 }
 
 // take reads line n (from 0); before is the digest of the lines before it.
-func (e *Evidence) take(n int, line []byte, before hash.Hash) error {
+func (e *Evidence) take(n int, line []byte, before hash.Hash, each func(policy.Domain, Record) error) error {
 	if e.signature != nil {
 		return fmt.Errorf("%w: a line after the signature", ErrEvidence)
 	}
@@ -153,14 +169,14 @@ func (e *Evidence) take(n int, line []byte, before hash.Hash) error {
 		return err
 	}
 	d, _ := policy.ParseDomain(r.Domain)
-	if _, twice := e.Records[d]; twice {
+	if e.seen[d] {
 		return fmt.Errorf("%w: %s stands twice", ErrEvidence, d)
 	}
 	if r.Vantage != e.Header.Vantage || r.Roots != e.Header.Roots {
 		return fmt.Errorf("%w: %s was seen by another vantage or with other roots than the header says", ErrEvidence, d)
 	}
-	e.Records[d] = r
-	return nil
+	e.seen[d] = true
+	return each(d, r)
 }
 
 func (e *Evidence) takeSignature(line []byte, before hash.Hash) error {

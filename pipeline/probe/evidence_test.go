@@ -138,7 +138,7 @@ func TestSince(t *testing.T) {
 	d := domain("a.example")
 	must(t, l.AddHost(lab.Host{Name: "mx.a.example"}))
 	must(t, l.AddDomain(lab.Domain{Name: "a.example", MX: []string{"mx.a.example"}}))
-	var previous map[policy.Domain]Record
+	var previous map[policy.Domain]Past
 	for i, step := range []struct {
 		behaviour lab.Behaviour
 		verdict   Verdict
@@ -152,11 +152,22 @@ func TestSince(t *testing.T) {
 		if got := r.Since.Format(time.TimeOnly); r.Verdict != step.verdict || got != step.since {
 			t.Errorf("scan %d: %s since %s, want %s since %s", i, r.Verdict, got, step.verdict, step.since)
 		}
-		var rec Record
-		must(t, readCanonical(r.Line, &rec))
-		previous = map[policy.Domain]Record{d: rec}
+		var file bytes.Buffer
+		w, err := NewEvidence(&file, Header{Format: evidenceFormat, Kind: "header", Vantage: "lab", Roots: rootsOf(r)})
+		must(t, err)
+		must(t, w.Add(r))
+		previous, err = ReadPast(&file, MaxEvidence)
+		must(t, err)
 		clock.Sleep(context.Background(), time.Hour)
 	}
+}
+
+func rootsOf(r Result) string {
+	var rec Record
+	if err := readCanonical(r.Line, &rec); err != nil {
+		panic(err)
+	}
+	return rec.Roots
 }
 
 // TestLineKeysAreSorted holds the types to what makes encoding/json canonical.

@@ -38,11 +38,11 @@ type Options struct {
 	Domains       int // looked at in parallel; 0 means 32
 	Connections   int // open at a time in all; 0 means 64
 
-	Vantage  string                   // name of this observer, for the evidence; may be empty
-	Tool     string                   // name and version of the program, for the evidence
-	Canary   policy.Domain            // a domain known to be good; zero means none
-	Previous map[policy.Domain]Record // verdicts of the last scan, see Evidence.Records; may be nil
-	Clock    Clock                    // nil means SystemClock
+	Vantage  string                 // name of this observer, for the evidence; may be empty
+	Tool     string                 // name and version of the program, for the evidence
+	Canary   policy.Domain          // a domain known to be good; zero means none
+	Previous map[policy.Domain]Past // of the last scan, see ReadPast; may be nil
+	Clock    Clock                  // nil means SystemClock
 }
 
 // Target is a domain and what the list says of it (zero Policy: nothing, so only its servers are judged).

@@ -79,8 +79,8 @@ func (p *Prober) result(t Target, o Observation, j Judgement) Result {
 	now := p.opts.Clock.Now().UTC().Truncate(time.Second)
 	r := Result{Domain: t.Domain, Judgement: j, Since: now}
 	if old, ok := p.opts.Previous[t.Domain]; ok && old.Verdict == j.Verdict {
-		if since, err := time.Parse(timeFormat, old.Since); err == nil && since.Before(now) {
-			r.Since = since
+		if old.Since.Before(now) {
+			r.Since = old.Since
 		}
 	}
 	line := Record{
