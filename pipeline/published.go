@@ -245,7 +245,11 @@ func (p *Publisher) publishTo(ctx context.Context, m Target, l Logged) error {
 			return err
 		}
 	}
-	return p.putMutable(ctx, m.Store, l)
+	if err := p.putMutable(ctx, m.Store, l); err != nil {
+		return err
+	}
+	p.sizes[m.Name] = l.tree.N
+	return nil
 }
 
 // since returns the releases that a mirror of the given log size lacks, oldest first, the present one always.

@@ -53,6 +53,8 @@ func reasonCodes() []Code {
 			"by the first release under a new origin"},
 		{"budget.accepted", []string{"R52"}, Reason, "two maintainers let a release exceed its budget",
 			"as the override of a release leaf"},
+		{"probe.off", []string{"R36"}, Reason, "nobody looked at the mail servers of what this release changes",
+			"as the override of a release leaf, where the operator's configuration switches probing off"},
 		{"list.final", []string{"R49"}, Reason, "the operator ends the list: clients drop every policy",
 			"as the override of the last release leaf, by release --final; also the reason of its removals"},
 	}

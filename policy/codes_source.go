@@ -123,5 +123,7 @@ func oldListCodes() []Code {
 			"let expires be 7 to 30 days after timestamp"},
 		{"time.not-later", []string{"R7"}, Error, "a changed list has a timestamp that is not later than the last one's",
 			"sign again with the current time: clients tell old lists from new ones by it"},
+		{"time.lapsed", []string{"R9"}, Warning, "the list before had expired when this one came",
+			"publish before the last list expires, from a timer: clients without a valid list protect nobody"},
 	}
 }

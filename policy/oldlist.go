@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -81,9 +82,22 @@ func (r *nodeReader) lifetime(h Header, at int) {
 	}
 }
 
-// CheckSuccession applies rule R7 to a list that follows another: with other entries, its timestamp must be later.
-// file names the later one.
+// CheckSuccession applies rules R7 and R9 to a list that follows another: with other entries its timestamp must be
+// later, and the one before must not have expired yet. file names the later one.
 func CheckSuccession(before, after OldList, file string) []Finding {
+	return append(notLater(before, after, file), lapsed(before, after, file)...)
+}
+
+func lapsed(before, after OldList, file string) []Finding {
+	gap := after.Timestamp.Sub(before.Expires)
+	if gap <= 0 || before.Expires.IsZero() {
+		return nil
+	}
+	return []Finding{NewFinding("time.lapsed", Position{File: file}, "",
+		fmt.Sprintf("the list before expired %.1f hours earlier, at %s", gap.Hours(), before.Expires.Format(TimeFormat)))}
+}
+
+func notLater(before, after OldList, file string) []Finding {
 	if after.Timestamp.After(before.Timestamp) || len(Diff(before.Entries, after.Entries)) == 0 && after.Header == before.Header {
 		return nil
 	}

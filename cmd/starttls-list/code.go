@@ -10,13 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
 	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // codes is every code that this program may print, sorted.
 func codes() []policy.Code {
-	all := slices.Concat(policy.Codes(), probe.Codes())
+	all := slices.Concat(policy.Codes(), probe.Codes(), pipeline.Codes())
 	slices.SortFunc(all, func(a, b policy.Code) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
