@@ -184,7 +184,6 @@ func (h *host) leave(c net.Conn) {
 	delete(h.conns, c)
 	h.stats.Open--
 	h.mu.Unlock()
-	h.lab.serving.Done()
 }
 
 func (h *host) quit() {
@@ -217,8 +216,11 @@ type trackedConn struct {
 	once sync.Once
 }
 
+// Close counts before it closes: a visitor who has seen the end is not counted any more.
 func (c *trackedConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(func() { c.host.leave(c) })
-	return err
+	c.once.Do(func() {
+		c.host.leave(c)
+		c.host.lab.serving.Done()
+	})
+	return c.Conn.Close()
 }

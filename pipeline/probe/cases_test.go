@@ -8,6 +8,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/pipeline/lab"
 	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/schema"
 )
 
 // liveCase is a domain of the lab and what a probe must say of it. set publishes the domain named d; hosts are named
@@ -220,6 +221,8 @@ func liveCases() []liveCase {
 // TestLive plays every case against the lab.
 func TestLive(t *testing.T) {
 	l := startLab(t)
+	schemas, err := schema.Load()
+	must(t, err)
 	for i, c := range liveCases() {
 		t.Run(c.name, func(t *testing.T) {
 			d := fmt.Sprintf("case%d.example", i)
@@ -237,6 +240,7 @@ func TestLive(t *testing.T) {
 					t.Errorf("finding without words or domain: %+v", f)
 				}
 			}
+			checkSchema(t, schemas, schema.EvidenceDomain, r.Line)
 			rejudge(t, r, target.Policy)
 		})
 	}

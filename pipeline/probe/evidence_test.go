@@ -213,6 +213,9 @@ func onPaper(t testing.TB, key ed25519.PrivateKey) []byte {
 		must(t, w.Add(p.result(target, o, Judge(target.Domain, o, target.Policy, judgedAt, 0))))
 	}
 	must(t, w.Sign(key))
+	if _, err := ReadEvidence(bytes.NewReader(out.Bytes()), MaxEvidence); err != nil {
+		t.Fatalf("a seed that is refused teaches a fuzzer little: %v", err)
+	}
 	return out.Bytes()
 }
 

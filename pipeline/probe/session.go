@@ -46,7 +46,7 @@ func (v *visitor) visit(ctx context.Context, addr netip.Addr, name policy.Domain
 	defer conn.Close()
 	// Reads and writes end with the session, whatever the server does.
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	d := &dialogue{visitor: v, conn: conn, in: bufio.NewReader(conn), seen: &s}
+	d := &dialogue{visitor: v, wire: conn, conn: conn, in: bufio.NewReader(conn), seen: &s}
 	d.run(ctx, name)
 	return s
 }
@@ -63,7 +63,8 @@ func connectFailure(err error) Failure {
 // dialogue is one session in lock-step: we never send before the server's reply is complete (RFC 5321 section 4.3.1).
 type dialogue struct {
 	*visitor
-	conn net.Conn
+	wire net.Conn // the TCP connection
+	conn net.Conn // the same, or TLS over it
 	in   *bufio.Reader
 	seen *Session
 }
@@ -154,7 +155,12 @@ func (d *dialogue) quit() {
 	if d.seen.Clear != "" {
 		return // the buffer holds an unknown number of replies
 	}
-	readReply(d.in)
+	if _, err := readReply(d.in); err == nil {
+		// The server closes after its reply (RFC 5321 section 4.1.1.10). Waiting for it means that the next session never
+		// overlaps with this one in its eyes either.
+		io.CopyN(io.Discard, d.in, maxReplyLine)
+		io.CopyN(io.Discard, d.wire, maxReplyLine) // TLS says goodbye before TCP does
+	}
 }
 
 // transportFailure sorts the errors of an open connection; "" for one that is not about the transport.

@@ -3,6 +3,7 @@ package probe
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,9 +16,10 @@ var judgedAt = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 func goodSession() Session {
 	return Session{
 		Address: "192.0.2.1", Stage: StageDone, Offer: "starttls",
-		Greeting: &Reply{Code: 220}, EHLO: &Reply{Code: 250}, STARTTLS: &Reply{Code: 220},
+		Greeting: &Reply{220, []string{"mx.a.example"}}, EHLO: &Reply{250, []string{"mx.a.example", "STARTTLS"}},
+		STARTTLS: &Reply{220, []string{"go on"}},
 		TLS: &TLS{
-			Match: "yes", Trust: TrustOK, Version: "TLS 1.3", Key: "ecdsa-256", Chain: []string{"00"},
+			Match: "yes", Trust: TrustOK, Version: "TLS 1.3", Key: "ecdsa-256", Chain: []string{strings.Repeat("0a", 32)},
 			NotBefore: "2026-05-01T00:00:00Z", NotAfter: "2026-07-30T00:00:00Z",
 		},
 	}
