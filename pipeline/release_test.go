@@ -225,3 +225,12 @@ func TestSourceErrorsRenew(t *testing.T) {
 		t.Errorf("got %+v with findings %v", out.Leaf(), out.Findings)
 	}
 }
+
+func newOperatorStore(t *testing.T) mirror.Store {
+	t.Helper()
+	store, err := dir.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
