@@ -3,32 +3,77 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
+	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/mirror/dir"
 	"github.com/starttls-everywhere/policylist/mirror/s3"
 )
 
-// openStore opens what can be written: a folder (made when absent), file://…, or s3://….
-func openStore(ctx context.Context, ref string) (mirror.Store, error) {
+const storeHint = "a mirror is a folder, file:///folder, s3://bucket/prefix?endpoint=…&region=… or, to read from, https://host/path"
+
+// splitReference takes a mirror's address apart. A path without a scheme is a folder; so is what follows file://,
+// where only an absolute path without a host means the same to everybody.
+func splitReference(ref string) (scheme, folder string, err error) {
 	scheme, rest, ok := strings.Cut(ref, "://")
 	switch {
+	case ref == "":
+		err = fmt.Errorf("the address of a mirror is empty")
 	case !ok:
-		rest = ref
-	case scheme == "file":
-	case scheme == "s3":
-		o, err := s3.Parse(ref)
-		if err != nil {
-			return nil, err
-		}
-		return s3.Open(ctx, o)
-	default:
-		return nil, fmt.Errorf("%q: mirrors are published to a folder or to s3://…", ref)
+		return "file", ref, nil
+	case scheme == "file" && !strings.HasPrefix(rest, "/"):
+		err = fmt.Errorf("%q: file:// is followed by an absolute path", ref)
+	case scheme != "file" && scheme != "s3" && scheme != "http" && scheme != "https":
+		err = fmt.Errorf("%q: there are no %s:// mirrors", ref, scheme)
 	}
-	if err := os.MkdirAll(rest, 0o755); err != nil {
+	if err != nil {
+		return "", "", &term.Exit{Code: exitUsage, Err: err, Hint: storeHint}
+	}
+	return scheme, rest, nil
+}
+
+// openStore opens a mirror that can be written: a folder, which is made when absent, or s3://….
+func openStore(ctx context.Context, ref string) (mirror.Store, error) {
+	scheme, folder, err := splitReference(ref)
+	switch {
+	case err != nil:
 		return nil, err
+	case scheme == "s3":
+		return openS3(ctx, ref)
+	case scheme != "file":
+		return nil, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%q cannot be written to", ref), Hint: storeHint}
 	}
-	return dir.Open(rest)
+	return dir.Open(folder)
+}
+
+// openReader opens a mirror for reading: whatever openStore takes, and http and https. A folder must exist, and is not
+// changed.
+func openReader(ctx context.Context, ref string) (mirror.Reader, error) {
+	scheme, folder, err := splitReference(ref)
+	switch {
+	case err != nil:
+		return nil, err
+	case scheme == "s3":
+		return openS3(ctx, ref)
+	case scheme == "file":
+		r, err := dir.OpenReader(folder)
+		if err != nil {
+			err = &term.Exit{Code: exitUsage, Err: err, Hint: storeHint}
+		}
+		return r, err
+	}
+	h, err := mirror.NewHTTP(ref, "starttls-list/"+version)
+	if err != nil {
+		err = &term.Exit{Code: exitUsage, Err: err, Hint: storeHint}
+	}
+	return h, err
+}
+
+func openS3(ctx context.Context, ref string) (*s3.Store, error) {
+	o, err := s3.Parse(ref)
+	if err != nil {
+		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: storeHint}
+	}
+	return s3.Open(ctx, o)
 }
