@@ -65,9 +65,7 @@ func NewSource(settings Settings, fragments []*Fragment) (*Source, []Finding) {
 		}
 	}
 	j.unused(fragments)
-	// Stable: of two entries for one domain the later one in the files' order comes last.
-	slices.SortStableFunc(entries, func(a, b SourceEntry) int { return cmp.Compare(a.Domain.name, b.Domain.name) })
-	s := &Source{settings: settings, entries: j.unique(entries), members: map[string][]int{}}
+	s := &Source{settings: settings, entries: j.unique(sortedEntries(entries)), members: map[string][]int{}}
 	for i, e := range s.entries {
 		if e.Alias != "" {
 			s.members[e.Alias] = append(s.members[e.Alias], i)
@@ -75,6 +73,25 @@ func NewSource(settings Settings, fragments []*Fragment) (*Source, []Finding) {
 	}
 	slices.SortFunc(j.findings, Finding.Compare)
 	return s, j.findings
+}
+
+// sortedEntries sorts by domain; of two entries for one domain the later one in the files' order comes last. Entries are
+// large, so their order is found first and each is moved once.
+func sortedEntries(entries []SourceEntry) []SourceEntry {
+	byDomain := func(a, b SourceEntry) int { return cmp.Compare(a.Domain.name, b.Domain.name) }
+	if slices.IsSortedFunc(entries, byDomain) {
+		return entries
+	}
+	order := make([]int, len(entries))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Or(byDomain(entries[i], entries[j]), cmp.Compare(i, j)) })
+	out := make([]SourceEntry, len(entries))
+	for i, from := range order {
+		out[i] = entries[from]
+	}
+	return out
 }
 
 // Settings returns list.json; of an old single file only the default lifetime.
