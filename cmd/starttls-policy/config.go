@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding"
 	"errors"
 	"fmt"
 	"io"
@@ -22,26 +23,52 @@ const (
 	maxConfig    = 1 << 20 // bytes
 )
 
-// config is the configuration file. configText documents every key.
+// config is the configuration, with every default filled in.
 type config struct {
-	State   string         `toml:"state"`
-	Lists   []listConfig   `toml:"list"`
-	Postfix *postfixConfig `toml:"postfix"` // nil: no table is written
+	State   string
+	Lists   []listConfig
+	Postfix *postfixConfig // nil: no table is written
 }
 
 type listConfig struct {
-	Name    listName      `toml:"name"`
-	Mirrors []mirrorPlace `toml:"mirrors"`
-	Expired expiredRule   `toml:"expired"`
+	Name    listName
+	Mirrors []mirrorPlace
+	Expired expiredRule
 }
 
 type postfixConfig struct {
-	Map       absolutePath `toml:"map"`
-	Type      tableType    `toml:"type"`
-	Dialect   dialectName  `toml:"dialect"`
-	Postmap   *bool        `toml:"postmap"` // nil: true
-	ExactOnly bool         `toml:"exact-only"`
+	Map       absolutePath
+	Type      tableType
+	Dialect   dialectName
+	Postmap   *bool // nil: true
+	ExactOnly bool
 }
+
+// configFile is the file as TOML has it. configText documents every key.
+type configFile struct {
+	State setting[absolutePath, *absolutePath] `toml:"state"`
+	Lists []struct {
+		Name    setting[listName, *listName]         `toml:"name"`
+		Mirrors []setting[mirrorPlace, *mirrorPlace] `toml:"mirrors"`
+		Expired setting[expiredRule, *expiredRule]   `toml:"expired"`
+	} `toml:"list"`
+	Postfix *struct {
+		Map       setting[absolutePath, *absolutePath] `toml:"map"`
+		Type      setting[tableType, *tableType]       `toml:"type"`
+		Dialect   setting[dialectName, *dialectName]   `toml:"dialect"`
+		Postmap   *bool                                `toml:"postmap"`
+		ExactOnly bool                                 `toml:"exact-only"`
+	} `toml:"postfix"`
+}
+
+// setting makes the decoder call UnmarshalText, which it does not for string types, and so place the error.
+type setting[T any, P interface {
+	*T
+	encoding.TextUnmarshaler
+}] struct{ value T }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *setting[T, P]) UnmarshalText(text []byte) error { return P(&s.value).UnmarshalText(text) }
 
 // listName names a list and its folder below the state.
 type listName string
@@ -143,19 +170,13 @@ func readConfig(path string) (config, []byte, error) {
 
 // parseConfig names file, line and column of everything that TOML can place.
 func parseConfig(path string, data []byte) (config, error) {
-	var c config
+	var f configFile
 	d := toml.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return c, placed(path, err)
+	if err := d.Decode(&f); err != nil {
+		return config{}, placed(path, err)
 	}
-	if c.State == "" {
-		c.State = defaultState
-	}
-	if !filepath.IsAbs(c.State) {
-		return c, fmt.Errorf("%s: state = %q is not an absolute path", path, c.State)
-	}
-	c.State = filepath.Clean(c.State)
+	c := f.config()
 	seen := map[listName]bool{}
 	for i, l := range c.Lists {
 		switch {
@@ -171,14 +192,29 @@ func parseConfig(path string, data []byte) (config, error) {
 	if len(c.Lists) == 0 {
 		return c, fmt.Errorf("%s: there is no [[list]]", path)
 	}
-	c.Postfix.setDefaults(c.State)
 	return c, nil
 }
 
-func (p *postfixConfig) setDefaults(state string) {
-	if p == nil {
-		return
+func (f configFile) config() config {
+	c := config{State: string(f.State.value)}
+	if c.State == "" {
+		c.State = defaultState
 	}
+	for _, l := range f.Lists {
+		list := listConfig{Name: l.Name.value, Expired: l.Expired.value}
+		for _, m := range l.Mirrors {
+			list.Mirrors = append(list.Mirrors, m.value)
+		}
+		c.Lists = append(c.Lists, list)
+	}
+	if p := f.Postfix; p != nil {
+		c.Postfix = &postfixConfig{p.Map.value, p.Type.value, p.Dialect.value, p.Postmap, p.ExactOnly}
+		c.Postfix.setDefaults(c.State)
+	}
+	return c
+}
+
+func (p *postfixConfig) setDefaults(state string) {
 	if p.Map == "" {
 		p.Map = absolutePath(filepath.Join(state, defaultTable))
 	}

@@ -44,12 +44,11 @@ Exit codes: 0 listed, 4 not listed, 1 a list could not be read, 2 wrong usage or
 		Example: `  $ starttls-policy explain b.example
   b.example: enforce .mail.b.example
     list example answers, fresh: release 1 of log.example/list, made 2026-03-01T12:00:00Z, expires 2026-03-15T12:00:00Z
-    proof: the release is entry 3 of a log of 4 entries, signed as trust version 1 says, not witnessed
+    proof: the release is log entry 3, the last of 4, signed as trust version 1 says, not witnessed
       /var/lib/starttls-policy/example/policy.json.tlog-proof
     Postfix (dialect sni): secure match=.mail.b.example servername=hostname
-    - mail is delivered only over TLS 1.2 or later, to a certificate of a trusted CA for one of the names
-    - ".mail.b.example" stands for one label in the list, but for any depth in a Postfix table: the line accepts more
-      certificates than the list means, never fewer`,
+    - mail is delivered only over TLS, to a certificate of a trusted CA for one of the names
+    - ".mail.b.example" means one label in the list, any depth in a Postfix table: the line accepts more than the list, never less`,
 		Args: arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error { return a.explain(c.Context(), args[0]) },
 	}
@@ -111,7 +110,7 @@ func (e *explanation) origin(l standing) {
 	release, checkpoint, err := openProof(l.client, path)
 	switch {
 	case err != nil:
-		e.ProofBad = err.Error()
+		e.ProofBad = flat{err}.Error()
 	case release.Leaf.ListDigest != l.Release.ListDigest:
 		e.ProofBad = fmt.Sprintf("%s proves release %d, not release %d", path, release.Leaf.Release, l.Release.Release)
 	default:
@@ -154,7 +153,7 @@ func (e *explanation) table(p policy.Policy, cfg *postfixConfig, d mta.Dialect) 
 			e.Why = append(e.Why, fmt.Sprintf("%q cannot be matched exactly in a table, and exact-only = true leaves the domain out", m))
 			return
 		}
-		e.Why = append(e.Why, fmt.Sprintf("%q stands for one label in the list, but for any depth in a Postfix table: the line accepts more certificates than the list means, never fewer", m))
+		e.Why = append(e.Why, fmt.Sprintf("%q means one label in the list, any depth in a Postfix table: the line accepts more than the list, never less", m))
 	}
 	e.Postfix = string(value)
 }
@@ -174,7 +173,7 @@ func (a *app) printExplanation(e explanation, d mta.Dialect) {
 			witnessed = "and witnessed"
 		}
 		if e.ProofBad == "" {
-			line(w, "  proof: the release is entry %d of a log of %d entries, signed as trust version %d says, %s", e.LogIndex, e.LogSize, e.Trust, witnessed)
+			line(w, "  proof: the release is log entry %d, the last of %d, signed as trust version %d says, %s", e.LogIndex, e.LogSize, e.Trust, witnessed)
 			line(w, "    %s", e.Proof)
 		} else {
 			line(w, "  proof: not at hand (%s); the next update brings it", e.ProofBad)

@@ -26,10 +26,12 @@ more certificates than the list means, unless --exact-only leaves it out.
 
 Exit codes: 0 written (also from a stale or expired list: see the warnings), 1 failed, 2 wrong usage or configuration.`,
 		Example: `  $ starttls-policy export postfix --dialect sni
-  ...
+  …
   a.example  secure match=mx1.a.example:mx2.a.example servername=hostname
   b.example  secure match=.mail.b.example servername=hostname
-  # end: 2 lines, 1 of them wider than the list; without a line: 1 testing, 0 left out, 0 refused`,
+  # end: 2 lines, 1 of them wider than the list; without a line: 1 testing, 0 left out, 0 refused
+  2 lines, dialect sni, 1 wider than the list; 1 testing
+    wider than the list: b.example`,
 		Args: arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if args[0] != "postfix" {

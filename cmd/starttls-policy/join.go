@@ -41,13 +41,13 @@ nothing in Postfix.
 Where there is a configuration already, the list is appended to it; the first list that names a domain decides.
 
 ` + exitHelp,
-		Example: `  # starttls-policy join https://list.example/ --fingerprint $FINGERPRINT --name example
+		Example: `  $ starttls-policy join https://list.example/ --fingerprint $FINGERPRINT --name example
   trust version 1 of log.example/list has the fingerprint you gave
   wrote /etc/starttls-policy/config.toml
   example: release 1 by snapshot from https://list.example/; fresh, 3 domains in force
-  ...
+  …
   Add to /etc/postfix/main.cf, then run "postfix reload":
-  ...`,
+  …`,
 		Args: arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.place = args[0]

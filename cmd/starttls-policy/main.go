@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -135,8 +136,15 @@ func exit(code int) error {
 
 // failed gives err a hint.
 func failed(err error, hint string) error {
-	return &term.Exit{Code: exitFailed, Err: err, Hint: hint}
+	return &term.Exit{Code: exitFailed, Err: flat{err}, Hint: hint}
 }
+
+// flat is an error on one line: joined errors have one for each.
+type flat struct{ error }
+
+func (f flat) Error() string { return strings.ReplaceAll(f.error.Error(), "\n", "; ") }
+
+func (f flat) Unwrap() error { return f.error }
 
 // errNoConfig says that there is no configuration file.
 var errNoConfig = errors.New("no configuration")

@@ -60,7 +60,7 @@ func describe(l list, o mirror.Outcome, domains int) listReport {
 		r.Kept = o.Freshness == mirror.Expired && l.client.KeepStale
 	}
 	if o.Damaged != nil {
-		r.Repaired = o.Damaged.Error()
+		r.Repaired = flat{o.Damaged}.Error()
 	}
 	for _, a := range o.Alarms {
 		r.Alarms = append(r.Alarms, a.String())
@@ -200,7 +200,7 @@ func (r tableReport) print(w io.Writer) {
 		line(w, "postfix: FAILED, the old table stays: %s", r.Error)
 		return
 	case r.Incomplete:
-		line(w, "postfix: no list is held, so %s was left as it is", r.Map)
+		line(w, "postfix: %s was left as it is, for what belongs there is not known", r.Map)
 		return
 	}
 	state := "as it was"

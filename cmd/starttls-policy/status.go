@@ -75,17 +75,30 @@ func statusOf(l list, last updateReport) listReport {
 	r := describe(l, o, o.List.Len())
 	r.Exit = exitOf(o, err)
 	if err != nil {
-		r.Error = err.Error()
+		r.Error = flat{err}.Error()
 	}
 	for _, before := range last.Lists {
 		if before.Name == l.name {
 			r.Problems, r.Alarms, r.MoreAlarms, r.Evidence = before.Problems, before.Alarms, before.MoreAlarms, before.Evidence
+			r.takeError(before)
 		}
 	}
 	if r.Evidence != "" {
 		r.Exit = worse(r.Exit, exitSecurity)
 	}
 	return r
+}
+
+// takeError remembers what the last update failed of. A mirror that did not answer shows in the freshness soon enough;
+// a disk or a postmap that failed does not.
+func (r *listReport) takeError(before listReport) {
+	if before.Error == "" || r.Error != "" {
+		return
+	}
+	r.Error = "the last update failed: " + before.Error
+	if before.Exit == exitFailed {
+		r.Exit = worse(r.Exit, exitFailed)
+	}
 }
 
 // tableState compares the Postfix table with what it should be. Both results are empty without a table.
@@ -104,7 +117,7 @@ func (a *app) tableState(ctx context.Context, cfg config, lists []list) (state s
 	case errRead != nil:
 		return "cannot be read: " + errRead.Error(), false
 	case text == nil:
-		return "left as it is: no list is held", true
+		return "left as it is, for what belongs there is not known", true
 	case !bytes.Equal(held, text):
 		return "is OUT OF DATE; run starttls-policy update", false
 	case !current(*cfg.Postfix, text):

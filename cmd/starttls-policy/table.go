@@ -50,7 +50,7 @@ type tableReport struct {
 	Refused    []string `json:"refused,omitempty"`    // "domain: why"
 	Testing    int      `json:"testing"`              // entries without a line
 	Written    bool     `json:"written"`              // false: it was as it should be
-	Incomplete bool     `json:"incomplete,omitempty"` // no list is held, so nothing was written
+	Incomplete bool     `json:"incomplete,omitempty"` // what belongs in the table is not known
 	Error      string   `json:"error,omitempty"`
 }
 
@@ -81,53 +81,45 @@ func (t *table) write(ctx context.Context) error {
 		t.report.Written = t.report.Written || changed
 	}
 	if err != nil {
-		t.report.Error = err.Error()
+		t.report.Error = flat{err}.Error()
 		return fmt.Errorf("%w: %w", errTable, err)
 	}
 	return nil
 }
 
-// text is the table as it should be, nil when that cannot be told because no list is held.
+// text is the table as it should be. It is nil when that cannot be told, because no list is held or one is damaged; then
+// the old table stays, but not beyond its end.
 func (t *table) text() ([]byte, error) {
+	t.report.Incomplete = true
 	known := false
 	for i := range t.lists {
-		if err := t.load(i); err != nil {
-			// What this list would say is unknown, so the old table stays, but not beyond its end.
-			text, errOld := outlived(string(t.config.Map), t.app.now())
-			if text != nil || errOld != nil {
-				err = errOld
-			}
-			return text, err
+		if !t.load(i) {
+			return outlived(string(t.config.Map), t.app.now())
 		}
 		known = known || t.views[i].Release != nil
 	}
-	t.report.Incomplete = !known
 	if !known {
 		return outlived(string(t.config.Map), t.app.now())
 	}
+	t.report.Incomplete = false
 	text, report, err := tableText(t.views, mta.Options{Dialect: t.dialect, ExactOnly: t.config.ExactOnly})
 	t.report.take(report)
 	return text, err
 }
 
-// load reads list i unless its client has given a view. A list that was never fetched says nothing.
-func (t *table) load(i int) error {
+// load reads list i unless its client has given a view, and reports whether it is known what the list says. One that
+// was never fetched says nothing.
+func (t *table) load(i int) bool {
 	if t.views[i] != nil {
-		return nil
+		return true
 	}
 	l := t.lists[i]
 	o, err := l.client.Load()
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	if err == nil && o.Release == nil {
-		err = o.Damaged
-	}
-	if err != nil {
-		return fmt.Errorf("list %s: %w", l.name, err)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) || o.Damaged != nil && o.Release == nil {
+		return false
 	}
 	t.views[i] = &namedView{l.name, o.View}
-	return nil
+	return true
 }
 
 func (r *tableReport) take(from mta.Report) {

@@ -144,6 +144,10 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 }
 
 func updateOne(ctx context.Context, l list) (listReport, error) {
+	if _, err := l.client.Chain(); err != nil {
+		// Update would say only that it cannot lock a folder that is not there.
+		return listReport{Name: l.name, Freshness: mirror.None, Error: flat{err}.Error(), Exit: exitFailed}, err
+	}
 	o, err := l.client.Update(ctx)
 	if err != nil {
 		// What stays in force is what is held.
@@ -154,7 +158,7 @@ func updateOne(ctx context.Context, l list) (listReport, error) {
 	r := describe(l, o, o.List.Len())
 	r.Exit = exitOf(o, err)
 	if err != nil {
-		r.Error = err.Error()
+		r.Error = flat{err}.Error()
 	}
 	return r, err
 }

@@ -41,10 +41,10 @@ versions the lowest is believed, the others must be signed by it.
 
 Exit codes: 0 passed, 1 failed, 30 genuine but expired, 2 wrong usage or configuration.`,
 		Example: `  $ starttls-policy verify /var/lib/starttls-policy/example/policy.json
-  ok    trust: version 1 of log.example/list, fingerprint ...
-  ok    log: release 1 is entry 3 of 4, signed by log.example/list, not witnessed
+  ok    trust: version 1 of log.example/list, fingerprint …
+  ok    log: release 1 is log entry 3, the last of 4, signed by log.example/list, not witnessed
   ok    signatures: by the release keys of trust version 1
-  ok    list: these are the 377 bytes that were signed, 3 domains
+  ok    list: these are the 355 bytes that were signed, 3 domains
   ok    time: made 2026-03-01T12:00:00Z, expires 2026-03-15T12:00:00Z (in 13 days), fresh
   PASSED /var/lib/starttls-policy/example/policy.json`,
 		Args: arguments(0, 1),
@@ -84,7 +84,7 @@ func (v *verification) ok(name, format string, args ...any) {
 }
 
 func (v *verification) fail(name string, err error) {
-	v.Checks, v.Verdict = append(v.Checks, check{name, false, err.Error()}), "failed"
+	v.Checks, v.Verdict = append(v.Checks, check{name, false, flat{err}.Error()}), "failed"
 }
 
 // conclude prints and chooses the exit code.
@@ -198,7 +198,7 @@ func (k keeper) verify(ctx context.Context, path string, data []byte, o verifyOp
 	if !newest.Witnesses.IsNone() {
 		witnessed = "witnessed at " + stamp(checkpoint.QuorumTime)
 	}
-	v.ok("log", "release %d is entry %d of %d, signed by %s, %s", leaf.Release, release.Index, checkpoint.Tree.N, leaf.Origin, witnessed)
+	v.ok("log", "release %d is log entry %d, the last of %d, signed by %s, %s", leaf.Release, release.Index, checkpoint.Tree.N, leaf.Origin, witnessed)
 	v.ok("signatures", "by the release keys of trust version %d", leaf.Trust)
 	if int64(len(data)) != leaf.ListSize || sha256.Sum256(data) != leaf.ListDigest {
 		v.fail("list", fmt.Errorf("these %d bytes are not the %d bytes of release %d (%s); another release has a proof of its own, release/<number>.tlog-proof at the mirrors",
@@ -303,6 +303,9 @@ func readTrust(paths []string) (*transparency.TrustChain, error) {
 			t, err := transparency.ParseTrust(data)
 			if err != nil {
 				return nil, failed(fmt.Errorf("%s: %w", f, err), "")
+			}
+			if other := versions[t.Version]; other != nil && other.Digest() != t.Digest() {
+				return nil, failed(fmt.Errorf("%s: it is another version %d than the one before", f, t.Version), "")
 			}
 			versions[t.Version] = t
 		}
