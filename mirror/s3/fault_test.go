@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,44 @@ func TestStoresWithoutConditions(t *testing.T) {
 				t.Errorf("%d PUTs for four objects: the store is asked again and again", n)
 			}
 		})
+	}
+}
+
+// A store that ignores If-None-Match would replace what is there: nothing may be sent to it then.
+func TestStoreThatIgnoresConditions(t *testing.T) {
+	_, at := gateway(t)
+	plain := at("ignores")
+	overwrite := open(t, plain)
+	o, count := through(t, plain, puts(func(int) act {
+		put(t, overwrite, proof)
+		return act{answer: 200}
+	}))
+	put(t, open(t, plain), mirror.Object{Path: proof.Path, Data: []byte("older")})
+	if err := open(t, o).Create(t.Context(), proof); !errors.Is(err, mirror.ErrConflict) {
+		t.Errorf("create: %v, want ErrConflict", err)
+	}
+	if got := get(t, overwrite, proof.Path); got != "older" || count(http.MethodPut) != 0 {
+		t.Errorf("after %d PUTs the store holds %q", count(http.MethodPut), got)
+	}
+}
+
+// A store lists in an order of its own, and names keys that were not asked for or that no mirror has.
+func TestDisorderlyListing(t *testing.T) {
+	body := "<ListBucketResult><IsTruncated>false</IsTruncated>"
+	for _, key := range []string{"list/b", "list/a/b", "other/x", "list/a.b", "list/", "list/../up", "list/b", "list/a b"} {
+		body += "<Contents><Key>" + key + "</Key></Contents>"
+	}
+	body += "</ListBucketResult>"
+	s := open(t, answering(t, act{answer: 200, body: body, header: map[string]string{"Content-Type": "application/xml"}}))
+	var got []string
+	for path, err := range s.List(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, path)
+	}
+	if want := []string{"a.b", "a/b", "b"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
