@@ -174,7 +174,7 @@ func (r *syncRun) blobItems() (lists, evidence []syncItem) {
 	for _, rel := range r.releases {
 		newest := rel.leaf.Release == r.pointer.leaf.Release
 		list := syncItem{path: BlobPath(rel.leaf.ListDigest), limit: packedLimit(rel.leaf.ListSize), since: rel.size, optional: !newest}
-		list.check = func(data []byte) error { return checkPacked(data, rel.leaf.ListSize, rel.leaf.ListDigest) }
+		list.check = func(data []byte) error { return CheckPacked(data, rel.leaf.ListSize, rel.leaf.ListDigest) }
 		// Nothing here can verify an OpenPGP signature: whoever uses one has the key.
 		asc := syncItem{path: BlobPGPPath(rel.leaf.ListDigest), limit: MaxPGPBytes, since: rel.size, optional: true}
 		asc.check = func([]byte) error { return nil }
@@ -187,7 +187,7 @@ func (r *syncRun) blobItems() (lists, evidence []syncItem) {
 			continue
 		}
 		it := syncItem{path: EvidencePath(*rel.leaf.Evidence), limit: packedLimit(MaxObservationsBytes), since: rel.size, optional: !newest}
-		it.check = func(data []byte) error { return checkPacked(data, MaxObservationsBytes, *rel.leaf.Evidence) }
+		it.check = func(data []byte) error { return CheckPacked(data, MaxObservationsBytes, *rel.leaf.Evidence) }
 		if r.wanted(it, rel, KeepEvidence) {
 			evidence = append(evidence, r.fetched(it))
 		}
@@ -212,8 +212,8 @@ func (r *syncRun) wanted(it syncItem, rel syncedRelease, keep time.Duration) boo
 	return r.pointer.leaf.Timestamp.Sub(rel.leaf.Timestamp) <= keep
 }
 
-// checkPacked checks a zstd file by the digest of its content.
-func checkPacked(packed []byte, limit int64, digest [32]byte) error {
+// CheckPacked checks a zstd file by the SHA-256 of its content, of which it decompresses at most limit bytes.
+func CheckPacked(packed []byte, limit int64, digest [32]byte) error {
 	data, err := Unzstd(packed, limit)
 	if err != nil {
 		return err
@@ -252,3 +252,6 @@ func gzipBytes(data []byte) []byte {
 	z.Close()
 	return b.Bytes()
 }
+
+// PackedLimit is how long the compressed form of at most n bytes may be.
+func PackedLimit(n int64) int64 { return packedLimit(n) }

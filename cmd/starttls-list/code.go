@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+	"github.com/starttls-everywhere/policylist/mirror/audit"
 	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
 	"github.com/starttls-everywhere/policylist/policy"
@@ -17,7 +18,7 @@ import (
 
 // codes is every code that this program may print, sorted.
 func codes() []policy.Code {
-	all := slices.Concat(policy.Codes(), probe.Codes(), pipeline.Codes())
+	all := slices.Concat(policy.Codes(), probe.Codes(), pipeline.Codes(), audit.Codes())
 	slices.SortFunc(all, func(a, b policy.Code) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }

@@ -59,7 +59,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newProbeCommand())
 	root.AddCommand(newCheckCommand(), newFmtCommand(), newCodeCommand())
 	root.AddCommand(newInitCommand(), newReleaseCommand(), newImportCommand(), newDemoCommand())
-	root.AddCommand(newMirrorCommand())
+	root.AddCommand(newMirrorCommand(), newAuditCommand())
 	return root
 }
 
