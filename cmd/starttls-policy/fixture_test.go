@@ -22,7 +22,8 @@ import (
 const testSettings = `{"author": "The operator of an example list", "origin": "log.example/list"}`
 
 // publish makes the next release of the list whose operator's folder is at home, at the given time, from the fragment,
-// and puts it on the mirror at public. The operator's folder is made when it is absent. It returns the fingerprint.
+// and puts it on the mirror at public; without a fragment it ends the list. The operator's folder is made when it is
+// absent. It returns the fingerprint.
 func publish(ctx context.Context, home, public, at string, fragment []byte) (fingerprint string, err error) {
 	now, err := policy.ParseTime(at)
 	if err != nil {
@@ -36,10 +37,12 @@ func publish(ctx context.Context, home, public, at string, fragment []byte) (fin
 	if err != nil {
 		return "", err
 	}
-	if err := os.RemoveAll(p.Source); err != nil {
-		return "", err
+	fingerprint = fmt.Sprintf("%x", p.Trust.Versions()[0].Digest())
+	if fragment == nil {
+		_, err := p.Final(ctx)
+		return fingerprint, err
 	}
-	if err := os.Mkdir(p.Source, 0o755); err != nil {
+	if err := errors.Join(os.RemoveAll(p.Source), os.Mkdir(p.Source, 0o755)); err != nil {
 		return "", err
 	}
 	for name, data := range map[string][]byte{policy.SettingsName: []byte(testSettings), "entries.json": fragment} {
@@ -51,7 +54,7 @@ func publish(ctx context.Context, home, public, at string, fragment []byte) (fin
 	if err == nil && policy.HasErrors(out.Findings) {
 		err = fmt.Errorf("the source has errors: %v", out.Findings)
 	}
-	return fmt.Sprintf("%x", p.Trust.Versions()[0].Digest()), err
+	return fingerprint, err
 }
 
 func openPublisher(home, public string, now time.Time) (*pipeline.Publisher, error) {

@@ -84,27 +84,60 @@ func (a *app) join(c *cobra.Command, o joinOptions) error {
 	if err != nil {
 		return err
 	}
-	out := a.stdout
-	if a.json {
-		out = a.stderr
-	}
-	line(out, "trust version %d of %s has the fingerprint you gave", trust.Version, trust.Origin)
-	if plan.text == nil {
-		line(out, "%s has this list already", a.configPath)
-	} else {
+	report := joinReport{Trust: trust.Version, Origin: trust.Origin, Config: a.configPath, Wrote: plan.text != nil}
+	if plan.text != nil {
 		if err := os.MkdirAll(filepath.Dir(a.configPath), 0o755); err != nil {
 			return err
 		}
 		if err := durable.WriteFile(a.configPath, plan.text, 0o644); err != nil {
 			return err
 		}
-		line(out, "wrote %s", a.configPath)
 	}
-	if err := a.updateAndPrint(ctx, plan.config, updateOptions{list: string(entry.Name), method: "auto"}); err != nil {
+	if report.updateReport, err = a.update(ctx, plan.config, updateOptions{list: string(entry.Name), method: "auto"}); err != nil {
 		return err
 	}
-	a.printNext(ctx, plan.config)
-	return nil
+	if plan.config.Postfix != nil {
+		report.MainCF = mainLines(ctx, *plan.config.Postfix)
+	}
+	if a.json {
+		err = writeJSON(a.stdout, report)
+	} else {
+		a.printJoin(report)
+	}
+	return errors.Join(err, a.closeUpdate(report.updateReport))
+}
+
+// joinReport is what join prints.
+type joinReport struct {
+	Trust  int64  `json:"trust"` // the version that has the fingerprint
+	Origin string `json:"origin"`
+	Config string `json:"config"`
+	Wrote  bool   `json:"wrote"` // false: the configuration has the list already
+	updateReport
+	MainCF []string `json:"main_cf,omitempty"` // lines to add
+}
+
+func (a *app) printJoin(r joinReport) {
+	line(a.stdout, "trust version %d of %s has the fingerprint you gave", r.Trust, r.Origin)
+	if r.Wrote {
+		line(a.stdout, "wrote %s", r.Config)
+	} else {
+		line(a.stdout, "%s has this list already", r.Config)
+	}
+	a.printUpdate(r.updateReport)
+	if r.Exit != 0 && r.Exit != exitStale {
+		line(a.stdout, "There is no table for the mail server yet; run \"starttls-policy update\" until there is one.")
+		return
+	}
+	if len(r.MainCF) > 0 {
+		line(a.stdout, "")
+		line(a.stdout, "Add to /etc/postfix/main.cf, then run \"postfix reload\":")
+		for _, l := range r.MainCF {
+			line(a.stdout, "  %s", l)
+		}
+		line(a.stdout, "Without the CA certificates no server could be verified, and mail to every listed domain would wait in the queue.")
+	}
+	line(a.stdout, "Run \"starttls-policy update\" every six hours from a timer.")
 }
 
 // parseFingerprint accepts what people paste: capitals, colons or spaces between the digits.
@@ -229,20 +262,4 @@ func joinTrust(ctx context.Context, dir string, entry listConfig, fingerprint [3
 		return nil, failed(err, "nothing was written")
 	}
 	return t, nil
-}
-
-// printNext tells what is left to do by hand.
-func (a *app) printNext(ctx context.Context, cfg config) {
-	if a.json {
-		return
-	}
-	if cfg.Postfix != nil {
-		line(a.stdout, "")
-		line(a.stdout, "Add to /etc/postfix/main.cf, then run \"postfix reload\":")
-		for _, l := range mainLines(ctx, *cfg.Postfix) {
-			line(a.stdout, "  %s", l)
-		}
-		line(a.stdout, "Without the CA certificates no server could be verified, and mail to every listed domain would wait in the queue.")
-	}
-	line(a.stdout, "Run \"starttls-policy update\" every six hours from a timer.")
 }

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 
 // Scripts have, besides the usual commands:
 //
-//	publish [-home DIR] TIME FRAGMENT [MIRROR]  make a release; sets FINGERPRINT; MIRROR is "public" if left out
+//	publish [-home DIR] TIME FRAGMENT|-final [MIRROR]  make a release; sets FINGERPRINT; MIRROR is "public" if left out
 //	bulk N MX FILE         write a fragment of N domains
 //	copyfolder FROM TO     copy a folder
 //	serve FOLDER VAR       serve it over HTTP on loopback; sets VAR to the URL
@@ -62,9 +62,13 @@ func scriptPublish(ts *testscript.TestScript, neg bool, args []string) {
 		public, args = ts.MkAbs(args[2]), args[:2]
 	}
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: publish [-home DIR] TIME FRAGMENT [MIRROR]")
+		ts.Fatalf("usage: publish [-home DIR] TIME FRAGMENT|-final [MIRROR]")
 	}
-	fingerprint, err := publish(context.Background(), home, public, args[0], []byte(ts.ReadFile(args[1])))
+	var fragment []byte
+	if args[1] != "-final" {
+		fragment = []byte(ts.ReadFile(args[1]))
+	}
+	fingerprint, err := publish(context.Background(), home, public, args[0], fragment)
 	ts.Check(err)
 	ts.Setenv("FINGERPRINT", fingerprint)
 }

@@ -78,12 +78,7 @@ func (a *app) updateAndPrint(ctx context.Context, cfg config, o updateOptions) e
 	} else {
 		a.printUpdate(report)
 	}
-	for _, l := range report.Lists {
-		if l.Error != "" {
-			a.complain("list %s: %s", l.Name, l.Error)
-		}
-	}
-	return errors.Join(err, exit(report.Exit))
+	return errors.Join(err, a.closeUpdate(report))
 }
 
 func (a *app) printUpdate(r updateReport) {
@@ -93,6 +88,16 @@ func (a *app) printUpdate(r updateReport) {
 	if r.Postfix != nil {
 		r.Postfix.print(a.stdout)
 	}
+}
+
+// closeUpdate says last what failed, and chooses the exit code.
+func (a *app) closeUpdate(r updateReport) error {
+	for _, l := range r.Lists {
+		if l.Error != "" {
+			a.complain("list %s: %s", l.Name, l.Error)
+		}
+	}
+	return exit(r.Exit)
 }
 
 // update updates the lists one after the other. An error is one that kept it from starting; how each list fared is in
@@ -119,6 +124,11 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 	defer unlock()
 	table := a.newTable(ctx, cfg.Postfix, lists)
 	var errTables error
+	if table != nil && len(lists) > 1 {
+		// A list that has expired must not wait until the mirrors of those before it have answered. What fails here
+		// fails again below, and is told there.
+		_ = table.write(ctx)
+	}
 	for i, l := range lists {
 		if o.list != "" && o.list != l.name {
 			continue
