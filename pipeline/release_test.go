@@ -21,13 +21,13 @@ import (
 
 // operator is a list operator's folder with a clock of its own and a client that follows its first mirror.
 type operator struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 	now time.Time
 	*pipeline.Publisher
 }
 
-func newOperator(t *testing.T, mirrors ...string) *operator {
+func newOperator(t testing.TB, mirrors ...string) *operator {
 	t.Helper()
 	o := &operator{t: t, dir: t.TempDir(), now: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
 	if _, err := pipeline.Setup(o.dir, pipeline.SetupOptions{Plain: true, Now: o.now}); err != nil {
