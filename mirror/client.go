@@ -94,9 +94,10 @@ type Outcome struct {
 	Method       string // "none", "delta", "snapshot"; "" when no mirror gave anything
 	Mirror       string // the source that gave it
 	QuorumTime   time.Time
-	Checked      time.Time // when a mirror last confirmed the list, by the local clock
-	LogSize      int64     // entries of the log that the list was found in
-	Witnessed    bool      // false: the trust asks for no witness
+	Checked      time.Time     // when a mirror last confirmed the list, by the local clock
+	LogSize      int64         // entries of the log that the list was found in
+	Witnessed    bool          // false: the trust asks for no witness
+	ClockBehind  time.Duration // of the local clock, against the highest quorum time ever verified; 0 if it is not
 	TrustVersion int64
 	TrustExpired bool // "stale trust": warn, keep the list
 	Alarms       []Alarm
@@ -178,7 +179,7 @@ func (c *Client) load() (*held, Outcome, error) {
 	if st == nil {
 		return nil, out, errState
 	}
-	out.Damaged = errors.Join(errTrust, errState)
+	out.Damaged, out.ClockBehind = errors.Join(errTrust, errState), c.behind(st)
 	h := &held{state: st, chain: chain, list: sync.OnceValues(func() (policy.List, error) { return st.loadList(c.Dir) })}
 	if st.release == nil {
 		return h, out, nil
@@ -218,6 +219,14 @@ func (c *Client) now(s *state) time.Time {
 		return s.Floor
 	}
 	return local
+}
+
+// behind is how far the local clock is behind the highest quorum time ever verified.
+func (c *Client) behind(s *state) time.Duration {
+	if s.Floor.IsZero() {
+		return 0
+	}
+	return max(0, s.Floor.Sub(c.Now()))
 }
 
 func (c *Client) freshness(s *state) Freshness {
@@ -326,7 +335,7 @@ func (c *Client) apply(h *held, cand *candidate, out *Outcome) error {
 	}
 	out.Release, out.QuorumTime, out.Held, out.HeldRelease = next.release, next.QuorumTime, next.HeldWhy, next.Held
 	out.Checked, out.LogSize = next.Checked, next.rng.Size()
-	out.Freshness = c.freshness(&next)
+	out.Freshness, out.ClockBehind = c.freshness(&next), c.behind(&next)
 	out.List = list
 	if out.Freshness == Expired && !c.KeepStale {
 		out.List = policy.List{}

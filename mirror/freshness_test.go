@@ -43,6 +43,9 @@ func TestClock(t *testing.T) {
 			if out.Freshness != c.want || out.Method != "none" {
 				t.Errorf("%s, nothing new: %s by %s, want %s", c.clock, out.Freshness, out.Method, c.want)
 			}
+			if out.ClockBehind != max(0, -c.shift) {
+				t.Errorf("%s: told as %s behind", c.clock, out.ClockBehind)
+			}
 			if emptied := r.served.List.Len() == 0; emptied != (c.want == Expired) || out.List.Len() != r.served.List.Len() {
 				t.Errorf("%s: the mail server has %d entries, the outcome %d", c.clock, r.served.List.Len(), out.List.Len())
 			}

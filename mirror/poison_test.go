@@ -123,41 +123,42 @@ func TestSignedButInvalidRelease(t *testing.T) {
 		name     string
 		edit     func(w *world, r *ReleaseLeaf)
 		snapshot bool // seen without reading the leaves between
+		list     bool // the flaw is in what the leaf says of the list
 	}{
-		{"from one less", func(_ *world, r *ReleaseLeaf) { r.From-- }, true}, // the leaf there is the last release's
-		{"from one more", func(_ *world, r *ReleaseLeaf) { r.From++ }, false},
-		{"to one less", func(_ *world, r *ReleaseLeaf) { r.To-- }, false},
-		{"to one more", func(_ *world, r *ReleaseLeaf) { r.To++ }, true},
-		{"an empty range", func(_ *world, r *ReleaseLeaf) { r.From = r.To }, false},
-		{"a range in reverse", func(_ *world, r *ReleaseLeaf) { r.From, r.To = r.To, r.From }, true},
-		{"the changes of the release before", func(_ *world, r *ReleaseLeaf) { r.From = 0 }, true},
-		{"the same number", func(_ *world, r *ReleaseLeaf) { r.Release-- }, true},
-		{"a number left out", func(_ *world, r *ReleaseLeaf) { r.Release++ }, false},
-		{"the same time", func(w *world, r *ReleaseLeaf) { r.Timestamp = w.last.Leaf.Timestamp }, true},
-		{"an earlier time", func(w *world, r *ReleaseLeaf) { r.Timestamp = r.Timestamp.Add(-9 * time.Hour) }, true},
-		{"another leaf before", func(_ *world, r *ReleaseLeaf) { d := sum(nil); r.Previous = &d }, true},
-		{"no leaf before", func(_ *world, r *ReleaseLeaf) { r.Previous = nil }, true},
-		{"another origin", func(_ *world, r *ReleaseLeaf) { r.Origin = "staging.example/list" }, true},
-		{"a life of six days", func(_ *world, r *ReleaseLeaf) { r.Expires = r.Timestamp.Add(MinLifetime - time.Second) }, true},
-		{"a life of a month and more", func(_ *world, r *ReleaseLeaf) { r.Expires = r.Timestamp.Add(MaxLifetime + time.Second) }, true},
+		{"from one less", func(_ *world, r *ReleaseLeaf) { r.From-- }, true, false}, // the leaf there is the last release's
+		{"from one more", func(_ *world, r *ReleaseLeaf) { r.From++ }, false, false},
+		{"to one less", func(_ *world, r *ReleaseLeaf) { r.To-- }, false, false},
+		{"to one more", func(_ *world, r *ReleaseLeaf) { r.To++ }, true, false},
+		{"an empty range", func(_ *world, r *ReleaseLeaf) { r.From = r.To }, false, false},
+		{"a range in reverse", func(_ *world, r *ReleaseLeaf) { r.From, r.To = r.To, r.From }, true, false},
+		{"the changes of the release before", func(_ *world, r *ReleaseLeaf) { r.From = 0 }, true, false},
+		{"the same number", func(_ *world, r *ReleaseLeaf) { r.Release-- }, true, false},
+		{"a number left out", func(_ *world, r *ReleaseLeaf) { r.Release++ }, false, false},
+		{"the same time", func(w *world, r *ReleaseLeaf) { r.Timestamp = w.last.Leaf.Timestamp }, true, false},
+		{"an earlier time", func(w *world, r *ReleaseLeaf) { r.Timestamp = r.Timestamp.Add(-9 * time.Hour) }, true, false},
+		{"another leaf before", func(_ *world, r *ReleaseLeaf) { d := sum(nil); r.Previous = &d }, true, false},
+		{"no leaf before", func(_ *world, r *ReleaseLeaf) { r.Previous = nil }, true, false},
+		{"another origin", func(_ *world, r *ReleaseLeaf) { r.Origin = "staging.example/list" }, true, false},
+		{"a life of six days", func(_ *world, r *ReleaseLeaf) { r.Expires = r.Timestamp.Add(MinLifetime - time.Second) }, true, false},
+		{"a life of a month and more", func(_ *world, r *ReleaseLeaf) { r.Expires = r.Timestamp.Add(MaxLifetime + time.Second) }, true, false},
 		{"an end before its start", func(_ *world, r *ReleaseLeaf) {
 			r.Source, r.Expires = "import:00", r.Timestamp.Add(-time.Second)
-		}, true},
-		{"a trust version of before", func(_ *world, r *ReleaseLeaf) { r.Trust-- }, true},
-		{"a trust version to come", func(_ *world, r *ReleaseLeaf) { r.Trust++ }, true},
-		{"one domain more", func(_ *world, r *ReleaseLeaf) { r.Count++ }, true},
-		{"one byte more", func(_ *world, r *ReleaseLeaf) { r.ListSize++ }, true},
-		{"one byte less", func(_ *world, r *ReleaseLeaf) { r.ListSize-- }, true},
-		{"another list", func(_ *world, r *ReleaseLeaf) { r.ListDigest[0] ^= 1 }, true},
-		{"another author", func(_ *world, r *ReleaseLeaf) { r.Author = "Somebody" }, true},
+		}, true, false},
+		{"a trust version of before", func(_ *world, r *ReleaseLeaf) { r.Trust-- }, true, false},
+		{"a trust version to come", func(_ *world, r *ReleaseLeaf) { r.Trust++ }, true, false},
+		{"one domain more", func(_ *world, r *ReleaseLeaf) { r.Count++ }, true, true},
+		{"one byte more", func(_ *world, r *ReleaseLeaf) { r.ListSize++ }, true, true},
+		{"one byte less", func(_ *world, r *ReleaseLeaf) { r.ListSize-- }, true, true},
+		{"another list", func(_ *world, r *ReleaseLeaf) { r.ListDigest[0] ^= 1 }, true, true},
+		{"another author", func(_ *world, r *ReleaseLeaf) { r.Author = "Somebody" }, true, true},
 		{"dated after the witnesses saw it", func(w *world, r *ReleaseLeaf) {
 			r.Timestamp = w.now.Add(maxFuture + time.Second)
 			r.Expires = r.Timestamp.Add(MinLifetime)
-		}, true},
+		}, true, false},
 		{"an expired trust version", func(w *world, r *ReleaseLeaf) {
 			r.Timestamp = w.keys.expires.Add(time.Second)
 			r.Expires = r.Timestamp.Add(MinLifetime)
-		}, true},
+		}, true, false},
 	} {
 		for _, method := range bothMethods {
 			w := newWorld(t, 1)
@@ -168,8 +169,14 @@ func TestSignedButInvalidRelease(t *testing.T) {
 			r.update()
 			r.Method = method
 			good := w.fork()
-			w.edit = func(leaf *ReleaseLeaf) { c.edit(w, leaf) }
-			w.release(set("y.example", policy.Testing), set("z.example", policy.Testing))
+			edits := []policy.Edit{set("y.example", policy.Testing), set("z.example", policy.Testing)}
+			w.edit = func(leaf *ReleaseLeaf) {
+				c.edit(w, leaf)
+				if !c.list {
+					w.relist(leaf, edits...) // so that nothing else is wrong
+				}
+			}
+			w.release(edits...)
 			r.ask(w.mirror())
 			if method == Snapshot && !c.snapshot {
 				continue // only who reads the entries can know

@@ -70,6 +70,24 @@ func TestOldReleaseLeafAtTheEndOfANewerTree(t *testing.T) {
 	}
 }
 
+// Every published checkpoint ends in a release leaf: entries behind it would be taken for read without being so.
+func TestEntriesBehindTheRelease(t *testing.T) {
+	for _, method := range bothMethods {
+		w := newWorld(t, 1)
+		w.release(many(3, policy.Testing)...)
+		r := w.join(w.mirror())
+		r.update()
+		r.Method = method
+		want := w.release(set("x.example", policy.Testing))
+		w.add([]byte("one more"))
+		w.publish(99, w.now)
+		m := w.mirror()
+		m.lies[PointerPath] = w.pointer(want.Index, want.Raw, w.now)
+		r.ask(m)
+		r.refuse("an entry behind the release leaf, " + string(method))
+	}
+}
+
 // The log key alone signs an invented tree of 2^40 entries around a genuine newer leaf, so that every honest tree
 // would look old afterwards.
 func TestInventedTreeSize(t *testing.T) {
