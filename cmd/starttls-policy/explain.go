@@ -55,19 +55,10 @@ Exit codes: 0 listed, 4 not listed, 1 a list could not be read, 2 wrong usage or
 }
 
 func (a *app) explain(ctx context.Context, name string) error {
-	d, err := parseDomain(name)
+	d, cfg, lists, err := a.consult(name)
 	if err != nil {
 		return err
 	}
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	lists, err := a.standings(cfg)
-	if err != nil {
-		return err
-	}
-	a.warn(lists)
 	e := explanation{answer: answer{Domain: d.String()}}
 	l, p, ok := find(lists, d)
 	for _, before := range lists {

@@ -108,6 +108,21 @@ func find(lists []standing, d policy.Domain) (l standing, p policy.Policy, ok bo
 	return standing{}, policy.Policy{}, false
 }
 
+// consult reads what a question about a domain needs, and warns about lists that may not answer as expected.
+func (a *app) consult(name string) (policy.Domain, config, []standing, error) {
+	d, err := parseDomain(name)
+	if err != nil {
+		return d, config{}, nil, err
+	}
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return d, cfg, nil, err
+	}
+	lists, err := a.standings(cfg)
+	a.warn(lists)
+	return d, cfg, lists, err
+}
+
 // parseDomain accepts what people write.
 func parseDomain(s string) (policy.Domain, error) {
 	d, err := policy.NormalizeDomain(s)

@@ -38,19 +38,10 @@ Exit codes: 0 listed, 4 not listed, 1 a list could not be read, 2 wrong usage or
 }
 
 func (a *app) query(name string) error {
-	d, err := parseDomain(name)
+	d, _, lists, err := a.consult(name)
 	if err != nil {
 		return err
 	}
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	lists, err := a.standings(cfg)
-	if err != nil {
-		return err
-	}
-	a.warn(lists)
 	out := answer{Domain: d.String()}
 	if l, p, ok := find(lists, d); ok {
 		out = answer{d.String(), true, l.name, p.Mode.String(), patterns(p), l.Release.Release, l.Freshness}
