@@ -340,7 +340,7 @@ func (c *Client) apply(h *held, cand *candidate, out *Outcome) error {
 	if out.Freshness == Expired && !c.KeepStale {
 		out.List = policy.List{}
 	}
-	if next.Held == 0 {
+	if next.release.Release == cand.Leaf.Release && !cand.quorum.Before(h.QuorumTime) {
 		// Beside the list, so that anybody can verify the two files later without asking a mirror.
 		if err := durable.WriteFile(filepath.Join(c.Dir, PointerPath), cand.pointer, 0o644); err != nil {
 			return err

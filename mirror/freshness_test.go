@@ -103,6 +103,7 @@ func TestOlderCosignaturesOfTheSameTree(t *testing.T) {
 	if r.files()[stateFile] != note {
 		t.Errorf("the state changed from\n%s\nto\n%s", note, r.files()[stateFile])
 	}
+	r.holds(w.last)
 }
 
 func TestKeepStale(t *testing.T) {

@@ -105,10 +105,11 @@ func TestNewLogContinuesTheNumber(t *testing.T) {
 	}
 }
 
-// A revoked release key signs under the version that still counted it.
+// A revoked release key signs under the version that still counted it; the mirror may hide the later one, and the
+// client may have lost it.
 func TestRevokedKeyNamesItsOldVersion(t *testing.T) {
 	for _, method := range bothMethods {
-		for _, hidden := range []bool{false, true} {
+		for _, c := range []struct{ hidden, lost bool }{{false, false}, {true, false}, {true, true}} {
 			w := newWorld(t, 0)
 			w.release(many(3, policy.Testing)...)
 			thief := w.fork()
@@ -121,8 +122,12 @@ func TestRevokedKeyNamesItsOldVersion(t *testing.T) {
 			thief.last, thief.shown, thief.now = w.last, w.shown, w.now
 			thief.release(set("evil.example", policy.Enforce))
 			m := thief.mirror()
-			if hidden {
+			if c.hidden {
 				m.lies[TrustPath(2)] = nil
+			}
+			if c.lost {
+				r.damage(TrustPath(2), flaws["gone"])
+				r.damage(TrustPath(2)+copySuffix, flaws["gone"])
 			}
 			r.ask(m)
 			r.refuse("signed by a revoked key")

@@ -167,6 +167,14 @@ func (r *reader) holds(want *Release) {
 			r.t.Fatalf("%s has another list than release %d: %v\n%s", name, want.Leaf.Release, err, got)
 		}
 	}
+	chain, err := r.Chain()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if beside, cosigned, err := OpenPointer([]byte(r.files()[PointerPath]), chain); err != nil || string(beside.Raw) != string(want.Raw) ||
+		cosigned.QuorumTime.Before(out.QuorumTime) && !cosigned.QuorumTime.IsZero() {
+		r.t.Fatalf("the proof beside the list is not release %d's: %v, %v", want.Leaf.Release, beside, err)
+	}
 	if got := r.files()[ListPath]; got != string(data) {
 		r.t.Fatalf("%s is not release %d's list", ListPath, want.Leaf.Release)
 	}
