@@ -69,6 +69,16 @@ func NewObject(p string, data []byte) Object {
 	return o
 }
 
+// NewTile is NewObject for a tile or entry bundle. Full bundles also get their gzip form, which stores with headers
+// send (C2SP tlog-tiles allows it): they are most of what a client fetches.
+func NewTile(p string, data []byte) Object {
+	o := NewObject(p, data)
+	if isBundle(p) && !strings.Contains(p, ".p/") {
+		o.Gzip = gzipBytes(data)
+	}
+	return o
+}
+
 // IsMutable reports whether the object at p may be replaced by a later release.
 func IsMutable(p string) bool { return NewObject(p, nil).CacheControl != cacheImmutable }
 

@@ -288,11 +288,7 @@ func (r *syncRun) bring(ctx context.Context, it syncItem) error {
 	if err != nil {
 		return asSource(err)
 	}
-	o := NewObject(it.path, data)
-	if isBundle(it.path) && it.full {
-		o.Gzip = gzipBytes(data)
-	}
-	if err := write(ctx, o); err != nil {
+	if err := write(ctx, NewTile(it.path, data)); err != nil {
 		return err
 	}
 	r.mu.Lock()

@@ -103,7 +103,7 @@ func interrupt(t *testing.T, f *fault) {
 		return faultyLog{l, f}, err
 	}
 	o.now = o.now.Add(1)
-	out, err := o.Release(t.Context())
+	_, err := o.Release(t.Context())
 	if f.fired == (err == nil) {
 		t.Fatalf("fault fired %v, release says %v", f.fired, err)
 	}
@@ -111,7 +111,7 @@ func interrupt(t *testing.T, f *fault) {
 		t.Fatalf("a client holds release %d with %d domains", got.Release.Release, got.List.Len())
 	}
 	o.Mirrors[0].Store, o.OpenLog = honest, open
-	out, err = o.Release(t.Context())
+	out, err := o.Release(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -171,7 +171,7 @@ func (p *Publisher) putTiles(ctx context.Context, store mirror.Store, old, new i
 				if err != nil {
 					return fmt.Errorf("log: %w", err)
 				}
-				return store.Create(ctx, mirror.NewObject(path, data))
+				return store.Create(ctx, mirror.NewTile(path, data))
 			})
 		}
 		if err := g.Wait(); err != nil {

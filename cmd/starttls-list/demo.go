@@ -89,6 +89,7 @@ func tellStory(ctx context.Context, w io.Writer, dir string) error {
 		{"A mail server joins, knowing only the fingerprint", d.joinClient},
 		{"Release 2: one domain joins, one steps back to testing, and one asks for enforce just as its server breaks", d.secondRelease},
 		{"Both ways to update end in the same bytes", d.updateBothWays},
+		{"An auditor replays the log from its first entry", d.audit},
 		{"Attack 1: a mirror puts another mail server into the list", d.attackList},
 		{"Attack 2: a mirror serves the old release to hide the new one", d.attackRollback},
 		{"Attack 3: a thief of the log key lists a mail server of his own", d.attackLogThief},

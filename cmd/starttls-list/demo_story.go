@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/audit"
 	"github.com/starttls-everywhere/policylist/mirror/dir"
 	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/pipeline"
@@ -281,5 +282,22 @@ func (d *demo) updateBothWays() error {
 	if !bytes.Equal(lists[0], lists[1]) {
 		return fmt.Errorf("%w: the two lists differ", errDemo)
 	}
+	return nil
+}
+
+func (d *demo) audit() error {
+	reader, err := mirror.NewHTTP(d.web.url, "starttls-list-demo/"+version)
+	if err != nil {
+		return err
+	}
+	auditor := audit.Audit{Mirror: reader, Trust: d.trust}
+	report, err := auditor.Run(d.ctx)
+	if err != nil {
+		return err
+	}
+	if len(report.Findings) > 0 {
+		return fmt.Errorf("%w: the audit found %s at %s", errDemo, report.Findings[0].Code, report.Findings[0].File)
+	}
+	d.say("    %d log entries, %d releases, %d objects: every tile, proof and list follows from the entries\n", report.Replayed, report.Releases, report.Objects)
 	return nil
 }

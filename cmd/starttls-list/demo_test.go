@@ -16,7 +16,7 @@ func TestDemo(t *testing.T) {
 	if code := run(t.Context(), []string{"demo", "--keep", dir}, nil, &out, &errs); code != 0 {
 		t.Fatalf("exit code %d\n%s%s", code, out.String(), errs.String())
 	}
-	for _, want := range []string{"release 1 by snapshot", "HELD", "starttls.missing", "release 2 by delta", "All of this happened as it should."} {
+	for _, want := range []string{"release 1 by snapshot", "HELD", "starttls.missing", "release 2 by delta", "9 log entries, 2 releases", "All of this happened as it should."} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the story does not say %q:\n%s", want, out.String())
 		}
