@@ -9,7 +9,7 @@ usage: .github/check.sh [STAGE...] [--full]
 Installs what the checks need, then runs them. Ends with the summary of `go test`.
 
 stages (default: all)
-  core      gofmt, vet, staticcheck, shellcheck, actionlint, govulncheck where its database can be reached,
+  core      gofmt, vet, mod tidy, staticcheck, shellcheck, actionlint, govulncheck where its database can be reached,
             a build of both programs into bin/, and all tests under the race detector
   servers   tests that run real servers        (versitygw as S3)
   judges    tests that ask other people's tools (Tessera's fsck, cosign, gpgv)
@@ -184,8 +184,9 @@ build() {
 
 core() {
 	check_format
-	say "go vet"
+	say "go vet, go mod tidy"
 	go vet ./...
+	go mod tidy -diff
 	run_program staticcheck ./...
 	check_scripts
 	check_vulnerabilities
