@@ -110,7 +110,7 @@ func (h *historian) step() {
 
 // Whatever happened, a client that replays the log and one that takes the whole list end with the same bytes.
 func TestDeltaAndSnapshotAgree(t *testing.T) {
-	histories := 160
+	histories := 96
 	if os.Getenv("CI") == "true" {
 		histories = 1000
 	}

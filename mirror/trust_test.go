@@ -135,6 +135,29 @@ func TestRevokedKeyNamesItsOldVersion(t *testing.T) {
 	}
 }
 
+// The newest release must name the newest version that the mirror shows, else a revoked key could go on until the
+// first release under the new version.
+func TestReleaseUnderSupersededTrust(t *testing.T) {
+	for _, method := range bothMethods {
+		w := newWorld(t, 0)
+		w.release(many(3, policy.Testing)...)
+		r := w.join(w.mirror())
+		r.update()
+		r.Method = method
+		thief := w.fork()
+		w.rotate(func(k *keyring) { k.releases = []testReleaseKey{newReleaseKey(t, "release.b")} })
+		thief.release(set("evil.example", policy.Enforce))
+		m := thief.mirror()
+		m.lies[TrustPath(2)] = w.objects[TrustPath(2)]
+		r.ask(m)
+		r.refuse("made under a superseded version")
+		want := w.release(set("x.example", policy.Testing))
+		r.ask(m, w.mirror())
+		r.update()
+		r.holds(want)
+	}
+}
+
 // Two of two release keys must sign; one key twice, or a stranger's under its name, is one.
 func TestReleaseThreshold(t *testing.T) {
 	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
