@@ -20,6 +20,7 @@ import (
 
 const (
 	defaultState = "/var/lib/starttls-policy"
+	stateLock    = "lock"  // file in the state folder: one update at a time
 	maxConfig    = 1 << 20 // bytes
 )
 
@@ -82,6 +83,11 @@ func (n *listName) UnmarshalText(text []byte) error {
 	}
 	if len(text) == 0 || len(text) > 64 {
 		return fmt.Errorf("list name %q: it takes 1 to 64 letters", text)
+	}
+	for _, taken := range []string{stateLock, lastUpdate, defaultTable} {
+		if strings.HasPrefix(string(text), taken) { // the table also has compiled forms
+			return fmt.Errorf("list name %q: names that begin with %q belong to files in the state folder", text, taken)
+		}
 	}
 	*n = listName(text)
 	return nil

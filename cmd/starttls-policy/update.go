@@ -114,7 +114,7 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 	if err := os.MkdirAll(cfg.State, 0o755); err != nil {
 		return report, err
 	}
-	unlock, err := durable.Lock(filepath.Join(cfg.State, "lock"))
+	unlock, err := durable.Lock(filepath.Join(cfg.State, stateLock))
 	if errors.Is(err, durable.ErrLocked) {
 		return report, failed(err, "another update is running; this one has nothing to do")
 	}
@@ -150,7 +150,12 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 		}
 		report.Postfix = &table.report
 	}
-	return report, report.save(cfg.State)
+	if err := report.save(cfg.State); err != nil {
+		// A full disk must not keep anybody from reading what was found.
+		a.complain("%v", err)
+		report.Exit = worse(report.Exit, exitFailed)
+	}
+	return report, nil
 }
 
 func updateOne(ctx context.Context, l list) (listReport, error) {
