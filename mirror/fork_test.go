@@ -137,6 +137,22 @@ func TestForkOfALargerSize(t *testing.T) {
 	}
 }
 
+// A larger tree that ends in no later release is refused for that, but a contradiction is worth more than a refusal.
+func TestForkOfALargerSizeWithTheSameRelease(t *testing.T) {
+	honest, other := forked(t)
+	r := honest.join(honest.mirror())
+	r.update()
+	other.add([]byte("rubbish"))
+	other.add(nil) // its place is taken by the release leaf
+	m := other.mirror()
+	m.lies[PointerPath] = other.withLeafAtTheEnd()
+	for _, method := range []Method{Auto, Delta, Snapshot} {
+		r.Method = method
+		r.ask(m)
+		r.caught("larger, same release, " + string(method))
+	}
+}
+
 // Whoever hides the tiles cannot be convicted, and gains nothing.
 func TestForkWithoutTiles(t *testing.T) {
 	honest, other := forked(t)
