@@ -67,7 +67,7 @@ func newWorld(t testing.TB, witnesses int) *world {
 		w.keys.witnesses = append(w.keys.witnesses, newTestKey(fmt.Sprintf("w%d.example", i)))
 	}
 	var err error
-	w.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	w.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<16))
 	w.must(err)
 	first := w.keys.trust(t, 1, w.keys.roots...)
 	if w.chain, err = transparency.NewTrustChain(first); err != nil {
