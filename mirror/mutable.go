@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/starttls-everywhere/policylist/transparency"
 )
@@ -63,7 +64,7 @@ func (r *syncRun) replace(ctx context.Context, path string, obtain func(context.
 	r.out.Copied++
 	r.out.Bytes += int64(len(data))
 	switch {
-	case changed:
+	case changed && !slices.Contains(r.out.Damaged, path):
 	case r.have[path]:
 		r.out.Repaired = append(r.out.Repaired, path)
 	default:
@@ -130,26 +131,41 @@ func (r *syncRun) checkBundle(ctx context.Context, data []byte) error {
 // ErrBundle is what a cosign bundle wraps that no release key made over the list.
 var ErrBundle = errors.New("the bundle is no release key's signature over this list")
 
+// bundleMediaType is what sigstore's protobuf-specs call this form.
+const bundleMediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
 // VerifyBundle checks a cosign bundle (sigstore bundle v0.3 with a message signature) over list by the release keys
-// of trust. Only what those keys answer for is looked at.
+// of trust. A bundle with more in it, such as a certificate or an entry of another log, is refused.
 func VerifyBundle(data []byte, trust *transparency.Trust, list []byte) error {
 	var b struct {
+		MediaType            string `json:"mediaType"`
+		VerificationMaterial struct {
+			PublicKey struct {
+				Hint []byte `json:"hint"` // the key's ID
+			} `json:"publicKey"`
+		} `json:"verificationMaterial"`
 		MessageSignature struct {
 			MessageDigest struct {
-				Digest []byte `json:"digest"`
+				Algorithm string `json:"algorithm"`
+				Digest    []byte `json:"digest"`
 			} `json:"messageDigest"`
 			Signature []byte `json:"signature"`
 		} `json:"messageSignature"`
 	}
-	if err := json.Unmarshal(data, &b); err != nil {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&b); err != nil {
 		return fmt.Errorf("%w: %w", ErrBundle, err)
+	}
+	if m := b.MessageSignature.MessageDigest; b.MediaType != bundleMediaType || m.Algorithm != "SHA2_256" {
+		return fmt.Errorf("%w: media type %q, digest algorithm %q", ErrBundle, b.MediaType, m.Algorithm)
 	}
 	digest := sum(list)
 	if !bytes.Equal(b.MessageSignature.MessageDigest.Digest, digest[:]) {
 		return fmt.Errorf("%w: it is about the digest %x", ErrBundle, b.MessageSignature.MessageDigest.Digest)
 	}
 	for _, k := range trust.ReleaseKeys() {
-		if k.Verify(list, b.MessageSignature.Signature) {
+		if id := k.ID(); bytes.Equal(id[:], b.VerificationMaterial.PublicKey.Hint) && k.Verify(list, b.MessageSignature.Signature) {
 			return nil
 		}
 	}

@@ -70,6 +70,7 @@ func (s *Sync) Run(ctx context.Context) (Synced, error) {
 	err := r.run(ctx)
 	for _, paths := range []*[]string{&r.out.Restored, &r.out.Damaged, &r.out.Repaired} {
 		slices.Sort(*paths)
+		*paths = slices.Compact(*paths)
 	}
 	r.out.FromRequests, r.out.ToRequests = r.src.requests.Load(), r.dst.requests.Load()
 	return r.out, err
@@ -168,14 +169,7 @@ func (r *syncRun) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		note := data
-		if path == PointerPath {
-			proof, err := transparency.ParseProof(data)
-			if note = proof.Checkpoint; err != nil {
-				note = nil // not even a note: refused below
-			}
-		}
-		held, err := openAny(r.Chain, string(note))
+		held, err := r.openHeld(path, data)
 		switch {
 		case err != nil && r.Repair:
 			r.out.Damaged = append(r.out.Damaged, path)
@@ -196,15 +190,31 @@ func (r *syncRun) follow(ctx context.Context) error {
 	return nil
 }
 
+// openHeld verifies one of the destination's pointers as far as its log is concerned.
+func (r *syncRun) openHeld(path string, data []byte) (transparency.Cosigned, error) {
+	if path == CheckpointPath {
+		return openAny(r.Chain, string(data))
+	}
+	proof, err := transparency.ParseProof(data)
+	if err != nil {
+		return transparency.Cosigned{}, err
+	}
+	held, err := openAny(r.Chain, string(proof.Checkpoint))
+	if err != nil {
+		return held, err
+	}
+	return held, proof.Check(tlog.RecordHash(proof.Extra), held.Tree)
+}
+
 // follows checks that held is a prefix of c's log. When it is not, both signed checkpoints together are the evidence.
 // Another origin is another log, which only a trust version can have named.
 func (l *verifiedLog) follows(held, c transparency.Cosigned) error {
 	switch {
-	case held.Origin != c.Origin || held.Tree.N == 0:
+	case held.Origin != c.Origin || held.Tree.N == 0 || held.Tree == c.Tree:
 		return nil
 	case held.Tree.N > c.Tree.N:
 		return fmt.Errorf("%w: its log has %d entries, the destination's %d", ErrLagging, c.Tree.N, held.Tree.N)
-	case held.Tree.N == c.Tree.N && held.Tree.Hash != c.Tree.Hash:
+	case held.Tree.N == c.Tree.N:
 		return newFork(c.Origin, string(held.Note), string(c.Note), nil, nil)
 	}
 	got, err := tlog.TreeHash(held.Tree.N, l.hashes)

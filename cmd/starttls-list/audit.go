@@ -25,7 +25,7 @@ attempt or a thief of a key leaves them, are warnings.
 Exit codes: 0 no errors, 1 errors, 2 the mirror could not be read to the end, 3 wrong usage, 4 internal error.`
 
 const auditExample = `  $ starttls-list audit public --trust trust/1
-  public: list.operator.example/2026, release 1: 6 log entries replayed (… a second), 1 list rebuilt, 12 objects compared
+  public: list.operator.example/2026, release 1: 6 log entries replayed (… a second), 1 list rebuilt, 11 objects compared
   public: no errors, no warnings`
 
 func newAuditCommand() *cobra.Command {

@@ -35,6 +35,7 @@ Exit codes: 0 DST is up to date, 1 SRC is not a good mirror, or DST is damaged, 
 reached, 3 wrong usage, 4 DST cannot be read or written, or another internal error.`
 
 const mirrorExample = `  $ starttls-list mirror public copy
+  trusted on first use: list list.operator.example/2026, fingerprint …
   copy: release 1 of list.operator.example/2026, 6 log entries: 11 objects copied
   $ starttls-list mirror public copy
   copy: release 1 of list.operator.example/2026, 6 log entries: up to date`
