@@ -88,6 +88,45 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
+// The witnesses saw the log after the list had expired: a clock that says otherwise by less than a day is wrong.
+func TestClockBehindTheWitnesses(t *testing.T) {
+	w := newWorld(t, 1)
+	held := w.release(many(3, policy.Testing)...)
+	r := w.join(w.mirror())
+	r.update()
+	w.publish(1, held.Leaf.Expires.Add(time.Hour))
+	for early, want := range map[time.Duration]Freshness{-time.Hour: Expired, 2 * time.Hour: Expired, 22 * time.Hour: Expired, 25 * time.Hour: Stale} {
+		r.Now = func() time.Time { return held.Leaf.Expires.Add(-early) }
+		if out := r.update(); out.Freshness != want || r.served.Freshness != want {
+			t.Errorf("%s before the end by the local clock: %s, want %s", early, out.Freshness, want)
+		}
+	}
+}
+
+// Both the witnesses' word and the release must be young.
+func TestFreshNeedsBothTimes(t *testing.T) {
+	for name, c := range map[string]struct{ dated, cosigned time.Duration }{
+		"old cosignatures": {45 * time.Minute, 0}, "an old release": {0, 45 * time.Minute},
+	} {
+		w := newWorld(t, 1)
+		w.edit = func(leaf *ReleaseLeaf) {
+			leaf.Timestamp = w.now.Add(c.dated)
+			w.relist(leaf, many(3, policy.Testing)...)
+		}
+		w.release(many(3, policy.Testing)...)
+		w.publish(1, w.now.Add(c.cosigned))
+		r := w.join(w.mirror())
+		r.update()
+		start := w.now
+		for after, want := range map[time.Duration]Freshness{freshFor: Fresh, freshFor + 30*time.Minute: Stale} {
+			w.now = start.Add(after)
+			if out, err := r.Load(); err != nil || out.Freshness != want {
+				t.Errorf("%s, after %s: %s, %v", name, after, out.Freshness, err)
+			}
+		}
+	}
+}
+
 // A mirror cannot take the newer cosignatures away by serving the older ones of the same tree.
 func TestOlderCosignaturesOfTheSameTree(t *testing.T) {
 	w := newWorld(t, 2)
