@@ -109,7 +109,7 @@ func (r *syncRun) treeItems() (tiles, entries []syncItem) {
 func (r *syncRun) tileItem(t tlog.Tile, since int64) syncItem {
 	it := syncItem{path: transparency.TilePath(t), limit: transparency.MaxTileBytes, since: since}
 	it.check = func(data []byte) error {
-		hashes, err := splitHashes(data)
+		hashes, err := transparency.ParseHashes(data)
 		if err != nil {
 			return err
 		}

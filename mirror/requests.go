@@ -128,7 +128,7 @@ func (l *verifiedLog) check(t tlog.Tile, hashes []tlog.Hash) error {
 		if err != nil {
 			return asSource(err)
 		}
-		if subtreeRoot(hashes) != want[0] {
+		if transparency.SubtreeRoot(hashes) != want[0] {
 			return errors.New("its hashes are not those of the signed tree")
 		}
 		return nil
@@ -137,38 +137,10 @@ func (l *verifiedLog) check(t tlog.Tile, hashes []tlog.Hash) error {
 	if err != nil {
 		return err
 	}
-	if string(joinHashes(hashes)) != string(want) {
+	if string(transparency.AppendHashes(nil, hashes...)) != string(want) {
 		return errors.New("its hashes are not those of the signed tree")
 	}
 	return nil
-}
-
-// subtreeRoot is the root over a power of two of hashes.
-func subtreeRoot(hashes []tlog.Hash) tlog.Hash {
-	if len(hashes) == 1 {
-		return hashes[0]
-	}
-	half := len(hashes) / 2
-	return tlog.NodeHash(subtreeRoot(hashes[:half]), subtreeRoot(hashes[half:]))
-}
-
-func joinHashes(hashes []tlog.Hash) []byte {
-	out := make([]byte, 0, len(hashes)*tlog.HashSize)
-	for _, h := range hashes {
-		out = append(out, h[:]...)
-	}
-	return out
-}
-
-func splitHashes(data []byte) ([]tlog.Hash, error) {
-	if len(data)%tlog.HashSize != 0 {
-		return nil, fmt.Errorf("%d bytes are no whole number of hashes", len(data))
-	}
-	out := make([]tlog.Hash, len(data)/tlog.HashSize)
-	for i := range out {
-		copy(out[i][:], data[i*tlog.HashSize:])
-	}
-	return out, nil
 }
 
 // asSource makes an error the source's fault where nothing said otherwise yet.

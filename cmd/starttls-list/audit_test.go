@@ -210,20 +210,13 @@ func rewriteHistory(t *testing.T, _ *operator, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tile []byte
 	var hashes []tlog.Hash
 	for _, e := range entries {
-		h := tlog.RecordHash(e)
-		tile, hashes = append(tile, h[:]...), append(hashes, h)
+		hashes = append(hashes, tlog.RecordHash(e))
 	}
-	put(t, filepath.Join(dir, "tile/0/000"), tile)
-	for len(hashes) > 1 {
-		for i := range len(hashes) / 2 {
-			hashes[i] = tlog.NodeHash(hashes[2*i], hashes[2*i+1])
-		}
-		hashes = hashes[:len(hashes)/2]
-	}
-	put(t, filepath.Join(dir, "tile/1/000.p/1"), hashes[0][:])
+	put(t, filepath.Join(dir, "tile/0/000"), transparency.AppendHashes(nil, hashes...))
+	root := transparency.SubtreeRoot(hashes)
+	put(t, filepath.Join(dir, "tile/1/000.p/1"), root[:])
 }
 
 // signRubbish is what a thief of the log's key can do: the checkpoint covers an entry that is no release. No client

@@ -27,7 +27,7 @@ func (b *rebuild) add(h tlog.Hash) {
 		}
 		n := b.size>>((level+1)*transparency.TileHeight) - 1
 		b.full(tlog.Tile{H: transparency.TileHeight, L: level, N: n, W: transparency.TileWidth}, b.levels[level])
-		h = subtree(b.levels[level])
+		h = transparency.SubtreeRoot(b.levels[level])
 		b.levels[level] = b.levels[level][:0]
 	}
 }
@@ -48,7 +48,7 @@ func (b *rebuild) tree() tlog.Tree {
 	for _, hashes := range b.levels { // from the right edge, where the smallest subtrees are
 		for len(hashes) > 0 {
 			width := len(hashes) & -len(hashes) // the lowest bit: the last complete subtree
-			left := subtree(hashes[len(hashes)-width:])
+			left := transparency.SubtreeRoot(hashes[len(hashes)-width:])
 			if hashes = hashes[:len(hashes)-width]; some {
 				left = tlog.NodeHash(left, root)
 			}
@@ -56,24 +56,4 @@ func (b *rebuild) tree() tlog.Tree {
 		}
 	}
 	return tlog.Tree{N: b.size, Hash: root}
-}
-
-// subtree is the root over a power of two of hashes.
-func subtree(hashes []tlog.Hash) tlog.Hash {
-	var work [transparency.TileWidth]tlog.Hash
-	n := copy(work[:], hashes)
-	for ; n > 1; n /= 2 {
-		for i := range n / 2 {
-			work[i] = tlog.NodeHash(work[2*i], work[2*i+1])
-		}
-	}
-	return work[0]
-}
-
-func join(hashes []tlog.Hash) []byte {
-	out := make([]byte, 0, len(hashes)*tlog.HashSize)
-	for _, h := range hashes {
-		out = append(out, h[:]...)
-	}
-	return out
 }

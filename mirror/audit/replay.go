@@ -145,7 +145,7 @@ func newPlayer(ctx context.Context, r *run) *player {
 	p.proved = tlog.TileHashReader(r.tree, mirror.NewTileReader(ctx, r.Mirror))
 	p.build = &rebuild{full: func(t tlog.Tile, hashes []tlog.Hash) {
 		if t.L > 0 { // those of level 0 come with their entries
-			p.compare(t, join(hashes), transparency.MaxTileBytes, TileMissing, TileMismatch)
+			p.compare(t, transparency.AppendHashes(nil, hashes...), transparency.MaxTileBytes, TileMissing, TileMismatch)
 		}
 	}}
 	return p
@@ -186,9 +186,8 @@ func (p *player) choose(b *bundle) []tlog.Hash {
 	case b.data == nil && b.served == nil:
 		return nil
 	case b.data == nil:
-		p.broken = true
-		return split(b.served)
-	case b.served == nil || bytes.Equal(b.served, join(b.hashes)):
+		return p.trustTile(b)
+	case b.served == nil || bytes.Equal(b.served, transparency.AppendHashes(nil, b.hashes...)):
 		return b.hashes
 	}
 	if data, err := tlog.ReadTileData(b.tile, p.proved); err != nil || !bytes.Equal(data, b.served) {
@@ -198,16 +197,14 @@ func (p *player) choose(b *bundle) []tlog.Hash {
 	t := b.tile
 	t.L = -1
 	p.find(EntriesMismatch, transparency.TilePath(t), "")
-	p.broken = true
-	return split(b.served)
+	return p.trustTile(b)
 }
 
-func split(data []byte) []tlog.Hash {
-	out := make([]tlog.Hash, len(data)/tlog.HashSize)
-	for i := range out {
-		copy(out[i][:], data[i*tlog.HashSize:])
-	}
-	return out
+// trustTile goes on with the tile's hashes; what the entries say is unknown from here on.
+func (p *player) trustTile(b *bundle) []tlog.Hash {
+	p.broken = true
+	hashes, _ := transparency.ParseHashes(b.served) // its length was checked
+	return hashes
 }
 
 // checkStart makes sure that the auditor's trust reaches back to the first release.
@@ -229,7 +226,7 @@ func (p *player) comparePartial(entries []byte) {
 	p.build.partial(func(t tlog.Tile, hashes []tlog.Hash) {
 		gone := (t.N+1)<<transparency.TileHeight <= p.tree.N>>(t.L*transparency.TileHeight)
 		if !gone || p.listed[transparency.TilePath(t)] {
-			p.compare(t, join(hashes), transparency.MaxTileBytes, TileMissing, TileMismatch)
+			p.compare(t, transparency.AppendHashes(nil, hashes...), transparency.MaxTileBytes, TileMissing, TileMismatch)
 		}
 		if t.L > 0 || entries == nil {
 			return
