@@ -29,7 +29,8 @@ Whom to believe: the trust version in --trust, or the one that has the --fingerp
 else SRC's first version, which the command then says on stderr.
 
 --check reads back everything on DST and reports objects with other bytes than they should have; --repair also replaces
-them. The site is not copied: nothing signs it.
+them. When both pointers on DST are damaged, --repair cannot tell whether SRC is older than DST was. The site is not
+copied: nothing signs it.
 
 Exit codes: 0 DST is up to date, 1 SRC is not a good mirror, or DST is damaged, 2 SRC lags behind DST or cannot be
 reached, 3 wrong usage, 4 DST cannot be read or written, or another internal error.`
