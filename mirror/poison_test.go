@@ -151,6 +151,14 @@ func TestSignedButInvalidRelease(t *testing.T) {
 		{"one byte less", func(_ *world, r *ReleaseLeaf) { r.ListSize-- }, true, true},
 		{"another list", func(_ *world, r *ReleaseLeaf) { r.ListDigest[0] ^= 1 }, true, true},
 		{"another author", func(_ *world, r *ReleaseLeaf) { r.Author = "Somebody" }, true, true},
+		{"a list that names another author", func(w *world, r *ReleaseLeaf) {
+			list, err := w.last.List.Apply([]policy.Edit{set("y.example", policy.Testing), set("z.example", policy.Testing)})
+			w.must(err)
+			data, err := list.Bytes(r.Header())
+			w.must(err)
+			w.objects[BlobPath(r.ListDigest)] = w.zstd.EncodeAll(data, nil)
+			r.Author = "Somebody"
+		}, true, true},
 		{"dated after the witnesses saw it", func(w *world, r *ReleaseLeaf) {
 			r.Timestamp = w.now.Add(maxFuture + time.Second)
 			r.Expires = r.Timestamp.Add(MinLifetime)
