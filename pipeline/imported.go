@@ -36,8 +36,11 @@ var ErrImport = errors.New("cannot import")
 // import goes on. It may be repeated after an interruption: files that are released already are passed over. done is
 // called after each release. keyring may be nil; signatures are then not looked at.
 func (p *Publisher) Import(ctx context.Context, files []OldFile, keyring *signing.Keyring, done func(Imported)) error {
+	if err := p.checkFiles(files); err != nil {
+		return err
+	}
 	return p.session(ctx, func(last *Published) error {
-		first, err := continueAt(files, last)
+		first, err := p.continueAt(files, last)
 		if err != nil {
 			return err
 		}
@@ -65,8 +68,38 @@ func (p *Publisher) Import(ctx context.Context, files []OldFile, keyring *signin
 	})
 }
 
-// continueAt returns the index of the first file that is not released yet.
-func continueAt(files []OldFile, last *Published) (int, error) {
+// checkFiles finds what would stop the import before anything is released: nothing is half imported for a reason that
+// could be seen from the start.
+func (p *Publisher) checkFiles(files []OldFile) error {
+	for _, f := range files {
+		list, findings := policy.ParseOldList(f.File)
+		if err := datable(list); err != nil {
+			for _, found := range findings {
+				if found.Severity == policy.Error {
+					err = fmt.Errorf("%w: %s: %s", err, found.Position, found.Summary)
+					break
+				}
+			}
+			return fmt.Errorf("%s: %w", f.Path, err)
+		}
+		if list.Timestamp.After(p.Now()) {
+			return fmt.Errorf("%s: %w: its timestamp %s lies in the future", f.Path, ErrImport, list.Timestamp.UTC().Format(policy.TimeFormat))
+		}
+	}
+	return nil
+}
+
+// datable: only a list with both times can become a release.
+func datable(list policy.OldList) error {
+	if list.Timestamp.IsZero() || list.Expires.IsZero() {
+		return fmt.Errorf("%w: it has no timestamp or no expiry", ErrImport)
+	}
+	return nil
+}
+
+// continueAt returns the index of the first file that is not released yet. All that were released have to be among the
+// files or before them: a file in the middle of the history would otherwise be released once more, as its end.
+func (p *Publisher) continueAt(files []OldFile, last *Published) (int, error) {
 	if last == nil {
 		return 0, nil
 	}
@@ -78,12 +111,23 @@ func continueAt(files []OldFile, last *Published) (int, error) {
 			return i + 1, nil
 		}
 	}
+	for n := last.leaf.Release; n > 0; n-- {
+		s, err := p.loadSigned(n)
+		if err != nil {
+			return 0, err
+		}
+		for _, f := range files {
+			if f.source() == s.leaf.Source {
+				return 0, fmt.Errorf("%w: %s is release %d already, and later ones follow that are not named: name all files in the order of the first import", ErrImport, f.Path, n)
+			}
+		}
+	}
 	return 0, nil
 }
 
 func planImport(f OldFile, list policy.OldList, last *Published) (Probed, error) {
-	if list.Timestamp.IsZero() || list.Expires.IsZero() {
-		return Probed{}, fmt.Errorf("%w: it has no timestamp or no expiry", ErrImport)
+	if err := datable(list); err != nil {
+		return Probed{}, err
 	}
 	plan := Probed{author: list.Author, source: f.source(), timestamp: list.Timestamp, expires: list.Expires}
 	if last != nil && !plan.timestamp.After(last.leaf.Timestamp) {

@@ -1,10 +1,10 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -30,6 +30,30 @@ type Logged struct {
 	tree       tlog.Tree // of the signed checkpoint, which ends in the release leaf
 	checkpoint []byte
 	proof      []byte
+}
+
+// ErrKeys means that the configured keys are not those that the trust names.
+var ErrKeys = errors.New("these are not the keys of the trust")
+
+// checkLogKey lets the log key sign the empty tree, of which nobody learns, and looks whether clients would believe
+// it. It comes before anything is written: a release that is logged cannot be taken back.
+func (p *Publisher) checkLogKey() error {
+	trust := p.Trust.Newest()
+	if !trust.Witnesses.IsNone() {
+		return nil // without a quorum no checkpoint opens; signTree looks at it
+	}
+	root, err := tlog.TreeHash(0, nil)
+	if err != nil {
+		return err
+	}
+	note, err := transparency.SignCheckpoint(transparency.Checkpoint{Origin: trust.Origin, Tree: tlog.Tree{Hash: root}}, p.Keys.Log)
+	if err != nil {
+		return err
+	}
+	if _, err := trust.OpenCheckpoint(note); err != nil {
+		return fmt.Errorf("%w: the log key: %w", ErrKeys, err)
+	}
+	return nil
 }
 
 // ErrWitnesses means that the trust asks for cosignatures and no witness client is configured.
@@ -69,30 +93,46 @@ func (p *Publisher) append(ctx context.Context, s Signed) (Logged, error) {
 
 // signTree signs the checkpoint, once: a second run finds the first one's note.
 func (p *Publisher) signTree(s Signed, tree tlog.Tree) ([]byte, error) {
-	note, err := p.outbox.read(s.meta.Release, outCheckpoint)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return note, err
-	}
 	trust := p.Trust.Newest()
-	if !trust.Witnesses.IsNone() {
-		return nil, fmt.Errorf("%w: version %d has a quorum", ErrWitnesses, trust.Version)
-	}
-	note, err = transparency.SignCheckpoint(transparency.Checkpoint{Origin: trust.Origin, Tree: tree}, p.Keys.Log)
+	note, err := p.outbox.read(s.meta, outCheckpoint)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := trust.OpenCheckpoint(note); err != nil {
-		return nil, fmt.Errorf("the configured log key does not satisfy the trust: %w", err)
+	if note != nil {
+		c, err := trust.OpenCheckpoint(note)
+		if err == nil && c.Tree != tree {
+			err = fmt.Errorf("it is for %d entries with another root", c.Tree.N)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrState, p.outbox.path(s.meta.Release, outCheckpoint), err)
+		}
+		return note, nil
+	}
+	if !trust.Witnesses.IsNone() {
+		return nil, fmt.Errorf("%w: version %d has a quorum", ErrWitnesses, trust.Version)
+	}
+	if note, err = transparency.SignCheckpoint(transparency.Checkpoint{Origin: trust.Origin, Tree: tree}, p.Keys.Log); err != nil {
+		return nil, err
 	}
 	return note, p.outbox.add(s.meta.Release, outCheckpoint, note)
 }
 
 // prove writes the tlog-proof that a client starts from.
 func (p *Publisher) prove(l *Logged) error {
-	proof, err := p.outbox.readOptional(l.meta.Release, outProof)
-	if proof != nil || err != nil {
-		l.proof = proof
+	proof, err := p.outbox.read(l.meta, outProof)
+	if err != nil {
 		return err
+	}
+	if proof != nil {
+		r, c, err := mirror.OpenPointer(proof, p.Trust)
+		if err == nil && (c.Tree != l.tree || !bytes.Equal(r.Raw, l.raw)) {
+			err = errors.New("it is for another release")
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrState, p.outbox.path(l.meta.Release, outProof), err)
+		}
+		l.proof = proof
+		return nil
 	}
 	index := l.tree.N - 1
 	path, err := tlog.ProveRecord(l.tree.N, index, p.log)

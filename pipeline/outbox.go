@@ -1,13 +1,18 @@
 package pipeline
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/transparency"
@@ -30,6 +35,9 @@ const (
 // ErrState is what every unusable state folder wraps.
 var ErrState = errors.New("publisher state is not usable")
 
+// tempPrefix begins the name of a folder that is not whole yet.
+const tempPrefix = ".tmp-"
+
 // outbox is the folder of all releases that this publisher made, one folder a release, named by its number. A
 // release's folder appears whole, by one rename.
 type outbox struct{ dir string }
@@ -40,35 +48,49 @@ type meta struct {
 	Start   int64 `json:"start"` // index of the first of its entries
 	Count   int   `json:"count"` // entries
 	Done    bool  `json:"done"`  // published on at least one mirror, which verified it
+	// Files are the digests of the other files, lower-case hex SHA-256: a disk that forgot a bit, or a file of another
+	// list, must not reach a mirror. The checkpoint and the proof join them when the release is done.
+	Files map[string]string `json:"files"`
 }
+
+// alwaysThere are the files that every release has.
+var alwaysThere = [...]string{outEntries, outList, outBlob, outBundle}
+
+func digest(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 
 func (o outbox) path(release int64, name string) string {
 	return filepath.Join(o.dir, strconv.FormatInt(release, 10), name)
 }
 
-// newest returns the highest release number in the outbox, 0 if none, and removes what a crash left half-made.
+// newest returns the highest release number in the outbox, 0 if none.
 func (o outbox) newest() (int64, error) {
 	names, err := os.ReadDir(o.dir)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	highest := int64(0)
 	for _, n := range names {
-		v, err := strconv.ParseInt(n.Name(), 10, 64)
-		if err != nil || v < 1 {
-			if err := os.RemoveAll(filepath.Join(o.dir, n.Name())); err != nil {
-				return 0, err
-			}
-			continue
+		if v, err := strconv.ParseInt(n.Name(), 10, 64); err == nil {
+			highest = max(highest, v)
 		}
-		highest = max(highest, v)
 	}
 	return highest, nil
 }
 
+// sweep removes what a crash left half-made. Only who has the lock may: to everybody else it is work in progress.
+func (o outbox) sweep() error {
+	names, err := os.ReadDir(o.dir)
+	for _, n := range names {
+		if strings.HasPrefix(n.Name(), tempPrefix) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(o.dir, n.Name())))
+		}
+	}
+	return err
+}
+
 // create makes the folder of a release: files first, then its name.
 func (o outbox) create(release int64, files map[string][]byte) error {
-	tmp, err := os.MkdirTemp(o.dir, ".tmp-")
+	tmp, err := os.MkdirTemp(o.dir, tempPrefix)
 	if err != nil {
 		return err
 	}
@@ -92,33 +114,61 @@ func (o outbox) add(release int64, name string, data []byte) error {
 	return durable.WriteFile(o.path(release, name), data, 0o644)
 }
 
-// read returns a file of a release; an absent one wraps fs.ErrNotExist.
-func (o outbox) read(release int64, name string) ([]byte, error) {
-	return os.ReadFile(o.path(release, name))
-}
-
-// readOptional is read, but nil for an absent file.
-func (o outbox) readOptional(release int64, name string) ([]byte, error) {
-	data, err := o.read(release, name)
-	if errors.Is(err, fs.ErrNotExist) {
+// read returns a file of a release, nil when the release has none. Errors name the file and wrap ErrState.
+func (o outbox) read(m meta, name string) ([]byte, error) {
+	want, listed := m.Files[name]
+	if !listed && (m.Done || name != outCheckpoint && name != outProof) {
 		return nil, nil
 	}
-	return data, err
+	data, err := os.ReadFile(o.path(m.Release, name))
+	switch {
+	case !listed && errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	case listed && digest(data) != want:
+		return nil, fmt.Errorf("%w: %s: these are not the bytes that release %d was made of", ErrState, o.path(m.Release, name), m.Release)
+	}
+	return data, nil
+}
+
+// check reads all files of a release, so that nothing of it is used when one is damaged.
+func (o outbox) check(m meta) error {
+	for name := range m.Files {
+		if _, err := o.read(m, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o outbox) meta(release int64) (meta, error) {
 	var m meta
-	data, err := o.read(release, outMeta)
+	data, err := os.ReadFile(o.path(release, outMeta))
 	if err != nil {
 		return m, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	if err := json.Unmarshal(data, &m); err != nil || m.Release != release || m.Start < 0 || m.Count < 1 {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	complete := func(name string) bool { return m.Files[name] != "" }
+	if err := d.Decode(&m); err != nil || m.Release != release || m.Start < 0 || m.Count < 1 ||
+		!all(alwaysThere[:], complete) || m.Done && !all([]string{outCheckpoint, outProof}, complete) {
 		return m, fmt.Errorf("%w: %s: not the description of release %d", ErrState, o.path(release, outMeta), release)
 	}
 	return m, nil
 }
 
-func (o outbox) setMeta(m meta) error {
+func all(names []string, f func(string) bool) bool {
+	return !slices.ContainsFunc(names, func(n string) bool { return !f(n) })
+}
+
+// finish records that a release is published, and the digests of what was made after its folder.
+func (o outbox) finish(m meta, late map[string][]byte) error {
+	m.Done = true
+	m.Files = maps.Clone(m.Files)
+	for name, data := range late {
+		m.Files[name] = digest(data)
+	}
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -128,9 +178,9 @@ func (o outbox) setMeta(m meta) error {
 
 // entries returns the log entries of a release.
 func (o outbox) entries(m meta) ([][]byte, error) {
-	data, err := o.read(m.Release, outEntries)
+	data, err := o.read(m, outEntries)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrState, err)
+		return nil, err
 	}
 	entries, err := transparency.ParseBundle(data, m.Count)
 	if err != nil {

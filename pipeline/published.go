@@ -2,9 +2,11 @@ package pipeline
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -85,38 +87,43 @@ var ErrFork = errors.New("a mirror's signed log contradicts this one")
 // ErrMirrors means that no mirror could be published to.
 var ErrMirrors = errors.New("no mirror could be reached")
 
-// compare looks at every mirror's checkpoint and returns the sizes that they have published. Unreachable mirrors are
-// left out; they catch up later.
-func (p *Publisher) compare(ctx context.Context) (map[string]int64, error) {
-	sizes := map[string]int64{}
+// ErrForeign means that a mirror's checkpoint is none of this list: another list's, or damaged. Nothing is written
+// there.
+var ErrForeign = errors.New("the mirror holds no checkpoint of this list's log")
+
+// compare looks at every mirror's checkpoint, and at what size each has published. Mirrors that cannot be reached, or
+// hold something else, are away; they catch up later, and do not keep the others from the release.
+func (p *Publisher) compare(ctx context.Context) error {
+	p.sizes, p.away = map[string]int64{}, map[string]error{}
 	ours := p.log.Tree()
 	for _, m := range p.Mirrors {
 		note, err := m.Store.Get(ctx, mirror.CheckpointPath, transparency.MaxCheckpointBytes)
 		if mirror.IsAbsent(err) {
-			sizes[m.Name] = 0
+			p.sizes[m.Name] = 0
 			continue
 		}
 		if err != nil {
-			p.Log.Warn("mirror not reachable", "mirror", m.Name, "err", err)
+			p.away[m.Name] = err
 			continue
 		}
 		c, err := p.openAny(note)
 		if err != nil {
-			return nil, fmt.Errorf("mirror %s: %s: %w", m.Name, mirror.CheckpointPath, err)
+			p.away[m.Name] = fmt.Errorf("%w: %s: %w", ErrForeign, mirror.CheckpointPath, err)
+			continue
 		}
 		if c.Tree.N > ours.N {
-			return nil, fmt.Errorf("%w: %s has %d log entries, this state has %d", ErrAhead, m.Name, c.Tree.N, ours.N)
+			return fmt.Errorf("%w: %s has %d log entries, this state has %d", ErrAhead, m.Name, c.Tree.N, ours.N)
 		}
 		root, err := tlog.TreeHash(c.Tree.N, p.log)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if root != c.Tree.Hash {
-			return nil, fmt.Errorf("%w: %s at size %d:\n%s", ErrFork, m.Name, c.Tree.N, note)
+			return fmt.Errorf("%w: %s at size %d:\n%s", ErrFork, m.Name, c.Tree.N, note)
 		}
-		sizes[m.Name] = c.Tree.N
+		p.sizes[m.Name] = c.Tree.N
 	}
-	return sizes, nil
+	return nil
 }
 
 // openAny verifies a checkpoint by the newest trust version that can; a mirror that was away may hold one of an
@@ -137,11 +144,10 @@ func (p *Publisher) openAny(note []byte) (transparency.Cosigned, error) {
 func (p *Publisher) spread(ctx context.Context, s Signed) error {
 	var errs []error
 	for _, m := range p.Mirrors {
-		size, ok := p.sizes[m.Name]
-		if !ok {
-			continue
+		err := p.away[m.Name]
+		if err == nil {
+			err = p.putTiles(ctx, m.Store, p.sizes[m.Name], s.meta.Start+int64(s.meta.Count))
 		}
-		err := p.putTiles(ctx, m.Store, size, s.meta.Start+int64(s.meta.Count))
 		if err == nil {
 			return nil
 		}
@@ -150,7 +156,7 @@ func (p *Publisher) spread(ctx context.Context, s Signed) error {
 		}
 		errs = append(errs, fmt.Errorf("mirror %s: %w", m.Name, err))
 	}
-	return errors.Join(append(errs, ErrMirrors)...)
+	return fmt.Errorf("%w: %w", ErrMirrors, errors.Join(errs...))
 }
 
 func (p *Publisher) putTiles(ctx context.Context, store mirror.Store, old, new int64) error {
@@ -185,12 +191,9 @@ func (p *Publisher) putTiles(ctx context.Context, store mirror.Store, old, new i
 // does not stop the others; a conflict stops everything.
 func (p *Publisher) publish(ctx context.Context, l Logged) (*Published, error) {
 	out := &Published{Logged: l, witnessed: !p.Trust.Newest().Witnesses.IsNone()}
-	data, err := p.outbox.read(l.meta.Release, outList)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrState, err)
-	}
-	if _, out.published, err = policy.ParseList(data); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrState, p.outbox.path(l.meta.Release, outList), err)
+	var err error
+	if out.published, err = p.listOf(l.Signed); err != nil {
+		return nil, err
 	}
 	good := 0
 	for _, m := range p.Mirrors {
@@ -204,8 +207,6 @@ func (p *Publisher) publish(ctx context.Context, l Logged) (*Published, error) {
 		}
 		if result.Err == nil {
 			good++
-		} else {
-			p.Log.Warn("mirror not published", "mirror", m.Name, "release", l.meta.Release, "err", result.Err)
 		}
 		out.Mirrors = append(out.Mirrors, result)
 	}
@@ -213,25 +214,40 @@ func (p *Publisher) publish(ctx context.Context, l Logged) (*Published, error) {
 		return out, fmt.Errorf("%w: release %d is logged and goes out with the next run", ErrMirrors, l.meta.Release)
 	}
 	p.step(l.meta.Release, "published")
-	l.meta.Done = true
-	return out, p.outbox.setMeta(l.meta)
+	return out, p.outbox.finish(l.meta, map[string][]byte{outCheckpoint: l.checkpoint, outProof: l.proof})
+}
+
+// listOf is the list that a release publishes.
+func (p *Publisher) listOf(s Signed) (policy.List, error) {
+	data, err := p.outbox.read(s.meta, outList)
+	if err != nil {
+		return policy.List{}, err
+	}
+	_, list, err := policy.ParseList(data)
+	if err == nil && sha256.Sum256(data) != s.leaf.ListDigest {
+		err = errors.New("it is not the list that the release leaf names")
+	}
+	if err != nil {
+		return policy.List{}, fmt.Errorf("%w: %s: %w", ErrState, p.outbox.path(s.meta.Release, outList), err)
+	}
+	return list, nil
 }
 
 // publishTo writes one mirror in the fixed order: what is referred to before what refers, the pointer last. A client
 // that reads at any moment finds everything that it is told of.
 func (p *Publisher) publishTo(ctx context.Context, m Target, l Logged) error {
-	size, ok := p.sizes[m.Name]
-	if !ok {
-		return errors.New("it could not be reached at the start of this run")
+	if err := p.away[m.Name]; err != nil {
+		return err
+	}
+	size := p.sizes[m.Name]
+	missing, err := p.since(size, l)
+	if err != nil {
+		return err
 	}
 	for _, t := range p.Trust.Versions() {
 		if err := m.Store.Create(ctx, mirror.NewObject(mirror.TrustPath(t.Version), t.Note())); err != nil {
 			return err
 		}
-	}
-	missing, err := p.since(size, l.meta.Release)
-	if err != nil {
-		return err
 	}
 	for _, s := range missing {
 		end := s.meta.Start + int64(s.meta.Count)
@@ -253,18 +269,19 @@ func (p *Publisher) publishTo(ctx context.Context, m Target, l Logged) error {
 }
 
 // since returns the releases that a mirror of the given log size lacks, oldest first, the present one always.
-func (p *Publisher) since(size, release int64) ([]Signed, error) {
-	var out []Signed
-	for n := release; n > 0; n-- {
+// Their files are all looked at before the first is written.
+func (p *Publisher) since(size int64, l Logged) ([]Signed, error) {
+	out := []Signed{l.Signed}
+	for n := l.meta.Release - 1; n > 0 && out[0].meta.Start > size; n-- {
 		s, err := p.loadSigned(n)
-		if errors.Is(err, fs.ErrNotExist) {
-			break // older than what the outbox keeps
-		}
 		if err != nil {
+			if _, gone := os.Lstat(p.outbox.path(n, "")); errors.Is(gone, fs.ErrNotExist) {
+				break // older than what the outbox keeps
+			}
 			return nil, err
 		}
-		if n < release && s.meta.Start+int64(s.meta.Count) <= size {
-			break
+		if err := p.outbox.check(s.meta); err != nil {
+			return nil, err
 		}
 		out = append([]Signed{s}, out...)
 	}
@@ -283,7 +300,7 @@ func (p *Publisher) putBlobs(ctx context.Context, store mirror.Store, s Signed) 
 	}
 	files = append(files, struct{ name, path string }{outProof, mirror.ReleasePath(s.meta.Release)})
 	for _, f := range files {
-		data, err := p.outbox.readOptional(s.meta.Release, f.name)
+		data, err := p.outbox.read(s.meta, f.name)
 		if err != nil {
 			return err
 		}
@@ -305,7 +322,7 @@ func (p *Publisher) putMutable(ctx context.Context, store mirror.Store, l Logged
 		{outCheckpoint, mirror.CheckpointPath},
 		{outProof, mirror.PointerPath},
 	} {
-		data, err := p.outbox.readOptional(l.meta.Release, f.name)
+		data, err := p.outbox.read(l.meta, f.name)
 		if err != nil {
 			return err
 		}

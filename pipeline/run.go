@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/mirror/durable"
@@ -64,7 +65,8 @@ type Publisher struct {
 
 	log    Log
 	outbox outbox
-	sizes  map[string]int64 // log size that each reachable mirror has published
+	sizes  map[string]int64 // log size that each mirror has published
+	away   map[string]error // why a mirror is left alone in this run
 }
 
 // Release makes the next release from the source, or a renewal when nothing changed or the source has errors. A
@@ -74,6 +76,9 @@ func (p *Publisher) Release(ctx context.Context) (*Published, error) {
 	err := p.session(ctx, func(last *Published) error {
 		if last != nil && last.Resumed {
 			out = last
+		}
+		if err := last.ended(); err != nil {
+			return err
 		}
 		checked, err := Check(ctx, p.Source)
 		if err != nil {
@@ -108,8 +113,24 @@ func (p *Publisher) Plan(ctx context.Context) (Probed, Checked, error) {
 	if err != nil {
 		return plan, checked, err
 	}
-	plan, err = p.probe(ctx, checked, last)
+	if err := last.ended(); err != nil {
+		return plan, checked, err
+	}
+	if plan, err = p.probe(ctx, checked, last); err == nil {
+		_, err = p.draft(plan, last)
+	}
 	return plan, checked, err
+}
+
+// ErrEnded means that the list was ended with Final. A timer that nobody switched off must not bring back what clients
+// were told to drop.
+var ErrEnded = errors.New("the list has ended")
+
+func (p *Published) ended() error {
+	if p == nil || p.leaf.Override != mirror.OverrideFinal {
+		return nil
+	}
+	return fmt.Errorf("%w with release %d of %s", ErrEnded, p.leaf.Release, p.leaf.Timestamp.Format(policy.TimeFormat))
 }
 
 // ErrPending means that a release was begun and not completed.
@@ -134,7 +155,7 @@ func (p *Publisher) peek() (*Published, error) {
 	return p.revive(Logged{Signed: s})
 }
 
-// Final publishes an empty list that ends the list: clients drop everything.
+// Final publishes an empty list that ends the list: clients drop everything. Once more, it renews that statement.
 func (p *Publisher) Final(ctx context.Context) (*Published, error) {
 	var out *Published
 	err := p.session(ctx, func(last *Published) error {
@@ -168,7 +189,10 @@ func (p *Publisher) session(ctx context.Context, f func(last *Published) error) 
 		return fmt.Errorf("log: %w", err)
 	}
 	defer p.log.Close()
-	if p.sizes, err = p.compare(ctx); err != nil {
+	if err := errors.Join(p.outbox.sweep(), p.checkLogKey()); err != nil {
+		return err
+	}
+	if err := p.compare(ctx); err != nil {
 		return err
 	}
 	last, err := p.resume(ctx)
@@ -191,11 +215,14 @@ func (p *Publisher) resume(ctx context.Context) (*Published, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.fits(s); err != nil {
+		return nil, err
+	}
 	if s.meta.Done {
-		if end := s.meta.Start + int64(s.meta.Count); p.log.Tree().N < end {
-			return nil, fmt.Errorf("%w: release %d ended at log entry %d, the log has %d", ErrState, n, end, p.log.Tree().N)
-		}
 		return p.revive(Logged{Signed: s})
+	}
+	if err := p.outbox.check(s.meta); err != nil {
+		return nil, err
 	}
 	p.Log.Info("completing an interrupted release", "release", n)
 	out, err := p.complete(ctx, s)
@@ -205,16 +232,31 @@ func (p *Publisher) resume(ctx context.Context) (*Published, error) {
 	return out, err
 }
 
+// fits holds the newest release of the outbox against the log. A log that goes on behind it has entries of which the
+// outbox knows nothing: the next release would take a number that is taken already.
+func (p *Publisher) fits(s Signed) error {
+	size, end := p.log.Tree().N, s.meta.Start+int64(s.meta.Count)
+	if size > end || size < s.meta.Start || s.meta.Done && size < end {
+		return fmt.Errorf("%w: release %d, the newest in %s, has the log entries %d to %d, the log has %d entries", ErrState, s.meta.Release, p.outbox.dir, s.meta.Start, end-1, size)
+	}
+	if size < end {
+		return nil
+	}
+	hashes, err := p.log.ReadHashes([]int64{tlog.StoredHashIndex(0, end-1)})
+	if err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	if hashes[0] != tlog.RecordHash(s.raw) {
+		return fmt.Errorf("%w: %s ends in another leaf than the log", ErrState, p.outbox.path(s.meta.Release, outEntries))
+	}
+	return nil
+}
+
 // revive makes a completed release the base of the next.
 func (p *Publisher) revive(l Logged) (*Published, error) {
-	path := p.outbox.path(l.meta.Release, outList)
-	data, err := os.ReadFile(path)
+	list, err := p.listOf(l.Signed)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrState, err)
-	}
-	_, list, err := policy.ParseList(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrState, path, err)
+		return nil, err
 	}
 	return &Published{Logged: l, published: list}, nil
 }

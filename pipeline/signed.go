@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -58,8 +59,9 @@ func (p *Publisher) sign(ctx context.Context, plan Probed, last *Published, star
 	if err != nil {
 		return Signed{}, err
 	}
-	s := Signed{meta{leaf.Release, start, len(entries) + 1, false}, leaf, raw, append(entries, raw)}
-	return s, p.store(ctx, s, list, plan.evidence)
+	s := Signed{meta{Release: leaf.Release, Start: start, Count: len(entries) + 1}, leaf, raw, append(entries, raw)}
+	s.meta.Files, err = p.store(ctx, s, list, plan.evidence)
+	return s, err
 }
 
 // draft fills in what does not depend on the log.
@@ -126,38 +128,40 @@ func (p *Publisher) signLeaf(ctx context.Context, leaf *mirror.ReleaseLeaf) ([]b
 		leaf.Signatures = append(leaf.Signatures, transparency.KeySignature{Key: key.KeyID(), Signature: sig})
 	}
 	if err := p.Trust.Newest().VerifyRelease(msg, leaf.Signatures); err != nil {
-		return nil, fmt.Errorf("the configured release keys do not satisfy the trust: %w", err)
+		return nil, fmt.Errorf("%w: the release keys: %w", ErrKeys, err)
 	}
 	return leaf.Bytes()
 }
 
-// store makes the signed release durable in the outbox.
-func (p *Publisher) store(ctx context.Context, s Signed, list, evidence []byte) error {
+// store makes the signed release durable in the outbox and returns the digests of its files.
+func (p *Publisher) store(ctx context.Context, s Signed, list, evidence []byte) (map[string]string, error) {
 	files := map[string][]byte{outList: list, outBlob: pack(list)}
 	for _, e := range s.entries {
 		var err error
 		if files[outEntries], err = transparency.AppendEntry(files[outEntries], e); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if evidence != nil {
 		files[outEvidence] = pack(evidence)
 	}
 	var err error
-	if len(p.Keys.Release) > 0 {
-		if files[outBundle], err = signing.SignBundle(ctx, p.Keys.Release[0], list); err != nil {
-			return err
-		}
+	if files[outBundle], err = signing.SignBundle(ctx, p.Keys.Release[0], list); err != nil {
+		return nil, err
 	}
 	if p.Keys.OpenPGP != nil {
 		if files[outPGP], err = p.Keys.OpenPGP.Sign(list, p.Now()); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if files[outMeta], err = json.Marshal(s.meta); err != nil {
-		return err
+	s.meta.Files = map[string]string{}
+	for name, data := range files {
+		s.meta.Files[name] = digest(data)
 	}
-	return p.outbox.create(s.meta.Release, files)
+	if files[outMeta], err = json.Marshal(s.meta); err != nil {
+		return nil, err
+	}
+	return s.meta.Files, p.outbox.create(s.meta.Release, files)
 }
 
 // loadSigned takes a release back from the outbox.
@@ -172,10 +176,16 @@ func (p *Publisher) loadSigned(release int64) (Signed, error) {
 	}
 	raw := entries[len(entries)-1]
 	leaf, err := mirror.ParseLeaf(raw)
-	if err != nil || leaf.Release == nil || leaf.Release.Release != release {
-		return Signed{}, fmt.Errorf("%w: %s does not end in the leaf of release %d", ErrState, p.outbox.path(release, outEntries), release)
+	if err != nil || leaf.Release == nil || leaf.Release.Release != release || leaf.Release.From != m.Start || !p.isOurs(leaf.Release.Origin) {
+		return Signed{}, fmt.Errorf("%w: %s does not end in the leaf of a release %d of this list whose entries begin at %d",
+			ErrState, p.outbox.path(release, outEntries), release, m.Start)
 	}
 	return Signed{m, leaf.Release, raw, entries}, nil
+}
+
+// isOurs reports whether a trust version names the origin.
+func (p *Publisher) isOurs(origin string) bool {
+	return slices.ContainsFunc(p.Trust.Versions(), func(t *transparency.Trust) bool { return t.Origin == origin })
 }
 
 // pack compresses with zstd; the bytes may differ between versions of the library, which is why they go to the outbox.

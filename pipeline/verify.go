@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/mirror/durable"
@@ -23,10 +24,26 @@ func (p *Publisher) verify(ctx context.Context, m Target, l Logged) error {
 		return fmt.Errorf("a new client: %w", err)
 	}
 	warm := filepath.Join(p.State, "verify", m.folder())
-	if err := p.verifyIn(ctx, warm, m, l, mirror.Auto); err != nil {
-		return fmt.Errorf("a client that followed: %w", err)
+	err = p.verifyIn(ctx, warm, m, l, mirror.Auto)
+	if err == nil || ctx.Err() != nil || errors.Is(err, mirror.ErrNoMirror) || errors.Is(err, mirror.ErrSecurity) || errors.Is(err, errOtherRelease) {
+		return followed(warm, err)
 	}
-	return nil
+	// Neither the mirror nor the log is to blame, but this folder, and the list must not wait for somebody to repair it.
+	p.Log.Warn("starting the folder of a verifying client anew", "path", warm, "err", err)
+	if err := os.RemoveAll(warm); err != nil {
+		return followed(warm, err)
+	}
+	return followed(warm, p.verifyIn(ctx, warm, m, l, mirror.Auto))
+}
+
+// errOtherRelease means that a client ended with another release than the one that was published.
+var errOtherRelease = errors.New("it did not get this release")
+
+func followed(folder string, err error) error {
+	if err != nil {
+		err = fmt.Errorf("a client that followed, in %s: %w", folder, err)
+	}
+	return err
 }
 
 // folder names the mirror's client folder.
@@ -48,10 +65,13 @@ func (p *Publisher) verifyIn(ctx context.Context, dir string, m Target, l Logged
 	}
 	got, err := client.Update(ctx)
 	if err != nil {
-		return errors.Join(err, fmt.Errorf("%v", got.Problems))
+		if len(got.Problems) > 0 {
+			err = fmt.Errorf("%w: %s", err, strings.Join(got.Problems, "; "))
+		}
+		return err
 	}
 	if got.Release.Release != l.meta.Release || got.Release.ListDigest != l.leaf.ListDigest {
-		return fmt.Errorf("it got release %d with digest %x", got.Release.Release, got.Release.ListDigest)
+		return fmt.Errorf("%w: it got release %d with digest %x", errOtherRelease, got.Release.Release, got.Release.ListDigest)
 	}
 	return nil
 }
