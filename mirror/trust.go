@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -104,24 +105,41 @@ func storeTrust(dir string, t *transparency.Trust) error {
 // the same, since it costs little and names a mixed-up folder. A chain together with an error, which wraps
 // ErrDamaged, was read from second copies, or ends before a damaged version, which a mirror will give again.
 func loadTrust(dir string) (*transparency.TrustChain, error) {
-	return loadTrustFrom(filepath.Join(dir, trustDir))
+	chain, err := loadTrustFrom(filepath.Join(dir, trustDir))
+	if chain == nil && errors.Is(err, ErrDamaged) {
+		err = fmt.Errorf("join again: %w", err)
+	}
+	return chain, err
 }
 
 // ReadTrust reads an operator's folder of signed trust versions, files named 1, 2, 3 and so on. The first that exists
-// is trusted for being there; any damage is an error.
+// is trusted for being there; any damage is an error, and so is a gap: whoever releases has to know the newest version.
 func ReadTrust(folder string) (*transparency.TrustChain, error) {
 	chain, err := loadTrustFrom(folder)
 	if err != nil {
 		return nil, err
 	}
+	versions, err := trustNumbers(folder)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		switch first := chain.Versions()[0].Version; {
+		case v == versions[0] && v != first:
+			return nil, fmt.Errorf("%w: %s holds trust version %d", ErrDamaged, filepath.Join(folder, strconv.FormatInt(v, 10)), first)
+		case v > chain.Newest().Version:
+			return nil, fmt.Errorf("%w: %s holds version %d but not version %d", ErrDamaged, folder, v, chain.Newest().Version+1)
+		}
+	}
 	return chain, nil
 }
 
 func loadTrustFrom(folder string) (*transparency.TrustChain, error) {
-	v, err := firstTrust(folder)
+	versions, err := trustNumbers(folder)
 	if err != nil {
 		return nil, err
 	}
+	v := versions[0]
 	var chain *transparency.TrustChain
 	var damage []error
 	for ; ; v++ {
@@ -130,7 +148,7 @@ func loadTrustFrom(folder string) (*transparency.TrustChain, error) {
 			damage = append(damage, fmt.Errorf("%w: %w", ErrDamaged, err))
 		}
 		if next == nil && chain == nil {
-			return nil, fmt.Errorf("no usable trust in %s, join again: %w", folder, errors.Join(damage...))
+			return nil, fmt.Errorf("no usable trust in %s: %w", folder, errors.Join(damage...))
 		}
 		if next == nil {
 			return chain, errors.Join(damage...)
@@ -139,23 +157,24 @@ func loadTrustFrom(folder string) (*transparency.TrustChain, error) {
 	}
 }
 
-// firstTrust is the lowest version in the folder.
-func firstTrust(folder string) (int64, error) {
+// trustNumbers are the versions that the names in the folder stand for, in order; there is at least one.
+func trustNumbers(folder string) ([]int64, error) {
 	names, err := os.ReadDir(folder)
 	if err != nil {
-		return 0, fmt.Errorf("no trust yet: %w", err)
+		return nil, fmt.Errorf("no trust yet: %w", err)
 	}
-	first := int64(0)
+	var out []int64
 	for _, n := range names {
 		v, err := strconv.ParseInt(strings.TrimSuffix(n.Name(), copySuffix), 10, 64)
-		if err == nil && v > 0 && (first == 0 || v < first) {
-			first = v
+		if err == nil && v > 0 {
+			out = append(out, v)
 		}
 	}
-	if first == 0 {
-		return 0, fmt.Errorf("no trust yet: %s is empty", folder)
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no trust yet: %s holds no file named 1", folder)
 	}
-	return first, nil
+	slices.Sort(out)
+	return out, nil
 }
 
 // readTrust extends chain by the version at path or by its second copy. The result is nil when neither is usable, and
@@ -174,8 +193,11 @@ func readTrust(path string, chain *transparency.TrustChain) (*transparency.Trust
 		}
 		errs = append(errs, err)
 	}
-	if errors.Is(errs[0], fs.ErrNotExist) && errors.Is(errs[1], fs.ErrNotExist) {
+	switch noCopy := errors.Is(errs[1], fs.ErrNotExist); {
+	case noCopy && errors.Is(errs[0], fs.ErrNotExist):
 		return nil, nil
+	case noCopy:
+		return nil, errs[0]
 	}
 	return nil, errors.Join(errs...)
 }

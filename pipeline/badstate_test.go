@@ -13,6 +13,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/pipeline"
+	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // damages are what disks, people and attackers do to a file.
@@ -126,6 +127,36 @@ func TestStateOfOtherTimesAndLists(t *testing.T) {
 	}
 }
 
+// TestAbandonedEntries: what an attempt left in the log behind the last release has no effect, and the next release goes
+// on behind it.
+func TestAbandonedEntries(t *testing.T) {
+	o := newOperator(t, "public")
+	o.release()
+	log, err := o.OpenLog(o.path("state/log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stray := mirror.ChangeLeaf{Domain: o.domain("stray.example"), Reason: "change.source", Release: 2}
+	if _, err := log.Append(t.Context(), log.Tree().N, [][]byte{stray.Append(nil), []byte("rubbish")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	client := o.client("public", mirror.Auto)
+	if _, err := client.Update(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	out := o.release()
+	if out.Leaf().Release != 2 || out.Leaf().From != 8 || out.Mirrors[0].Err != nil {
+		t.Fatalf("%+v %+v", out.Leaf(), out.Mirrors)
+	}
+	got, err := client.Update(t.Context())
+	if err != nil || got.Release.Release != 2 || got.List.Len() != 5 {
+		t.Errorf("a client holds %+v: %v %v", got.Release, err, got.Problems)
+	}
+}
+
 // TestClientOfAnotherHistory: the client that verifies a mirror has followed another history, so nobody can tell which is
 // right. The release does not count as published until somebody has looked.
 func TestClientOfAnotherHistory(t *testing.T) {
@@ -198,6 +229,15 @@ func (o *operator) afterwards(t *testing.T, name string, before map[string]strin
 	if err != nil || got.Release.ListDigest != out.Leaf().ListDigest {
 		t.Errorf("a client after the release: %v %v", err, got.Problems)
 	}
+}
+
+func (o *operator) domain(name string) policy.Domain {
+	o.t.Helper()
+	d, err := policy.ParseDomain(name)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return d
 }
 
 func walk(t *testing.T, dir string) []string {

@@ -29,8 +29,11 @@ type Imported struct {
 	Findings []policy.Finding
 }
 
-// ErrImport means that the files do not continue what was released so far.
+// ErrImport means that a file is no list that could become a release.
 var ErrImport = errors.New("cannot import")
+
+// ErrHistory is the ErrImport of files that do not continue what is released already.
+var ErrHistory = fmt.Errorf("%w", ErrImport)
 
 // Import gives each file a release of its own, in order, with its historic times; flaws become findings and the
 // import goes on. It may be repeated after an interruption: files that are released already are passed over. done is
@@ -104,7 +107,7 @@ func (p *Publisher) continueAt(files []OldFile, last *Published) (int, error) {
 		return 0, nil
 	}
 	if !last.imported() {
-		return 0, fmt.Errorf("%w: release %d was made from a source; history comes before it", ErrImport, last.leaf.Release)
+		return 0, fmt.Errorf("%w: release %d was made from a source; history comes before it", ErrHistory, last.leaf.Release)
 	}
 	for i, f := range slices.Backward(files) {
 		if f.source() == last.leaf.Source {
@@ -118,7 +121,7 @@ func (p *Publisher) continueAt(files []OldFile, last *Published) (int, error) {
 		}
 		for _, f := range files {
 			if f.source() == s.leaf.Source {
-				return 0, fmt.Errorf("%w: %s is release %d already, and later ones follow that are not named: name all files in the order of the first import", ErrImport, f.Path, n)
+				return 0, fmt.Errorf("%w: %s is release %d already, and later ones follow that are not named: name all files in the order of the first import", ErrHistory, f.Path, n)
 			}
 		}
 	}

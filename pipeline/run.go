@@ -215,7 +215,7 @@ func (p *Publisher) resume(ctx context.Context) (*Published, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.fits(s); err != nil {
+	if err := p.fits(ctx, s); err != nil {
 		return nil, err
 	}
 	if s.meta.Done {
@@ -232,11 +232,10 @@ func (p *Publisher) resume(ctx context.Context) (*Published, error) {
 	return out, err
 }
 
-// fits holds the newest release of the outbox against the log. A log that goes on behind it has entries of which the
-// outbox knows nothing: the next release would take a number that is taken already.
-func (p *Publisher) fits(s Signed) error {
+// fits holds the newest release of the outbox against the log.
+func (p *Publisher) fits(ctx context.Context, s Signed) error {
 	size, end := p.log.Tree().N, s.meta.Start+int64(s.meta.Count)
-	if size > end || size < s.meta.Start || s.meta.Done && size < end {
+	if size < s.meta.Start || s.meta.Done && size < end {
 		return fmt.Errorf("%w: release %d, the newest in %s, has the log entries %d to %d, the log has %d entries", ErrState, s.meta.Release, p.outbox.dir, s.meta.Start, end-1, size)
 	}
 	if size < end {
@@ -249,7 +248,34 @@ func (p *Publisher) fits(s Signed) error {
 	if hashes[0] != tlog.RecordHash(s.raw) {
 		return fmt.Errorf("%w: %s ends in another leaf than the log", ErrState, p.outbox.path(s.meta.Release, outEntries))
 	}
+	return p.checkTail(ctx, s.meta.Release, end)
+}
+
+// checkTail looks at what the log has behind the newest release of the outbox. Entries of an abandoned attempt have no
+// effect and stay; but a release of which the outbox knows nothing has taken the next number already.
+func (p *Publisher) checkTail(ctx context.Context, release, end int64) error {
+	size := p.log.Tree().N
+	entries, err := mirror.ReadEntries(ctx, logReader{p.log}, end, size)
+	if err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	for i, e := range entries {
+		if l, err := mirror.ParseLeaf(e); err == nil && l.Release != nil {
+			return fmt.Errorf("%w: log entry %d is release %d, the newest in %s is %d", ErrState, end+int64(i), l.Release.Release, p.outbox.dir, release)
+		}
+	}
+	if len(entries) > 0 {
+		p.Log.Warn("the log has entries without effect", "from", end, "to", size)
+	}
 	return nil
+}
+
+// logReader reads the log's own files as if they were a mirror's.
+type logReader struct{ log Log }
+
+// Get implements mirror.Reader.
+func (r logReader) Get(_ context.Context, path string, _ int64) ([]byte, error) {
+	return r.log.ReadFile(path)
 }
 
 // revive makes a completed release the base of the next.

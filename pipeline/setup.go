@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,12 +51,29 @@ type SetupOptions struct {
 var ErrExists = errors.New("there is a list already")
 
 // Setup makes an operator's folder: the example list as source, keys, and trust version 1. It returns the trust.
-func Setup(dir string, o SetupOptions) (*transparency.Trust, error) {
-	for _, name := range []string{SourceDir, KeysDir, TrustDir, StateDir} {
-		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
-			return nil, errors.Join(fmt.Errorf("%s: %w", filepath.Join(dir, name), ErrExists), err)
+//
+// After an error nothing is left of it.
+func Setup(dir string, o SetupOptions) (trust *transparency.Trust, err error) {
+	settings, origin, err := exampleSettings(o.Origin)
+	if err != nil {
+		return nil, err
+	}
+	folders := []string{SourceDir, KeysDir, TrustDir, StateDir}
+	for _, name := range folders {
+		switch _, err := os.Lstat(filepath.Join(dir, name)); {
+		case err == nil:
+			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), ErrExists)
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
 		}
 	}
+	defer func() {
+		for _, name := range folders {
+			if err != nil {
+				os.RemoveAll(filepath.Join(dir, name)) // none of them was there before
+			}
+		}
+	}()
 	for _, name := range []string{TrustDir, StateDir} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			return nil, err
@@ -63,32 +82,47 @@ func Setup(dir string, o SetupOptions) (*transparency.Trust, error) {
 	if err := os.MkdirAll(filepath.Join(dir, KeysDir), 0o700); err != nil {
 		return nil, err
 	}
-	origin, err := writeExample(filepath.Join(dir, SourceDir), o.Origin)
-	if err != nil {
+	if err := writeExample(filepath.Join(dir, SourceDir), settings); err != nil {
 		return nil, err
 	}
 	keys, err := makeKeys(dir, origin, o)
 	if err != nil {
 		return nil, err
 	}
-	trust, err := keys.trust(origin, o.Now)
-	if err != nil {
+	if trust, err = keys.trust(origin, o.Now); err != nil {
 		return nil, err
 	}
 	return trust, durable.WriteFile(filepath.Join(dir, TrustDir, "1"), trust.Note(), 0o644)
 }
 
-// writeExample copies the example list and returns its origin.
-func writeExample(dir, origin string) (string, error) {
-	settings, err := fs.ReadFile(list.Files, policy.SettingsName)
-	if err != nil {
-		return "", err
+// ErrOrigin means that a list cannot have this origin.
+var ErrOrigin = errors.New("not an origin")
+
+// exampleSettings is the example's list.json for a list of the given origin, which "" leaves as it is.
+func exampleSettings(origin string) (data []byte, _ string, err error) {
+	if data, err = fs.ReadFile(list.Files, policy.SettingsName); err != nil {
+		return nil, "", err
 	}
-	s, _ := policy.ParseSettings(policy.File{Path: policy.SettingsName, Data: settings})
+	s, _ := policy.ParseSettings(policy.File{Path: policy.SettingsName, Data: data})
 	if origin == "" {
-		origin = s.Origin
+		return data, s.Origin, nil
 	}
-	return origin, fs.WalkDir(list.Files, ".", func(name string, d fs.DirEntry, err error) error {
+	quoted, err := json.Marshal(origin)
+	if err != nil {
+		return nil, "", err
+	}
+	data = bytes.Replace(data, []byte(`"`+s.Origin+`"`), quoted, 1)
+	if got, findings := policy.ParseSettings(policy.File{Path: policy.SettingsName, Data: data}); len(findings) > 0 {
+		return nil, "", fmt.Errorf("%w: %s", ErrOrigin, findings[0].Summary)
+	} else if got.Origin != origin {
+		return nil, "", fmt.Errorf("%w: %q", ErrOrigin, origin)
+	}
+	return data, origin, nil
+}
+
+// writeExample copies the example list, with settings of its own.
+func writeExample(dir string, settings []byte) error {
+	return fs.WalkDir(list.Files, ".", func(name string, d fs.DirEntry, err error) error {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err != nil || d.IsDir() {
 			return errors.Join(err, os.MkdirAll(path, 0o755))
@@ -98,7 +132,7 @@ func writeExample(dir, origin string) (string, error) {
 			return err
 		}
 		if name == policy.SettingsName {
-			data = []byte(strings.Replace(string(data), s.Origin, origin, 1))
+			data = settings
 		}
 		return os.WriteFile(path, data, 0o644)
 	})

@@ -111,10 +111,21 @@ name = "public"
 url = "public"
 `
 
+// maxConfigBytes caps the configuration; a mirror takes some 100 bytes.
+const maxConfigBytes = 1 << 20
+
 func readConfig(path string) (*config, error) {
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxConfigBytes {
+		return nil, fmt.Errorf("%s: more than %d bytes are no configuration", path, maxConfigBytes)
 	}
 	c := &config{}
 	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(c); err != nil {
@@ -133,12 +144,8 @@ func readConfig(path string) (*config, error) {
 	case len(c.Mirrors) == 0:
 		return nil, fmt.Errorf("%s: no [[mirror]] to publish to", path)
 	}
-	names := map[string]bool{}
-	for i, m := range c.Mirrors {
-		if m.Name == "" || m.URL == "" || names[m.Name] {
-			return nil, fmt.Errorf("%s: [[mirror]] number %d needs a url and a name of its own", path, i+1)
-		}
-		names[m.Name] = true
+	if err := errors.Join(c.checkProbe(), c.checkMirrors(), c.checkFolders()); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
 }
@@ -151,11 +158,16 @@ func tomlError(path string, err error) error {
 		return fmt.Errorf("%s:%d:%d: there is no key %q", path, line, col, strings.Join(strict.Errors[0].Key(), "."))
 	}
 	var decode *toml.DecodeError
-	if errors.As(err, &decode) {
-		line, col := decode.Position()
-		return fmt.Errorf("%s:%d:%d: %w", path, line, col, err)
+	if !errors.As(err, &decode) {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return fmt.Errorf("%s: %w", path, err)
+	line, col := decode.Position()
+	text := strings.TrimPrefix(err.Error(), "toml: ")
+	if got, _, mismatch := strings.Cut(text, " into "); mismatch {
+		// What follows names types of this program.
+		text = fmt.Sprintf("%s: %s stands where another type of value belongs", strings.Join(decode.Key(), "."), strings.TrimPrefix(got, "cannot decode "))
+	}
+	return fmt.Errorf("%s:%d:%d: %s", path, line, col, text)
 }
 
 // path makes a configured path absolute; "" stays "".
@@ -197,12 +209,12 @@ func (c *config) publisher(cmd *cobra.Command) (*pipeline.Publisher, error) {
 
 func openTileLog(dir string) (pipeline.Log, error) { return tilelog.Open(dir) }
 
-// mirrorRef resolves a mirror's folder; references with a scheme stay.
+// mirrorRef resolves a mirror's folder; everything else stays, for openStore to judge.
 func (c *config) mirrorRef(ref string) string {
-	if strings.Contains(ref, "://") {
-		return ref
+	if scheme, folder, err := splitReference(ref); err == nil && scheme == "file" {
+		return c.path(folder)
 	}
-	return c.path(ref)
+	return ref
 }
 
 func (c *config) keys(ctx context.Context, origin string, stdin io.Reader, stderr io.Writer) (pipeline.Keys, error) {

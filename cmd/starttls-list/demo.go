@@ -54,8 +54,8 @@ func runDemo(c *cobra.Command, keep string) error {
 		}
 		defer os.RemoveAll(tmp)
 		dir = tmp
-	} else if names, err := os.ReadDir(keep); err == nil && len(names) > 0 {
-		return &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s is not empty", keep), Hint: "name a folder that does not exist yet"}
+	} else if err := newFolder(keep); err != nil {
+		return &term.Exit{Code: exitUsage, Err: err, Hint: "name a folder that does not exist yet"}
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -72,6 +72,18 @@ func runDemo(c *cobra.Command, keep string) error {
 		tellKept(c.OutOrStdout(), keep)
 	}
 	return nil
+}
+
+// newFolder makes a folder, or finds one that is empty.
+func newFolder(path string) error {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	names, err := os.ReadDir(path)
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("%s is not empty", path)
+	}
+	return err
 }
 
 // tellStory runs the chapters in their order; each says what it does and checks that it happened.

@@ -26,7 +26,9 @@ where it stopped when it is started again with the same files.
 Imported enforce entries are history, not facts about today: the next release from the source publishes as testing
 what no probe confirms.
 
-Exit codes: 0 all files were imported, 3 usage, 4 internal.`
+Files that cannot be read, or have no times, are found before anything is released.
+
+Exit codes: 0 all files were imported, 3 usage, 4 nothing or not everything was imported.`
 
 const importExample = `  $ starttls-list import --config mylist/policylist.toml --keyring old.gpg history/*.json
   001-20180330.json  release 1   18 domains, 18 changes
@@ -58,7 +60,7 @@ func newImportCommand() *cobra.Command {
 func runImport(c *cobra.Command, config, keyringFile string, names []string, asJSON bool) error {
 	files, err := readOldFiles(names)
 	if err != nil {
-		return &term.Exit{Code: exitUsage, Err: err}
+		return &term.Exit{Code: exitUsage, Err: err, Hint: "name the old lists themselves, oldest first; signatures are looked for beside them"}
 	}
 	var keyring *signing.Keyring
 	if keyringFile != "" {
@@ -67,20 +69,30 @@ func runImport(c *cobra.Command, config, keyringFile string, names []string, asJ
 			keyring, err = signing.ReadKeyring(data)
 		}
 		if err != nil {
-			return &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s: %w", keyringFile, err)}
+			return &term.Exit{Code: exitUsage, Err: fmt.Errorf("--keyring: %s: %w", keyringFile, err), Hint: "gpg --export writes a keyring"}
 		}
 	}
 	p, err := openPublisher(c, config)
 	if err != nil {
 		return err
 	}
-	show := func(i pipeline.Imported) { printImported(c, i, asJSON) }
+	n := 0
+	show := func(i pipeline.Imported) {
+		n++
+		printImported(c, i, asJSON)
+	}
 	if err := p.Import(c.Context(), files, keyring, show); err != nil {
 		hint := releaseHint(err)
-		if errors.Is(err, pipeline.ErrImport) {
-			hint = "a history can be imported into a new list only, before its first release"
+		switch {
+		case errors.Is(err, pipeline.ErrHistory):
+			hint = "a history comes before the first release from a source, each file once, oldest first"
+		case errors.Is(err, pipeline.ErrImport):
+			hint = "correct the file or leave it out, and run the same command again"
 		}
 		return &term.Exit{Code: exitInternal, Err: err, Hint: hint}
+	}
+	if n == 0 && !asJSON {
+		fmt.Fprintf(c.OutOrStdout(), "nothing to do: %s imported already\n", term.Plural(len(files), "file"))
 	}
 	return nil
 }

@@ -52,28 +52,30 @@ func newInitCommand() *cobra.Command {
 
 func runInit(c *cobra.Command, dir, origin, passwordFile string) error {
 	config := filepath.Join(dir, configName)
-	if _, err := os.Stat(config); !errors.Is(err, fs.ErrNotExist) {
+	switch _, err := os.Lstat(config); {
+	case err == nil:
 		return &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s exists", config), Hint: "choose another folder: nothing is overwritten"}
+	case !errors.Is(err, fs.ErrNotExist):
+		return &term.Exit{Code: exitUsage, Err: err, Hint: "DIR is a folder, which is made when it is absent"}
 	}
 	password, err := newPassword(passwordFile, c.InOrStdin(), c.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
 	trust, err := pipeline.Setup(dir, pipeline.SetupOptions{Origin: origin, Password: password, Now: time.Now()})
-	if errors.Is(err, pipeline.ErrExists) {
+	switch {
+	case errors.Is(err, pipeline.ErrExists):
 		return &term.Exit{Code: exitUsage, Err: err, Hint: "choose another folder: nothing is overwritten"}
-	}
-	if err != nil {
+	case errors.Is(err, pipeline.ErrOrigin):
+		return &term.Exit{Code: exitUsage, Err: err, Hint: "an origin looks like list.operator.example/2026"}
+	case err != nil:
 		return err
 	}
 	if err := durable.WriteFile(config, []byte(configText), 0o644); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s is ready: list %s\n  fingerprint of its trust: %x\nNext:\n  starttls-list release --config %s\n",
-		dir, trust.Origin, trust.Digest(), config)
+		term.Escape(dir), trust.Origin, trust.Digest(), term.Escape(config))
 	return nil
 }
 
@@ -84,5 +86,8 @@ func newPassword(file string, stdin io.Reader, stderr io.Writer) ([]byte, error)
 		return nil, &term.Exit{Code: exitUsage, Err: errors.New("no password for the new keys"),
 			Hint: "set COSIGN_PASSWORD, give --password-file, or run this on a terminal"}
 	}
-	return password, err
+	if err != nil {
+		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: "the password file has one line, the password"}
+	}
+	return password, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/pipeline/signing"
 	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/transparency/tilelog"
 )
 
 const releaseLong = `Release carries the list from its source to its mirrors: check, probe, sign, log, publish, and fetch it back from
@@ -66,13 +67,26 @@ func openPublisher(c *cobra.Command, path string) (*pipeline.Publisher, error) {
 		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: "starttls-list init writes a configuration that explains every key"}
 	}
 	p, err := cfg.publisher(c)
-	if errors.Is(err, signing.ErrNoPassword) {
-		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: "set COSIGN_PASSWORD or password-file in [keys]"}
-	}
 	if err != nil {
-		return nil, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s: %w", path, err)}
+		return nil, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s: %w", path, err), Hint: configHint(err)}
 	}
 	return p, nil
+}
+
+// configHint says what to do about a configuration that leads nowhere.
+func configHint(err error) string {
+	var inner *term.Exit
+	switch {
+	case errors.As(err, &inner):
+		return inner.Hint
+	case errors.Is(err, signing.ErrNoPassword):
+		return "set COSIGN_PASSWORD or password-file in [keys]"
+	case errors.Is(err, signing.ErrPassword):
+		return "COSIGN_PASSWORD comes before password-file in [keys]; all keys have one password"
+	case errors.Is(err, mirror.ErrDamaged):
+		return "restore the trust folder from a copy: its files are public, and every mirror has them under trust/"
+	}
+	return "relative paths in the configuration start at its own folder"
 }
 
 func runRelease(c *cobra.Command, config string, final, asJSON bool) error {
@@ -90,8 +104,8 @@ func runRelease(c *cobra.Command, config string, final, asJSON bool) error {
 			printReleaseJSON(c.OutOrStdout(), out)
 		} else {
 			printRelease(c.OutOrStdout(), out)
+			term.Findings(c.ErrOrStderr(), out.Findings)
 		}
-		term.Findings(c.ErrOrStderr(), out.Findings)
 	}
 	if err != nil {
 		return &term.Exit{Code: exitInternal, Err: err, Hint: releaseHint(err)}
@@ -108,6 +122,22 @@ func releaseHint(err error) string {
 		return "restore the state folder from its newest copy; do not release from an older one"
 	case errors.Is(err, pipeline.ErrFork), errors.Is(err, mirror.ErrConflict):
 		return "two histories exist: find out who else publishes with these keys before anything else"
+	case errors.Is(err, pipeline.ErrState), errors.Is(err, tilelog.ErrCorrupt):
+		return "restore the whole state folder from its newest copy; do not release from an older one"
+	case errors.Is(err, pipeline.ErrKeys):
+		return "[keys] has to name the private keys of the public ones in the trust folder"
+	case errors.Is(err, pipeline.ErrEnded):
+		return "switch off the timer; a list that is to begin again needs a new origin and new keys, as init makes them"
+	case errors.Is(err, pipeline.ErrPending):
+		return "run starttls-list release, which completes it with the same bytes"
+	case errors.Is(err, pipeline.ErrClock):
+		return "set the clock, and look whether an earlier release was made with a wrong one"
+	case errors.Is(err, pipeline.ErrSource):
+		return "source in the configuration is a directory with list.json, or one file in the 0.1 format"
+	case errors.Is(err, mirror.ErrSecurity):
+		return "find out who else publishes with these keys; if the folder in state/verify was mixed up, remove it"
+	case errors.Is(err, pipeline.ErrForeign):
+		return "see what the mirror holds; a mirror without its checkpoint gets everything"
 	case errors.Is(err, pipeline.ErrMirrors):
 		return "run release again when a mirror can be reached; nothing is lost"
 	}
@@ -147,7 +177,7 @@ func runPlan(c *cobra.Command, config string, asJSON bool) error {
 	}
 	plan, checked, err := p.Plan(c.Context())
 	if err != nil {
-		return err
+		return &term.Exit{Code: exitInternal, Err: err, Hint: releaseHint(err)}
 	}
 	w := c.OutOrStdout()
 	if asJSON {
@@ -166,7 +196,7 @@ func printRelease(w io.Writer, out *pipeline.Published) {
 	if out.Unchanged {
 		verb = " (completed; it had been interrupted, and nothing is new since)"
 	}
-	fmt.Fprintf(w, "release %d of %s: %s, %s, log size %d%s\n", leaf.Release, leaf.Origin, term.Plural(int(leaf.Count), "domain"),
+	fmt.Fprintf(w, "release %d of %s: %s, %s, log size %d%s\n", leaf.Release, term.Escape(leaf.Origin), term.Plural(int(leaf.Count), "domain"),
 		term.Plural(int(leaf.To-leaf.From), "change"), out.Tree().N, verb)
 	printChanges(w, out.Changes())
 	printHeld(w, out.Held)
@@ -176,11 +206,11 @@ func printRelease(w io.Writer, out *pipeline.Published) {
 	for _, m := range out.Mirrors {
 		switch {
 		case m.Err != nil:
-			fmt.Fprintf(w, "  mirror %s: NOT published: %s\n", m.Name, term.Escape(m.Err.Error()))
+			fmt.Fprintf(w, "  mirror %s: NOT published: %s\n", term.Escape(m.Name), term.Lines(m.Err.Error(), "    "))
 		case m.Verified:
-			fmt.Fprintf(w, "  mirror %s: published and verified\n", m.Name)
+			fmt.Fprintf(w, "  mirror %s: published and verified\n", term.Escape(m.Name))
 		default:
-			fmt.Fprintf(w, "  mirror %s: published\n", m.Name)
+			fmt.Fprintf(w, "  mirror %s: published\n", term.Escape(m.Name))
 		}
 	}
 	if !out.Witnessed() {

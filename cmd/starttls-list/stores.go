@@ -20,6 +20,8 @@ func splitReference(ref string) (scheme, folder string, err error) {
 	switch {
 	case ref == "":
 		err = fmt.Errorf("the address of a mirror is empty")
+	case !ok && halfAnAddress(ref):
+		err = fmt.Errorf("%q is no address; a folder of that name is ./%s", ref, ref)
 	case !ok:
 		return "file", ref, nil
 	case scheme == "file" && !strings.HasPrefix(rest, "/"):
@@ -31,6 +33,13 @@ func splitReference(ref string) (scheme, folder string, err error) {
 		return "", "", &term.Exit{Code: exitUsage, Err: err, Hint: storeHint}
 	}
 	return scheme, rest, nil
+}
+
+// halfAnAddress reports whether a path looks like an address with a slash missing, as s3:/bucket does: a folder of that
+// name would be made and filled, and nobody would see that nothing went out.
+func halfAnAddress(ref string) bool {
+	first, _, _ := strings.Cut(ref, "/")
+	return strings.IndexByte(first, ':') > 1
 }
 
 // openStore opens a mirror that can be written: a folder, which is made when absent, or s3://….

@@ -31,6 +31,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/starttls-everywhere/policylist/mirror"
 )
@@ -73,6 +74,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Region != "" {
 		load = append(load, config.WithRegion(o.Region))
 	}
+	load = append(load, config.WithLogger(logging.Nop{})) // every failure comes back as an error
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
 		return nil, fmt.Errorf("s3 store %s: configuration: %w", o.Bucket, err)

@@ -53,6 +53,9 @@ func (p Password) read(keyPath string) (password []byte, source string, err erro
 			return nil, "", fmt.Errorf("password file: %w", err)
 		}
 		data = bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
+		if len(data) == 0 || bytes.ContainsAny(data, "\r\n") {
+			return nil, "", fmt.Errorf("password file %s: it has to hold one line, the password", p.File)
+		}
 		return append([]byte{}, data...), "password file " + p.File, nil
 	}
 	if p.Prompt != nil {

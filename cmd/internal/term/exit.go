@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Exit is an error that knows its exit code and what the reader can do about it.
@@ -23,6 +24,16 @@ func (e *Exit) Error() string {
 
 func (e *Exit) Unwrap() error { return e.Err }
 
+// Lines is Escape for text of several lines, as joined errors have: each stays a line of its own, and those after the
+// first begin with indent, so that none can pass for the beginning of another message.
+func Lines(s, indent string) string {
+	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	for i, l := range lines {
+		lines[i] = Escape(l)
+	}
+	return strings.Join(lines, "\n"+indent)
+}
+
 // Report prints err as "name: error: …" and "name: hint: …" and returns the exit code: that of an Exit, else
 // fallback. A nil err is 0.
 func Report(w io.Writer, name string, err error, fallback int) int {
@@ -32,7 +43,7 @@ func Report(w io.Writer, name string, err error, fallback int) int {
 	exit := &Exit{Code: fallback, Err: err}
 	errors.As(err, &exit)
 	if exit.Err != nil {
-		fmt.Fprintf(w, "%s: error: %s\n", name, Escape(err.Error()))
+		fmt.Fprintf(w, "%s: error: %s\n", name, Lines(err.Error(), "    "))
 	}
 	if exit.Hint != "" {
 		fmt.Fprintf(w, "%s: hint: %s\n", name, Escape(exit.Hint))
