@@ -337,7 +337,7 @@ func readBlob(ctx context.Context, r Reader, leaf *ReleaseLeaf) ([]byte, error) 
 
 // Unzstd decompresses one zstd file to at most limit bytes.
 func Unzstd(packed []byte, limit int64) ([]byte, error) {
-	z, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20), zstd.WithDecoderLowmem(true))
+	z, err := newUnzstd(packed)
 	if err != nil {
 		return nil, err
 	}
@@ -345,11 +345,24 @@ func Unzstd(packed []byte, limit int64) ([]byte, error) {
 	return ReadLimited(z, limit)
 }
 
+// newUnzstd decodes with bounded memory, on the caller's own thread.
+func newUnzstd(packed []byte) (*zstd.Decoder, error) {
+	return zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20), zstd.WithDecoderLowmem(true))
+}
+
 // checkConsistent shows from tiles, verified against the new root, that the held tree is a prefix of the new one.
 // Where it is not, both signed checkpoints together are the evidence.
 func checkConsistent(ctx context.Context, r Reader, h *held, c transparency.Cosigned) error {
+	return CheckConsistent(ctx, r, h.rng.Tree(), h.Checkpoint, c)
+}
+
+// CheckConsistent is nil when old, the tree of the signed note oldNote, is a prefix of c's, whose tiles r has. It is a
+// *ForkError when it is none; any other error means that the tiles did not tell.
+func CheckConsistent(ctx context.Context, r Reader, old tlog.Tree, oldNote string, c transparency.Cosigned) error {
+	if old.N == c.Tree.N && old.Hash != c.Tree.Hash {
+		return newFork(c.Origin, oldNote, string(c.Note), nil, nil)
+	}
 	hashes := tlog.TileHashReader(c.Tree, &TileReader{ctx, r})
-	old := h.rng.Tree()
 	got, err := tlog.TreeHash(old.N, hashes)
 	if err != nil {
 		return fmt.Errorf("consistency with the held tree of %d: %w", old.N, err)
@@ -361,7 +374,7 @@ func checkConsistent(ctx context.Context, r Reader, h *held, c transparency.Cosi
 	if err != nil {
 		return err
 	}
-	return newFork(c.Origin, h.Checkpoint, string(c.Note), proof, &got)
+	return newFork(c.Origin, oldNote, string(c.Note), proof, &got)
 }
 
 // TileReader reads a mirror's hash tiles for tlog.TileHashReader, which verifies them.

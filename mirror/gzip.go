@@ -31,11 +31,15 @@ func Gunzip(encoded []byte, limit int64) ([]byte, error) {
 }
 
 // ReadLimited reads r to its end and wraps ErrTooLarge when there are more than limit bytes.
-func ReadLimited(r io.Reader, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, limit))
-	if err != nil {
+func ReadLimited(r io.Reader, limit int64) ([]byte, error) { return ReadSized(r, limit, 0) }
+
+// ReadSized is ReadLimited with room for size bytes from the start: a hint, which the caller does not take from strangers.
+func ReadSized(r io.Reader, limit, size int64) ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, max(min(size, limit), 0)+bytes.MinRead))
+	if _, err := b.ReadFrom(io.LimitReader(r, limit)); err != nil {
 		return nil, err
 	}
+	data := b.Bytes()
 	if int64(len(data)) < limit {
 		return data, nil
 	}

@@ -71,8 +71,14 @@ func (a agentTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // Get implements Reader.
 func (h *HTTP) Get(ctx context.Context, path string, limit int64) ([]byte, error) {
+	data, _, err := h.GetHeaders(ctx, path, limit)
+	return data, err
+}
+
+// GetHeaders implements HeaderReader.
+func (h *HTTP) GetHeaders(ctx context.Context, path string, limit int64) ([]byte, Headers, error) {
 	if err := CheckPath(path); err != nil {
-		return nil, err
+		return nil, Headers{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, objectDeadline)
 	defer cancel()
@@ -80,20 +86,20 @@ func (h *HTTP) Get(ctx context.Context, path string, limit int64) ([]byte, error
 	defer giveUp(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.base+path, nil)
 	if err != nil {
-		return nil, err
+		return nil, Headers{}, err
 	}
 	req.Header.Set("Accept-Encoding", "gzip, identity")
 	resp, err := h.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, Headers{}, err
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusForbidden, http.StatusNotFound, http.StatusGone:
-		return nil, fmt.Errorf("%s%s: %s: %w", h.base, path, resp.Status, fs.ErrNotExist)
+		return nil, Headers{}, fmt.Errorf("%s%s: %s: %w", h.base, path, resp.Status, fs.ErrNotExist)
 	default:
-		return nil, fmt.Errorf("%s%s: %s", h.base, path, resp.Status)
+		return nil, Headers{}, fmt.Errorf("%s%s: %s", h.base, path, resp.Status)
 	}
 	body := newSlowGuard(resp.Body, h.window, giveUp)
 	defer body.timer.Stop()
@@ -102,9 +108,9 @@ func (h *HTTP) Get(ctx context.Context, path string, limit int64) ([]byte, error
 		if errors.Is(context.Cause(ctx), errSlow) { // the read itself only knows that it was cancelled
 			err = fmt.Errorf("%w: less than %d bytes a second for %s", errSlow, minRate, h.window)
 		}
-		return nil, fmt.Errorf("%s%s: %w", h.base, path, err)
+		return nil, Headers{}, fmt.Errorf("%s%s: %w", h.base, path, err)
 	}
-	return data, nil
+	return data, Headers{resp.Header.Get("Content-Type"), resp.Header.Get("Cache-Control")}, nil
 }
 
 func readBody(body io.Reader, encoding string, limit int64) ([]byte, error) {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -214,12 +216,20 @@ func (r *syncRun) wanted(it syncItem, rel syncedRelease, keep time.Duration) boo
 
 // CheckPacked checks a zstd file by the SHA-256 of its content, of which it decompresses at most limit bytes.
 func CheckPacked(packed []byte, limit int64, digest [32]byte) error {
-	data, err := Unzstd(packed, limit)
+	z, err := newUnzstd(packed)
 	if err != nil {
 		return err
 	}
-	if sum(data) != digest {
-		return fmt.Errorf("its content has the digest %x", sum(data))
+	defer z.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, io.LimitReader(z, limit+1))
+	switch got := h.Sum(nil); {
+	case err != nil:
+		return err
+	case n > limit:
+		return fmt.Errorf("%w of %d bytes", ErrTooLarge, limit)
+	case !bytes.Equal(got, digest[:]):
+		return fmt.Errorf("its content has the digest %x", got)
 	}
 	return nil
 }

@@ -51,6 +51,7 @@ type Replay struct {
 	start  int64
 	trusts int64
 
+	claimed []*ChangeLeaf // by the last valid release
 	alarms  []Alarm
 	dropped int
 }
@@ -72,6 +73,9 @@ func (r *Replay) Next() int64 { return r.next }
 // Last is the newest valid release so far, nil if none.
 func (r *Replay) Last() *Release { return r.last }
 
+// Changes are the change leaves of the release that Add returned last, sorted by domain.
+func (r *Replay) Changes() []*ChangeLeaf { return r.claimed }
+
 // Alarms lists the leaves without effect so far, in the order in which that became known, at most 1,000 of them, and how
 // many there were beyond that.
 func (r *Replay) Alarms() (list []Alarm, more int) { return r.alarms, r.dropped }
@@ -86,9 +90,14 @@ func (r *Replay) alarm(index int64, err error) {
 
 // Add takes the next leaf. It returns the release that this leaf completes, nil for all other leaves.
 func (r *Replay) Add(data []byte) *Release {
+	leaf, err := ParseLeaf(data)
+	return r.AddParsed(data, leaf, err)
+}
+
+// AddParsed is Add for a caller who has called ParseLeaf on data already, perhaps on another core. It keeps leaf.
+func (r *Replay) AddParsed(data []byte, leaf Leaf, err error) *Release {
 	index := r.next
 	r.next++
-	leaf, err := ParseLeaf(data)
 	switch {
 	case err != nil:
 		r.abandon()
@@ -111,6 +120,7 @@ func (r *Replay) Add(data []byte) *Release {
 			r.alarm(index, fmt.Errorf("release %d: %w", leaf.Release.Release, err))
 			return nil
 		}
+		r.claimed = r.run[min(leaf.Release.From-r.start, int64(len(r.run))):]
 		r.claim(leaf.Release.From)
 		r.last = &Release{leaf.Release, append([]byte(nil), data...), index, list}
 		return r.last

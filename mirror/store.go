@@ -22,6 +22,20 @@ type Reader interface {
 	Get(ctx context.Context, path string, limit int64) ([]byte, error)
 }
 
+// Headers are what a mirror says about an object besides its bytes; "" where it says nothing.
+type Headers struct {
+	ContentType  string
+	CacheControl string
+}
+
+// HeaderReader is a Reader of a mirror whose objects have headers, which are part of the format: see NewObject.
+type HeaderReader interface {
+	Reader
+
+	// GetHeaders is Get, with what the same answer said.
+	GetHeaders(ctx context.Context, path string, limit int64) ([]byte, Headers, error)
+}
+
 // Store is a mirror that can be written. Paths are relative and slash-separated. Nobody but the publisher or the
 // mirror tool writes to it; the lock and the journal see to that, never the store.
 type Store interface {

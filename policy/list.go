@@ -92,6 +92,9 @@ type Edit struct {
 // Apply returns l with edits, which must be sorted by domain and unique. It refuses an edit without effect: setting
 // what already stands, removing what is not there.
 func (l List) Apply(edits []Edit) (List, error) {
+	if len(edits) == 0 {
+		return l, nil
+	}
 	out := make([]Entry, 0, len(l.entries)+len(edits))
 	rest := l.entries
 	for i, e := range edits {

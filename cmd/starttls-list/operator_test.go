@@ -17,13 +17,13 @@ import (
 
 // operator is a list operator's folder as init makes it, whose releases a test makes an hour apart.
 type operator struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 	p   *pipeline.Publisher
 	now time.Time
 }
 
-func newOperator(t *testing.T) *operator {
+func newOperator(t testing.TB) *operator {
 	t.Helper()
 	t.Setenv("COSIGN_PASSWORD", "correct-horse")
 	dir := filepath.Join(t.TempDir(), "op")
@@ -36,7 +36,7 @@ func newOperator(t *testing.T) *operator {
 	return openOperator(t, dir, time.Now())
 }
 
-func openOperator(t *testing.T, dir string, now time.Time) *operator {
+func openOperator(t testing.TB, dir string, now time.Time) *operator {
 	t.Helper()
 	c := newReleaseCommand()
 	c.SetContext(t.Context())
@@ -111,7 +111,7 @@ func (allPass) Header(context.Context, string) (probe.Header, error) {
 }
 
 // list runs starttls-list and fails the test on another exit code.
-func list(t *testing.T, code int, args ...string) string {
+func list(t testing.TB, code int, args ...string) string {
 	t.Helper()
 	var out bytes.Buffer
 	if got := run(t.Context(), args, strings.NewReader(""), &out, &out); got != code {
@@ -121,7 +121,7 @@ func list(t *testing.T, code int, args ...string) string {
 }
 
 // files reads a folder; what stores have in their temporary folder is no object.
-func files(t *testing.T, dir string) map[string]string {
+func files(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -143,7 +143,7 @@ func files(t *testing.T, dir string) map[string]string {
 }
 
 // same fails the test unless both folders hold the same objects.
-func same(t *testing.T, a, b string) {
+func same(t testing.TB, a, b string) {
 	t.Helper()
 	x, y := files(t, a), files(t, b)
 	for name := range x {
@@ -159,7 +159,7 @@ func same(t *testing.T, a, b string) {
 }
 
 // flip changes one bit in the middle of a file.
-func flip(t *testing.T, path string) {
+func flip(t testing.TB, path string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -171,7 +171,7 @@ func flip(t *testing.T, path string) {
 	}
 }
 
-func remove(t *testing.T, path string) {
+func remove(t testing.TB, path string) {
 	t.Helper()
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func remove(t *testing.T, path string) {
 }
 
 // firstMatch is the first file of a folder that matches the pattern.
-func firstMatch(t *testing.T, dir, pattern string) string {
+func firstMatch(t testing.TB, dir, pattern string) string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil || len(paths) == 0 {

@@ -43,6 +43,10 @@ type Audit struct {
 	Mirror mirror.Reader       // one that is a mirror.Lister is also searched for what does not belong there
 	Trust  *transparency.Trust // what the auditor trusts, usually version 1
 
+	// Lists is given every valid release, with the list that the log's entries make of it, in their order; nil for no
+	// interest. Its error ends the audit.
+	Lists func(*mirror.Release) error
+
 	// Progress is called now and then with the stage, what is done of it and what there is to do; nil for never.
 	Progress func(stage string, done, total int)
 }
@@ -83,6 +87,7 @@ type run struct {
 	tree     tlog.Tree // under the checkpoint
 	note     []byte    // of the checkpoint
 	newest   *mirror.ReleaseLeaf
+	undated  bool            // newest was not known during the replay: lists and evidence wait to be compared
 	listed   map[string]bool // nil where the mirror cannot be listed
 	releases []released
 	broken   bool // the replay stopped early: what comes later in the log is unknown

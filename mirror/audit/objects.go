@@ -20,13 +20,10 @@ func (r *run) checkObjects(ctx context.Context) error {
 	g, gctx := bounded(ctx)
 	for i, rel := range r.releases {
 		g.Go(func() error {
-			if err := r.checkProof(gctx, rel); err != nil {
+			if err := r.checkProof(gctx, rel); err != nil || !r.undated {
 				return err
 			}
-			if err := r.checkList(gctx, rel.leaf); err != nil {
-				return err
-			}
-			return r.checkEvidence(gctx, rel.leaf)
+			return r.checkDated(gctx, rel.leaf)
 		})
 		if r.Progress != nil {
 			r.Progress("releases", i+1, len(r.releases))
@@ -77,6 +74,14 @@ func (r *run) due(path string, leaf *mirror.ReleaseLeaf, keep time.Duration) (lo
 	r.expect(path)
 	must = r.newest.Timestamp.Sub(leaf.Timestamp) <= keep
 	return must || r.listed[path], must
+}
+
+// checkDated compares what is kept for some time only: how long is counted back from the newest release.
+func (r *run) checkDated(ctx context.Context, leaf *mirror.ReleaseLeaf) error {
+	if err := r.checkList(ctx, leaf); err != nil {
+		return err
+	}
+	return r.checkEvidence(ctx, leaf)
 }
 
 func (r *run) checkList(ctx context.Context, leaf *mirror.ReleaseLeaf) error {

@@ -17,8 +17,15 @@ type bundle struct {
 	tile    tlog.Tile // of level 0
 	data    []byte    // the entries' file, cut to the tile's width; nil when it is unusable, which is a finding already
 	entries [][]byte
+	leaves  []parsed    // the entries, read
 	hashes  []tlog.Hash // of the entries
 	served  []byte      // the tile, cut to its width; nil when it is unusable, which is a finding already
+}
+
+// parsed is what mirror.ParseLeaf says of an entry.
+type parsed struct {
+	leaf mirror.Leaf
+	err  error
 }
 
 // replay reads the log from entry 0. Bundles are fetched ahead, parallel of them, and used in order.
@@ -79,13 +86,8 @@ func (r *run) fetchBundle(ctx context.Context, n int64) (*bundle, error) {
 		if err != nil {
 			r.find(EntriesMismatch, transparency.TilePath(t), err.Error())
 		} else {
-			b.entries = entries[:b.tile.W]
-			size := 0
-			for _, e := range b.entries {
-				b.hashes = append(b.hashes, tlog.RecordHash(e))
-				size += 2 + len(e)
-			}
-			b.data = data[:size]
+			b.parse(entries[:b.tile.W])
+			b.data = data[:b.size()]
 		}
 	}
 	data, width, err = r.readWide(ctx, b.tile, transparency.MaxTileBytes, TileMissing, TileMismatch)
@@ -100,6 +102,26 @@ func (r *run) fetchBundle(ctx context.Context, n int64) (*bundle, error) {
 		b.served = data[:b.tile.W*tlog.HashSize]
 	}
 	return b, nil
+}
+
+// parse hashes and reads the entries: here, since several bundles are fetched at once and only one is played.
+func (b *bundle) parse(entries [][]byte) {
+	b.entries = entries
+	b.hashes, b.leaves = make([]tlog.Hash, len(entries)), make([]parsed, len(entries))
+	for i, e := range entries {
+		b.hashes[i] = recordHash(e)
+		leaf, err := mirror.ParseLeaf(e)
+		b.leaves[i] = parsed{leaf, err}
+	}
+}
+
+// size is the length of the entries' file.
+func (b *bundle) size() int {
+	n := 0
+	for _, e := range b.entries {
+		n += 2 + len(e)
+	}
+	return n
 }
 
 // readWide reads a tile or bundle, the full one where the partial is absent, and returns the width it has.
@@ -166,17 +188,31 @@ func (p *player) play(b *bundle) error {
 		}
 		entry := b.entries[i]
 		offset += 2 + len(entry)
-		if err := p.checkStart(entry); err != nil {
+		if err := p.checkStart(b.leaves[i]); err != nil {
 			return err
 		}
-		rel := p.rules.Add(entry)
+		rel := p.rules.AddParsed(entry, b.leaves[i].leaf, b.leaves[i].err)
 		if rel == nil {
 			continue
 		}
-		p.releases = append(p.releases, released{rel.Leaf, rel.Raw, p.build.tree()})
+		if err := p.found(rel); err != nil {
+			return err
+		}
 		p.comparePartial(b.data[:offset])
 	}
 	return nil
+}
+
+// found takes in a valid release. Its list and evidence are compared meanwhile if it is known already which are young.
+func (p *player) found(rel *mirror.Release) error {
+	p.releases = append(p.releases, released{rel.Leaf, rel.Raw, p.build.tree()})
+	if p.newest != nil {
+		p.g.Go(func() error { return p.checkDated(p.ctx, rel.Leaf) })
+	}
+	if p.Lists == nil {
+		return nil
+	}
+	return p.Lists(rel)
 }
 
 // choose decides which leaf hashes to go on with. When entries and tile differ, the tile wins if it is in the signed
@@ -208,13 +244,12 @@ func (p *player) trustTile(b *bundle) []tlog.Hash {
 }
 
 // checkStart makes sure that the auditor's trust reaches back to the first release.
-func (p *player) checkStart(entry []byte) error {
+func (p *player) checkStart(entry parsed) error {
 	if p.Trust.Version == 1 || len(p.releases) > 0 {
 		return nil
 	}
-	leaf, err := mirror.ParseLeaf(entry)
-	if err == nil && leaf.Release != nil && leaf.Release.Trust < p.Trust.Version {
-		return fmt.Errorf("%w: version %d, the auditor's is %d", ErrTrustTooNew, leaf.Release.Trust, p.Trust.Version)
+	if leaf := entry.leaf.Release; entry.err == nil && leaf != nil && leaf.Trust < p.Trust.Version {
+		return fmt.Errorf("%w: version %d, the auditor's is %d", ErrTrustTooNew, leaf.Trust, p.Trust.Version)
 	}
 	return nil
 }
@@ -277,7 +312,7 @@ func (p *player) finish() error {
 			p.find(TailInvalid, mirror.CheckpointPath, fmt.Sprintf("the last valid release ends at entry %d of %d", last.tree.N, p.tree.N))
 		}
 		if p.newest == nil {
-			p.newest = last.leaf
+			p.newest, p.undated = last.leaf, true
 		}
 	} else if !p.broken {
 		p.find(TailInvalid, mirror.CheckpointPath, "the log has no valid release")

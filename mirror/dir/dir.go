@@ -69,7 +69,7 @@ func (r *Reader) Get(ctx context.Context, path string, limit int64) ([]byte, err
 		return nil, fmt.Errorf("mirror folder: %s has %d bytes: %w of %d bytes", path, info.Size(),
 			mirror.ErrTooLarge, limit)
 	}
-	data, err := mirror.ReadLimited(f, limit)
+	data, err := mirror.ReadSized(f, limit, info.Size())
 	if err != nil {
 		return nil, fmt.Errorf("mirror folder: %s: %w", path, err)
 	}

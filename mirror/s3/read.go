@@ -19,17 +19,24 @@ import (
 
 // Get implements mirror.Reader.
 func (s *Store) Get(ctx context.Context, p string, limit int64) ([]byte, error) {
+	data, _, err := s.GetHeaders(ctx, p, limit)
+	return data, err
+}
+
+// GetHeaders implements mirror.HeaderReader.
+func (s *Store) GetHeaders(ctx context.Context, p string, limit int64) ([]byte, mirror.Headers, error) {
 	if err := mirror.CheckPath(p); err != nil {
-		return nil, s.tell("get", p, err)
+		return nil, mirror.Headers{}, s.tell("get", p, err)
 	}
 	ctx, cancel := s.deadline(ctx, limit)
 	defer cancel()
 	var err error
 	for range attempts { // the SDK retries until the headers are there; a body that breaks off is ours to retry
 		var data []byte
+		var headers mirror.Headers
 		var broken bool
-		if data, broken, err = s.get(ctx, p, limit); err == nil {
-			return data, nil
+		if data, broken, err = s.get(ctx, p, limit, &headers); err == nil {
+			return data, headers, nil
 		}
 		if !broken || ctx.Err() != nil {
 			break
@@ -38,11 +45,11 @@ func (s *Store) Get(ctx context.Context, p string, limit int64) ([]byte, error) 
 	if isAbsent(err) {
 		err = fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 	}
-	return nil, s.tell("get", p, err)
+	return nil, mirror.Headers{}, s.tell("get", p, err)
 }
 
-// get makes one request. broken says that the answer's body could not be read to its end.
-func (s *Store) get(ctx context.Context, p string, limit int64) (data []byte, broken bool, err error) {
+// get makes one request and fills in headers. broken says that the answer's body could not be read to its end.
+func (s *Store) get(ctx context.Context, p string, limit int64, headers *mirror.Headers) (data []byte, broken bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	answer, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.options.Bucket, Key: s.key(p)})
@@ -50,6 +57,7 @@ func (s *Store) get(ctx context.Context, p string, limit int64) (data []byte, br
 		return nil, false, err
 	}
 	defer answer.Body.Close()
+	*headers = mirror.Headers{ContentType: aws.ToString(answer.ContentType), CacheControl: aws.ToString(answer.CacheControl)}
 	body := newLively(answer.Body, s.options.Patience, cancel)
 	defer body.timer.Stop()
 	zipped, err := isGzip(aws.ToString(answer.ContentEncoding))
