@@ -111,6 +111,10 @@ func (p *Publisher) compare(ctx context.Context) error {
 			p.away[m.Name] = fmt.Errorf("%w: %s: %w", ErrForeign, mirror.CheckpointPath, err)
 			continue
 		}
+		if c.Origin != p.Trust.Newest().Origin {
+			p.away[m.Name] = p.otherLog(c.Origin)
+			continue
+		}
 		if c.Tree.N > ours.N {
 			return fmt.Errorf("%w: %s has %d log entries, this state has %d", ErrAhead, m.Name, c.Tree.N, ours.N)
 		}
@@ -236,7 +240,9 @@ func (p *Publisher) listOf(s Signed) (policy.List, error) {
 // publishTo writes one mirror in the fixed order: what is referred to before what refers, the pointer last. A client
 // that reads at any moment finds everything that it is told of.
 func (p *Publisher) publishTo(ctx context.Context, m Target, l Logged) error {
-	if err := p.away[m.Name]; err != nil {
+	if err := p.away[m.Name]; errors.Is(err, ErrOtherLog) {
+		return errors.Join(err, p.putTrust(ctx, m.Store)) // so that clients there learn that this log has ended
+	} else if err != nil {
 		return err
 	}
 	size := p.sizes[m.Name]
@@ -244,10 +250,8 @@ func (p *Publisher) publishTo(ctx context.Context, m Target, l Logged) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range p.Trust.Versions() {
-		if err := m.Store.Create(ctx, mirror.NewObject(mirror.TrustPath(t.Version), t.Note())); err != nil {
-			return err
-		}
+	if err := p.putTrust(ctx, m.Store); err != nil {
+		return err
 	}
 	for _, s := range missing {
 		end := s.meta.Start + int64(s.meta.Count)
@@ -279,6 +283,9 @@ func (p *Publisher) since(size int64, l Logged) ([]Signed, error) {
 				break // older than what the outbox keeps
 			}
 			return nil, err
+		}
+		if p.inEarlierLog(s) {
+			break
 		}
 		if err := p.outbox.check(s.meta); err != nil {
 			return nil, err

@@ -6,7 +6,7 @@
 // something unsigned, does not compile. Publisher conducts them. Its state is a folder:
 //
 //	lock           one publisher at a time
-//	log/           the transparency log
+//	log/           the transparency log; log-<v>/ the one that trust version v began
 //	outbox/<n>/    every byte of release n that could come out differently next time
 //	journal.json   the last step that was done, for people and for recovery
 //	verify/        a client for each mirror, which follows it as real ones do
@@ -185,7 +185,11 @@ func (p *Publisher) session(ctx context.Context, f func(last *Published) error) 
 		return fmt.Errorf("another release is running: %w", err)
 	}
 	defer unlock()
-	if p.log, err = p.OpenLog(filepath.Join(p.State, "log")); err != nil {
+	folder, err := p.logFolder()
+	if err != nil {
+		return err
+	}
+	if p.log, err = p.OpenLog(folder); err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
 	defer p.log.Close()
@@ -193,6 +197,9 @@ func (p *Publisher) session(ctx context.Context, f func(last *Published) error) 
 		return err
 	}
 	if err := p.compare(ctx); err != nil {
+		return err
+	}
+	if err := p.checkPlaces(); err != nil {
 		return err
 	}
 	last, err := p.resume(ctx)
@@ -215,8 +222,14 @@ func (p *Publisher) resume(ctx context.Context) (*Published, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.inEarlierLog(s) {
+		return p.supersede(ctx, s)
+	}
 	if err := p.fits(ctx, s); err != nil {
 		return nil, err
+	}
+	if p.superseded(s) {
+		return p.supersede(ctx, s)
 	}
 	if s.meta.Done {
 		return p.revive(Logged{Signed: s})

@@ -37,8 +37,7 @@ func (p *Publisher) sign(ctx context.Context, plan Probed, last *Published, star
 		return Signed{}, err
 	}
 	var entries [][]byte
-	for i := range plan.changes {
-		c := plan.changes[i]
+	for _, c := range p.changes(plan, last) {
 		c.Release = leaf.Release
 		entries = append(entries, c.Append(nil))
 	}
@@ -120,7 +119,7 @@ func (p *Publisher) signLeaf(ctx context.Context, leaf *mirror.ReleaseLeaf) ([]b
 	if err != nil {
 		return nil, err
 	}
-	for _, key := range p.Keys.Release {
+	for _, key := range p.releaseKeys() {
 		sig, err := key.Sign(ctx, msg)
 		if err != nil {
 			return nil, fmt.Errorf("release key: %w", err)
@@ -131,6 +130,16 @@ func (p *Publisher) signLeaf(ctx context.Context, leaf *mirror.ReleaseLeaf) ([]b
 		return nil, fmt.Errorf("%w: the release keys: %w", ErrKeys, err)
 	}
 	return leaf.Bytes()
+}
+
+// releaseKeys are the configured keys that the newest trust counts: around a rotation both the old and the new one may
+// be configured.
+func (p *Publisher) releaseKeys() []signing.Signer {
+	counted := map[[32]byte]bool{}
+	for _, k := range p.Trust.Newest().ReleaseKeys() {
+		counted[k.ID()] = true
+	}
+	return slices.DeleteFunc(slices.Clone(p.Keys.Release), func(k signing.Signer) bool { return !counted[k.KeyID()] })
 }
 
 // store makes the signed release durable in the outbox and returns the digests of its files.
@@ -146,7 +155,7 @@ func (p *Publisher) store(ctx context.Context, s Signed, list, evidence []byte) 
 		files[outEvidence] = pack(evidence)
 	}
 	var err error
-	if files[outBundle], err = signing.SignBundle(ctx, p.Keys.Release[0], list); err != nil {
+	if files[outBundle], err = signing.SignBundle(ctx, p.releaseKeys()[0], list); err != nil {
 		return nil, err
 	}
 	if p.Keys.OpenPGP != nil {
