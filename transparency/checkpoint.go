@@ -1,6 +1,7 @@
 package transparency
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -71,11 +72,37 @@ func SignCheckpoint(c Checkpoint, log note.Signer) ([]byte, error) {
 func signedBy(msg []byte, keys []noteKey) (text string, signers []noteKey, lines []note.Signature) {
 	for _, k := range keys {
 		n, err := note.Open(msg, note.VerifierList(k))
+		var bad *note.InvalidSignatureError
+		if errors.As(err, &bad) {
+			n, err = openLine(msg, k)
+		}
 		if err == nil {
 			text, signers, lines = n.Text, append(signers, k), append(lines, n.Sigs[0])
 		}
 	}
 	return text, signers, lines
+}
+
+// maxLines is how many signature lines of a note are looked at, as in note.Open.
+const maxLines = 100
+
+// openLine tries the signature lines of one key one by one: note.Open stops at the first wrong one.
+func openLine(msg []byte, k noteKey) (*note.Note, error) {
+	split := bytes.LastIndex(msg, []byte("\n\n")) + 2
+	err := error(&note.InvalidSignatureError{Name: k.name, Hash: k.hash})
+	lines := 0
+	for line := range bytes.Lines(msg[split:]) {
+		if lines++; lines > maxLines {
+			break
+		}
+		if !bytes.HasPrefix(line, []byte("— "+k.name+" ")) {
+			continue
+		}
+		if n, err := note.Open(append(bytes.Clone(msg[:split]), line...), note.VerifierList(k)); err == nil {
+			return n, nil
+		}
+	}
+	return nil, err
 }
 
 // rebuildNote writes a note that carries only the given, verified lines: forged ones are not passed on or stored.
