@@ -109,9 +109,9 @@ func TestMirrorNeverGoesBack(t *testing.T) {
 	twin.release(4) // a longer history
 	list(t, exitFail, "mirror", twin.public(), dst, "--evidence", op.dir)
 	checkEvidence(t, op)
+	unchanged(t, dst, before)
 	op.release(5)
 	list(t, 0, "mirror", op.public(), dst)
-	before = files(t, dst)
 	shorter := op.fork()
 	shorter.release(0)
 	op.release(2) // changes the three domains that are gone: another tree
@@ -119,6 +119,11 @@ func TestMirrorNeverGoesBack(t *testing.T) {
 	before = files(t, dst)
 	shorter.release(2)
 	list(t, exitFail, "mirror", shorter.public(), dst, "--evidence", op.dir, "--repair")
+	unchanged(t, dst, before)
+}
+
+func unchanged(t *testing.T, dst string, before map[string]string) {
+	t.Helper()
 	after := files(t, dst)
 	for name, data := range before {
 		if after[name] != data {
