@@ -11,7 +11,7 @@ Installs what the checks need, then runs them. Ends with the summary of `go test
 stages (default: all)
   core      gofmt, vet, mod tidy, staticcheck, shellcheck, actionlint, govulncheck where its database can be reached,
             a build of both programs into bin/, and all tests under the race detector
-  servers   tests that run real servers        (versitygw as S3)
+  servers   tests that run real servers        (versitygw as S3, Trillian on PostgreSQL)
   judges    tests that ask other people's tools (Tessera's fsck, cosign, gpgv)
   browser   tests of the published pages; there are none yet
   With core, go test runs once for all stages asked for; without it, only for
@@ -57,18 +57,18 @@ asked() { case " $stages " in *" $1 "*) ;; *) return 1 ;; esac }
 
 # wanted prints the lines of tools.txt that belong to a stage asked for.
 wanted() {
-	while read -r name stage version source; do
+	while read -r name stage version source tags; do
 		case "$name" in '#' | '') continue ;; esac
-		if asked "$stage"; then echo "$name $version $source"; fi
+		if asked "$stage"; then echo "$name $version $source $tags"; fi
 	done <"$list"
 }
 
 # present reports whether a Debian package's program, or the file that stands for it, is there.
-present() { case $1 in /*) [ -e "$1" ] ;; *) command -v "$1" >/dev/null ;; esac }
+present() { case $1 in /*) compgen -G "$1" >/dev/null ;; *) command -v "$1" >/dev/null ;; esac }
 
 install_packages() {
-	local missing=() name version source
-	while read -r name version source; do
+	local missing=() name version source tags
+	while read -r name version source tags; do
 		case $source in apt:*) present "$name" || missing+=("${source#apt:}") ;; esac
 	done < <(wanted)
 	if [ ${#missing[@]} = 0 ]; then return; fi
@@ -95,12 +95,12 @@ program() { echo "$tools/$1@$2/$1"; }
 
 # install_program builds one Go program. It appears in its folder whole or not at all.
 install_program() {
-	local name=$1 version=$2 source=$3 target start=$SECONDS
+	local name=$1 version=$2 source=$3 tags=$4 target start=$SECONDS
 	target=$(program "$name" "$version")
 	mkdir -p "${target%/*}"
 	local temp
 	temp=$(mktemp -d "${target%/*}/.tmp.XXXXXX")
-	if CGO_ENABLED=0 GOBIN=$temp go install -trimpath "$source@$version" >"$temp/log" 2>&1; then
+	if CGO_ENABLED=0 GOBIN=$temp go install -trimpath -tags="$tags" "$source@$version" >"$temp/log" 2>&1; then
 		mv "$temp/$name" "$target"
 		say "installed $name $version in $((SECONDS - start)) s"
 	else
@@ -112,15 +112,15 @@ install_program() {
 
 # install_programs builds two at a time: linking one leaves a core idle.
 install_programs() {
-	local name version source
-	while read -r name version source; do
+	local name version source tags
+	while read -r name version source tags; do
 		case $source in apt:*) continue ;; esac
 		if [ -x "$(program "$name" "$version")" ]; then continue; fi
 		while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n || true; done
-		install_program "$name" "$version" "$source" &
+		install_program "$name" "$version" "$source" "$tags" &
 	done < <(wanted)
 	wait
-	while read -r name version source; do
+	while read -r name version source tags; do
 		case $source in apt:*) continue ;; esac
 		if [ ! -x "$(program "$name" "$version")" ]; then die_in_ci "missing: $name $version"; fi
 	done < <(wanted)
@@ -128,9 +128,9 @@ install_programs() {
 
 # run_program runs a program of tools.txt, or says that it is missing.
 run_program() {
-	local name version source want=$1
+	local name version source tags want=$1
 	shift
-	while read -r name version source; do
+	while read -r name version source tags; do
 		if [ "$name" != "$want" ]; then continue; fi
 		if [ ! -x "$(program "$name" "$version")" ]; then
 			warn "skipped: $name is missing"

@@ -76,6 +76,28 @@ func (a *attempt) tile(id tileID) ([]byte, error) {
 	return data, nil
 }
 
+// hash returns a hash by its tlog.StoredHashIndex, from the tile that can be hashed to it.
+func (a *attempt) hash(index int64) (tlog.Hash, error) {
+	t := tlog.TileForIndex(transparency.TileHeight, index)
+	data, err := a.tile(tileID{t.L, t.N})
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	return tlog.HashFromTile(t, data[:t.W*tlog.HashSize], index)
+}
+
+// setHash keeps the n-th hash of a level if tiles store it: levels 0, 8, 16, … The others follow from these.
+func (a *attempt) setHash(level int, n int64, hash []byte) error {
+	if level%transparency.TileHeight != 0 {
+		return nil
+	}
+	data, err := a.tile(tileID{level / transparency.TileHeight, n / transparency.TileWidth})
+	if err == nil {
+		copy(data[n%transparency.TileWidth*tlog.HashSize:], hash)
+	}
+	return err
+}
+
 // commit makes the attempt the log: files, then proof that they are right, then the root. uncertain is
 // writeRoot's.
 func (a *attempt) commit(ctx context.Context) (uncertain bool, err error) {

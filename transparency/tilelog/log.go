@@ -132,6 +132,13 @@ func (l *Log) Tree() tlog.Tree {
 // Errors: ErrLeaf, ErrGap, ErrConflict, ErrCorrupt, ErrUncertain, or an I/O error. After any error but ErrUncertain the
 // log is what it was before.
 func (l *Log) Append(ctx context.Context, start int64, leaves [][]byte) (tlog.Tree, error) {
+	return l.grow(ctx, start, leaves, sequence)
+}
+
+// grow is Append with the engine that decides the tree: it adds the leaves to the attempt, whose tree then has them.
+func (l *Log) grow(ctx context.Context, start int64, leaves [][]byte,
+	engine func(ctx context.Context, a *attempt, start int64, leaves [][]byte) error,
+) (tlog.Tree, error) {
 	l.appending.Lock()
 	defer l.appending.Unlock()
 	l.mu.Lock()
@@ -143,11 +150,11 @@ func (l *Log) Append(ctx context.Context, start int64, leaves [][]byte) (tlog.Tr
 	if len(leaves) == 0 {
 		return tree, nil
 	}
-	if err := checkLeaves(start, leaves); err != nil {
+	if err := CheckLeaves(start, leaves); err != nil {
 		return tlog.Tree{}, err
 	}
 	a := newAttempt(newReader(&l.disk, tree))
-	if err := sequence(ctx, a, start, leaves); err != nil {
+	if err := engine(ctx, a, start, leaves); err != nil {
 		return tlog.Tree{}, fmt.Errorf("appending %d leaves at %d: %w", len(leaves), start, err)
 	}
 	if a.tree == tree {
@@ -167,7 +174,8 @@ func (l *Log) Append(ctx context.Context, start int64, leaves [][]byte) (tlog.Tr
 	return a.tree, nil
 }
 
-func checkLeaves(start int64, leaves [][]byte) error {
+// CheckLeaves reports what no log takes whatever it holds: indexes out of range (ErrGap), empty or overlong leaves (ErrLeaf).
+func CheckLeaves(start int64, leaves [][]byte) error {
 	if start < 0 || start > maxSize-int64(len(leaves)) {
 		return fmt.Errorf("%w: %d leaves cannot start at %d", ErrGap, len(leaves), start)
 	}

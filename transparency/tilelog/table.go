@@ -15,8 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	"github.com/starttls-everywhere/policylist/transparency"
 )
 
 // table is Trillian's storage.LogStorage for one attempt. Its tables are tiles and bundles: a node is read from the tile
@@ -118,13 +116,7 @@ func (tx tableTX) StoreSignedLogRoot(_ context.Context, slr *trillian.SignedLogR
 func (tx tableTX) GetMerkleNodes(_ context.Context, ids []compact.NodeID) ([]tree.Node, error) {
 	nodes := make([]tree.Node, len(ids))
 	for i, id := range ids {
-		index := tlog.StoredHashIndex(int(id.Level), int64(id.Index))
-		t := tlog.TileForIndex(transparency.TileHeight, index)
-		data, err := tx.tile(tileID{t.L, t.N})
-		if err != nil {
-			return nil, tx.fail(err)
-		}
-		hash, err := tlog.HashFromTile(t, data[:t.W*tlog.HashSize], index)
+		hash, err := tx.hash(tlog.StoredHashIndex(int(id.Level), int64(id.Index)))
 		if err != nil {
 			return nil, tx.fail(err)
 		}
@@ -133,18 +125,12 @@ func (tx tableTX) GetMerkleNodes(_ context.Context, ids []compact.NodeID) ([]tre
 	return nodes, nil
 }
 
-// SetMerkleNodes keeps the nodes that tiles store: those at levels 0, 8, 16, … The others follow from them.
+// SetMerkleNodes keeps the nodes that tiles store.
 func (tx tableTX) SetMerkleNodes(_ context.Context, nodes []tree.Node) error {
 	for _, node := range nodes {
-		if node.ID.Level%transparency.TileHeight != 0 {
-			continue
-		}
-		n := int64(node.ID.Index)
-		data, err := tx.tile(tileID{int(node.ID.Level / transparency.TileHeight), n / transparency.TileWidth})
-		if err != nil {
+		if err := tx.setHash(int(node.ID.Level), int64(node.ID.Index), node.Hash); err != nil {
 			return tx.fail(err)
 		}
-		copy(data[n%transparency.TileWidth*tlog.HashSize:], node.Hash)
 	}
 	return nil
 }

@@ -6,7 +6,8 @@
 //	$POLICYLIST_TOOLS/<name>@<version>/<name>      (default: policylist/tools in the user's cache folder)
 //
 // so that a new version never meets an old binary, and programs of the system with the same name (there is another fsck)
-// are never taken for ours. Debian's programs are looked up in PATH.
+// are never taken for ours. Debian's programs are looked up in PATH, or at the path that is their name in the list; of a
+// pattern's matches it is the last.
 package tool
 
 import (
@@ -53,7 +54,7 @@ type entry struct{ name, stage, version, source string }
 func find(list, name string) (entry, error) {
 	for line := range strings.Lines(list) {
 		f := strings.Fields(line)
-		if len(f) == 4 && f[0] == name {
+		if len(f) >= 4 && f[0] == name {
 			return entry{f[0], f[1], f[2], f[3]}, nil
 		}
 	}
@@ -62,7 +63,7 @@ func find(list, name string) (entry, error) {
 
 func (e entry) locate() (string, error) {
 	if strings.HasPrefix(e.source, "apt:") {
-		return exec.LookPath(e.name)
+		return lookPath(e.name)
 	}
 	folder := os.Getenv("POLICYLIST_TOOLS")
 	if folder == "" {
@@ -73,4 +74,11 @@ func (e entry) locate() (string, error) {
 		folder = filepath.Join(cache, "policylist", "tools")
 	}
 	return exec.LookPath(filepath.Join(folder, e.name+"@"+e.version, e.name))
+}
+
+func lookPath(name string) (string, error) {
+	if matches, err := filepath.Glob(name); filepath.IsAbs(name) && err == nil && len(matches) > 0 {
+		name = matches[len(matches)-1]
+	}
+	return exec.LookPath(name)
 }

@@ -14,8 +14,8 @@ func TestListIsWellFormed(t *testing.T) {
 		if len(f) == 0 || f[0] == "#" {
 			continue
 		}
-		if len(f) != 4 {
-			t.Fatalf("%q: want four fields", line)
+		if len(f) != 4 && (len(f) != 5 || strings.HasPrefix(f[3], "apt:")) {
+			t.Fatalf("%q: want four fields, or five for a Go program with build tags", line)
 		}
 		name, stage, version, source := f[0], f[1], f[2], f[3]
 		if seen[name] {
@@ -55,6 +55,26 @@ func TestGoProgramComesFromItsVersionedFolderOnly(t *testing.T) {
 		path, err := e.locate()
 		if found := err == nil; found != (version == "v1.2.3") || found && path != want {
 			t.Errorf("with %s in the cache: %q, %v", version, path, err)
+		}
+	}
+}
+
+func TestFileOfAPackageMayBeAPattern(t *testing.T) {
+	dir := t.TempDir()
+	e := entry{name: filepath.Join(dir, "*", "initdb"), source: "apt:postgresql"}
+	if path, err := e.locate(); err == nil {
+		t.Fatalf("found %s in an empty folder", path)
+	}
+	for _, version := range []string{"15", "16"} {
+		want := filepath.Join(dir, version, "initdb")
+		if err := os.MkdirAll(filepath.Dir(want), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(want, nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if path, err := e.locate(); err != nil || path != want {
+			t.Errorf("version %s: %q, %v", version, path, err)
 		}
 	}
 }
