@@ -14,9 +14,15 @@ import (
 // MaxEvidenceBytes caps an evidence file.
 const MaxEvidenceBytes = 1 << 20
 
-// Evidence lets a stranger who has the list's trust confirm that its log signed two histories: both checkpoints are
-// signed, and either they have one size and two roots, or Proof, which belongs to Second, shows which root the tree
-// of First's size had in Second's history: not First's.
+// Kinds of evidence files.
+const (
+	KindFork    = "fork"    // two signed histories
+	KindRefusal = "refusal" // one signed history, and a witness that says it knows another: see Refusal
+)
+
+// Evidence lets a stranger who has the list's trust confirm that its log signed two histories: the log signed both
+// checkpoints, whoever cosigned them, and either they have one size and two roots, or Proof, which belongs to Second,
+// shows which root the tree of First's size had in Second's history: not First's.
 type Evidence struct {
 	Kind   string      `json:"kind"` // "fork"
 	Origin string      `json:"origin"`
@@ -24,6 +30,27 @@ type Evidence struct {
 	Second string      `json:"second"` // signed note, of the same or a larger size
 	Proof  []tlog.Hash `json:"proof"`  // RFC 6962 consistency proof of Second's history; empty for one size
 	Root   *tlog.Hash  `json:"root"`   // the root that Proof gives First's size; absent for one size
+}
+
+// Refusal is what a publisher keeps when a witness refuses its checkpoint. It is half of a fork's proof: First or Second is
+// empty, the checkpoint that the witness holds. With that note in its place, and Kind "fork", a file with an empty First
+// proves the fork as it stands. With an empty Second the witness knows the larger tree, and the proof has to come from
+// where that tree is published.
+type Refusal struct {
+	Evidence
+	Witness string `json:"witness"` // the policy's name for it
+	VKey    string `json:"vkey"`
+	URL     string `json:"url"`
+	Status  int    `json:"status"`         // of its answer
+	Old     int64  `json:"old"`            // size of the tree from which the proof led to ours
+	Size    int64  `json:"size,omitempty"` // of the larger tree that it says it knows
+	Theirs  string `json:"theirs,omitempty"`
+}
+
+// Bytes returns the file.
+func (r Refusal) Bytes() []byte {
+	data, _ := json.MarshalIndent(r, "", " ")
+	return append(data, '\n')
 }
 
 // ErrNoFork is what Check wraps when the file does not prove a fork.
@@ -42,7 +69,10 @@ func ParseEvidence(data []byte) (Evidence, error) {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return Evidence{}, fmt.Errorf("%w: not an evidence file: %w", ErrNoFork, err)
 	}
-	if e.Kind != "fork" {
+	if e.Kind == KindRefusal {
+		return Evidence{}, fmt.Errorf("%w yet: a witness refused this log. Ask its operator for the checkpoint that it holds and put it into the empty first, with the kind fork", ErrNoFork)
+	}
+	if e.Kind != KindFork {
 		return Evidence{}, fmt.Errorf("%w: evidence of the unknown kind %q", ErrNoFork, e.Kind)
 	}
 	return e, nil
@@ -56,11 +86,11 @@ func (e Evidence) Bytes() []byte {
 
 // Check confirms the fork: nil means that the log's key signed two histories.
 func (e Evidence) Check(chain *transparency.TrustChain) error {
-	first, err := openAny(chain, e.First)
+	first, err := openLogged(chain, e.First)
 	if err != nil {
 		return fmt.Errorf("%w: first: %w", ErrNoFork, err)
 	}
-	second, err := openAny(chain, e.Second)
+	second, err := openLogged(chain, e.Second)
 	if err != nil {
 		return fmt.Errorf("%w: second: %w", ErrNoFork, err)
 	}
@@ -78,6 +108,20 @@ func (e Evidence) Check(chain *transparency.TrustChain) error {
 		return fmt.Errorf("%w: %w", ErrNoFork, err)
 	}
 	return nil
+}
+
+// openLogged verifies the log's signature under any version of the chain. A quorum is not asked for: a log that signs two
+// histories does wrong even where the witnesses saw to it that only one of them came to anything.
+func openLogged(chain *transparency.TrustChain, note string) (transparency.Cosigned, error) {
+	var errs []error
+	for _, t := range chain.Versions() {
+		c, _, err := t.OpenSigned([]byte(note))
+		if err == nil {
+			return c, nil
+		}
+		errs = append(errs, err)
+	}
+	return transparency.Cosigned{}, errs[len(errs)-1]
 }
 
 // openAny verifies a checkpoint by any version of the chain: the log key may have been rotated since.

@@ -43,6 +43,9 @@ func (p *Publisher) Import(ctx context.Context, files []OldFile, keyring *signin
 		return err
 	}
 	return p.session(ctx, func(last *Published) error {
+		if last != nil && last.Waiting() {
+			return last.waiting // history goes out as it was, or waits
+		}
 		first, err := p.continueAt(files, last)
 		if err != nil {
 			return err

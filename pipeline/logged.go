@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -30,6 +32,7 @@ type Logged struct {
 	tree       tlog.Tree // of the signed checkpoint, which ends in the release leaf
 	checkpoint []byte
 	proof      []byte
+	witnesses  []WitnessResult // in the policy's order
 }
 
 // ErrKeys means that the configured keys are not those that the trust names.
@@ -39,9 +42,6 @@ var ErrKeys = errors.New("these are not the keys of the trust")
 // it. It comes before anything is written: a release that is logged cannot be taken back.
 func (p *Publisher) checkLogKey() error {
 	trust := p.Trust.Newest()
-	if !trust.Witnesses.IsNone() {
-		return nil // without a quorum no checkpoint opens; signTree looks at it
-	}
 	root, err := tlog.TreeHash(0, nil)
 	if err != nil {
 		return err
@@ -50,14 +50,11 @@ func (p *Publisher) checkLogKey() error {
 	if err != nil {
 		return err
 	}
-	if _, err := trust.OpenCheckpoint(note); err != nil {
+	if _, _, err := trust.OpenSigned(note); err != nil {
 		return fmt.Errorf("%w: the log key: %w", ErrKeys, err)
 	}
 	return nil
 }
-
-// ErrWitnesses means that the trust asks for cosignatures and no witness client is configured.
-var ErrWitnesses = errors.New("the trust asks for witnesses")
 
 // append puts the release into the log. Its tiles go to a mirror before the log signs: losing this disk must not
 // lose a tree that somebody has seen signed.
@@ -84,19 +81,23 @@ func (p *Publisher) append(ctx context.Context, s Signed) (Logged, error) {
 	}
 	p.step(s.meta.Release, "spread")
 	l := Logged{Signed: s, tree: tree}
-	if l.checkpoint, err = p.signTree(s, tree); err != nil {
+	if l.checkpoint, l.witnesses, err = p.signTree(ctx, s, tree); err != nil {
 		return l, err
 	}
 	p.step(s.meta.Release, "signed")
-	return l, p.prove(&l)
+	if err := p.prove(&l); err != nil {
+		return l, err
+	}
+	return l, p.proveSkipped(l)
 }
 
-// signTree signs the checkpoint, once: a second run finds the first one's note.
-func (p *Publisher) signTree(s Signed, tree tlog.Tree) ([]byte, error) {
+// signTree signs the checkpoint and has it cosigned where the trust asks for that, once: a second run finds the first
+// one's note.
+func (p *Publisher) signTree(ctx context.Context, s Signed, tree tlog.Tree) ([]byte, []WitnessResult, error) {
 	trust := p.Trust.Newest()
 	note, err := p.outbox.read(s.meta, outCheckpoint)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if note != nil {
 		c, err := trust.OpenCheckpoint(note)
@@ -104,17 +105,17 @@ func (p *Publisher) signTree(s Signed, tree tlog.Tree) ([]byte, error) {
 			err = fmt.Errorf("it is for %d entries with another root", c.Tree.N)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrState, p.outbox.path(s.meta.Release, outCheckpoint), err)
+			return nil, nil, fmt.Errorf("%w: %s: %w", ErrState, p.outbox.path(s.meta.Release, outCheckpoint), err)
 		}
-		return note, nil
+		return note, witnessTimes(trust, c), nil
 	}
 	if !trust.Witnesses.IsNone() {
-		return nil, fmt.Errorf("%w: version %d has a quorum", ErrWitnesses, trust.Version)
+		return p.cosign(ctx, s, tree)
 	}
 	if note, err = transparency.SignCheckpoint(transparency.Checkpoint{Origin: trust.Origin, Tree: tree}, p.Keys.Log); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return note, p.outbox.add(s.meta.Release, outCheckpoint, note)
+	return note, nil, p.outbox.add(s.meta.Release, outCheckpoint, note)
 }
 
 // prove writes the tlog-proof that a client starts from.
@@ -144,4 +145,34 @@ func (p *Publisher) prove(l *Logged) error {
 		return fmt.Errorf("release %d would be refused by clients: %w", l.meta.Release, err)
 	}
 	return p.outbox.add(l.meta.Release, outProof, l.proof)
+}
+
+// proveSkipped gives the releases that nobody saw, because no quorum came about for them, their proofs in the tree of
+// the release that takes them along: they are in the log and count, so that their lists can be looked up and proven.
+func (p *Publisher) proveSkipped(l Logged) error {
+	for n := l.meta.Release - 1; n > 0; n-- {
+		s, err := p.loadSigned(n)
+		if _, gone := os.Lstat(p.outbox.path(n, "")); errors.Is(gone, fs.ErrNotExist) || err == nil && (s.meta.Done || p.inEarlierLog(s)) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		proof, err := p.outbox.read(s.meta, outProof)
+		if err != nil {
+			return err
+		}
+		if proof != nil {
+			continue
+		}
+		index := s.meta.Start + int64(s.meta.Count) - 1
+		path, err := tlog.ProveRecord(l.tree.N, index, p.log)
+		if err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+		if err := p.outbox.add(n, outProof, transparency.Proof{Extra: s.raw, Index: index, Path: path, Checkpoint: l.checkpoint}.Format()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -28,8 +28,9 @@ const (
 	outBundle     = "policy.json.sigstore.json"
 	outEvidence   = "evidence.jsonl.zst" // absent without evidence
 	outMeta       = "meta.json"
-	outCheckpoint = "checkpoint" // written once the tree is durable
-	outProof      = "proof"      // written with the checkpoint
+	outSigned     = "checkpoint.signed" // while witnesses are asked: the log's signature, and what cosignatures there are
+	outCheckpoint = "checkpoint"        // written once the tree is durable, and the quorum there
+	outProof      = "proof"             // written with the checkpoint
 )
 
 // ErrState is what every unusable state folder wraps.
@@ -77,12 +78,13 @@ func (o outbox) newest() (int64, error) {
 	return highest, nil
 }
 
-// sweep removes what a crash left half-made. Only who has the lock may: to everybody else it is work in progress.
-func (o outbox) sweep() error {
-	names, err := os.ReadDir(o.dir)
+// sweep removes from a folder what a crash left half-made. Only who has the lock may: to everybody else it is work in
+// progress.
+func sweep(dir string) error {
+	names, err := os.ReadDir(dir)
 	for _, n := range names {
 		if strings.HasPrefix(n.Name(), tempPrefix) {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(o.dir, n.Name())))
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, n.Name())))
 		}
 	}
 	return err
@@ -117,7 +119,7 @@ func (o outbox) add(release int64, name string, data []byte) error {
 // read returns a file of a release, nil when the release has none. Errors name the file and wrap ErrState.
 func (o outbox) read(m meta, name string) ([]byte, error) {
 	want, listed := m.Files[name]
-	if !listed && (m.Done || name != outCheckpoint && name != outProof) {
+	if !listed && (m.Done || name != outCheckpoint && name != outProof && name != outSigned) {
 		return nil, nil
 	}
 	data, err := os.ReadFile(o.path(m.Release, name))

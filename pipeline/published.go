@@ -30,6 +30,7 @@ type Published struct {
 	Findings  []policy.Finding // of the source; with errors among them the release only renewed the last list
 	Resumed   bool             // the release had been begun by an earlier run
 	Unchanged bool             // a resumed release was all there was to do
+	waiting   error            // why nobody sees it yet: wraps ErrQuorum; nil once it is published
 }
 
 // MirrorResult says how publishing went on one mirror.
@@ -55,6 +56,12 @@ func (p *Published) Changes() []mirror.ChangeLeaf {
 
 // Witnessed reports whether the trust asks for witnesses, whose cosignatures the checkpoint then carries.
 func (p *Published) Witnessed() bool { return p.witnessed }
+
+// Witnesses tells what each witness of the trust did, in its order; empty where the trust names none.
+func (p *Published) Witnesses() []WitnessResult { return p.witnesses }
+
+// Waiting reports whether the release is in the log but on no mirror, for want of a quorum.
+func (p *Published) Waiting() bool { return p.waiting != nil }
 
 // Tree is the checkpoint's tree.
 func (p *Published) Tree() tlog.Tree { return p.tree }

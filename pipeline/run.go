@@ -33,6 +33,7 @@ import (
 	"github.com/starttls-everywhere/policylist/pipeline/signing"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/transparency"
+	"github.com/starttls-everywhere/policylist/transparency/witness"
 )
 
 // NoCommit stands for the commit of a source that is not in Git.
@@ -57,9 +58,10 @@ type Publisher struct {
 	Keys       Keys
 	OpenLog    func(dir string) (Log, error)
 	Mirrors    []Target
-	Observer   Observer // nil: nothing is probed, and the release says so
-	ScanAll    bool     // probe every entry, not only those that change
-	SkipVerify bool     // do not fetch the release back as a client
+	Witnesses  *witness.Client // asks for cosignatures where the trust wants them
+	Observer   Observer        // nil: nothing is probed, and the release says so
+	ScanAll    bool            // probe every entry, not only those that change
+	SkipVerify bool            // do not fetch the release back as a client
 	Now        func() time.Time
 	Log        *slog.Logger
 
@@ -90,7 +92,7 @@ func (p *Publisher) Release(ctx context.Context) (*Published, error) {
 		}
 		if out != nil && len(plan.changes) == 0 && p.Now().Sub(last.leaf.Timestamp) < resumedRecently {
 			out.Unchanged, out.Held, out.Findings = true, plan.held, checked.Findings()
-			return nil
+			return out.waiting
 		}
 		out, err = p.make(ctx, plan, last)
 		if out != nil {
@@ -193,7 +195,7 @@ func (p *Publisher) session(ctx context.Context, f func(last *Published) error) 
 		return fmt.Errorf("log: %w", err)
 	}
 	defer p.log.Close()
-	if err := errors.Join(p.outbox.sweep(), p.checkLogKey()); err != nil {
+	if err := errors.Join(sweep(p.State), sweep(p.outbox.dir), p.checkLogKey()); err != nil {
 		return err
 	}
 	if err := p.compare(ctx); err != nil {
@@ -203,7 +205,7 @@ func (p *Publisher) session(ctx context.Context, f func(last *Published) error) 
 		return err
 	}
 	last, err := p.resume(ctx)
-	if err != nil {
+	if err != nil && (last == nil || !last.Waiting()) {
 		return err
 	}
 	return f(last)
@@ -313,6 +315,9 @@ func (p *Publisher) make(ctx context.Context, plan Probed, last *Published) (*Pu
 // complete carries a signed release through; every step may be repeated.
 func (p *Publisher) complete(ctx context.Context, s Signed) (*Published, error) {
 	l, err := p.append(ctx, s)
+	if errors.Is(err, ErrQuorum) {
+		return p.wait(l, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -321,6 +326,17 @@ func (p *Publisher) complete(ctx context.Context, s Signed) (*Published, error) 
 		p.step(s.meta.Release, "done")
 	}
 	return out, err
+}
+
+// wait makes a release that cannot be published the base of the next one: it is in the log, which cannot take it
+// back, and only the newest checkpoint has to find a quorum.
+func (p *Publisher) wait(l Logged, why error) (*Published, error) {
+	out, err := p.revive(l)
+	if err != nil {
+		return nil, err
+	}
+	out.waiting, out.witnessed = why, true
+	return out, why
 }
 
 // step records the last step that was done. The outbox and the log decide what is true; the journal tells people.

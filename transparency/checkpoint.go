@@ -120,37 +120,46 @@ type Cosigned struct {
 
 // OpenCheckpoint verifies a signed note: the log's signature, the origin, and the witness policy.
 func (t *Trust) OpenCheckpoint(msg []byte) (Cosigned, error) {
-	if len(msg) > MaxCheckpointBytes {
-		return Cosigned{}, fmt.Errorf("%w: %d bytes, the most is %d", ErrCheckpoint, len(msg), MaxCheckpointBytes)
+	out, quorum, err := t.OpenSigned(msg)
+	if err == nil && !quorum {
+		err = fmt.Errorf("%w: %d cosignatures do not make the quorum %s", ErrCheckpoint, len(out.Witnesses), t.Witnesses.quorum)
 	}
-	text, _, lines := signedBy(msg, []noteKey{t.log})
-	if len(lines) == 0 {
-		return Cosigned{}, fmt.Errorf("%w: no good signature of the log key %s", ErrCheckpoint, t.log.name)
-	}
-	c, err := ParseCheckpoint(text)
 	if err != nil {
 		return Cosigned{}, err
 	}
+	return out, nil
+}
+
+// OpenSigned is OpenCheckpoint without the quorum: it verifies the log's signature and the origin, and keeps the good
+// cosignatures of the policy's witnesses, whether or not they make the quorum. That is enough to hold a log to its own
+// words, and not enough to take a list from it.
+func (t *Trust) OpenSigned(msg []byte) (out Cosigned, quorum bool, err error) {
+	if len(msg) > MaxCheckpointBytes {
+		return Cosigned{}, false, fmt.Errorf("%w: %d bytes, the most is %d", ErrCheckpoint, len(msg), MaxCheckpointBytes)
+	}
+	text, _, lines := signedBy(msg, []noteKey{t.log})
+	if len(lines) == 0 {
+		return Cosigned{}, false, fmt.Errorf("%w: no good signature of the log key %s", ErrCheckpoint, t.log.name)
+	}
+	c, err := ParseCheckpoint(text)
+	if err != nil {
+		return Cosigned{}, false, err
+	}
 	if c.Origin != t.Origin {
-		return Cosigned{}, fmt.Errorf("%w: its origin is %q, this list's is %q", ErrCheckpoint, c.Origin, t.Origin)
+		return Cosigned{}, false, fmt.Errorf("%w: its origin is %q, this list's is %q", ErrCheckpoint, c.Origin, t.Origin)
 	}
-	out := Cosigned{Checkpoint: c, Witnesses: map[string]time.Time{}}
+	out = Cosigned{Checkpoint: c, Witnesses: map[string]time.Time{}}
 	for _, w := range t.Witnesses.witnesses {
-		_, _, sig := signedBy(msg, []noteKey{w.key})
-		if len(sig) == 0 {
-			continue
-		}
-		at, err := signatureTime(sig[0])
+		at, line, err := w.key.cosignature(msg)
 		if err != nil {
-			return Cosigned{}, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+			return Cosigned{}, false, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 		}
-		out.Witnesses[w.name] = at
-		lines = append(lines, sig[0])
+		if line != nil {
+			out.Witnesses[w.name] = at
+			lines = append(lines, *line)
+		}
 	}
-	var ok bool
-	if out.QuorumTime, ok = t.Witnesses.QuorumTime(out.Witnesses); !ok {
-		return Cosigned{}, fmt.Errorf("%w: %d cosignatures do not make the quorum %s", ErrCheckpoint, len(out.Witnesses), t.Witnesses.quorum)
-	}
+	out.QuorumTime, quorum = t.Witnesses.QuorumTime(out.Witnesses)
 	out.Note, err = rebuildNote(text, lines)
-	return out, err
+	return out, quorum, err
 }

@@ -103,3 +103,41 @@ func signatureTime(s note.Signature) (time.Time, error) {
 	}
 	return time.Unix(t, 0).UTC(), nil
 }
+
+// cosignature returns the key's good line under a checkpoint, and its time; no line when there is none.
+func (k noteKey) cosignature(msg []byte) (at time.Time, line *note.Signature, err error) {
+	_, _, lines := signedBy(msg, []noteKey{k})
+	if len(lines) == 0 {
+		return time.Time{}, nil, nil
+	}
+	if at, err = signatureTime(lines[0]); err != nil {
+		return at, nil, err
+	}
+	// Package note takes base64 with stray bits behind the last byte; kept is the one spelling.
+	raw, err := base64.StdEncoding.DecodeString(lines[0].Base64)
+	lines[0].Base64 = base64.StdEncoding.EncodeToString(raw)
+	return at, &lines[0], err
+}
+
+// ErrCosignature means that a witness's key has no good signature where one was looked for.
+var ErrCosignature = errors.New("no good cosignature of this key")
+
+// Cosignature returns the witness's own good line under a signed note, "— <name> <base64>\n", and its time. Lines of
+// other keys are ignored, whatever they are named.
+func (w WitnessURL) Cosignature(msg []byte) (line []byte, at time.Time, err error) {
+	if len(msg) > MaxCheckpointBytes {
+		return nil, at, fmt.Errorf("%w: %d bytes, the most is %d", ErrCosignature, len(msg), MaxCheckpointBytes)
+	}
+	key, err := parseVKey(w.VKey, algCosignature)
+	if err != nil {
+		return nil, at, err
+	}
+	at, sig, err := key.cosignature(msg)
+	if err != nil {
+		return nil, at, err
+	}
+	if sig == nil {
+		return nil, at, fmt.Errorf("%w: %s", ErrCosignature, w.VKey)
+	}
+	return fmt.Appendf(nil, "— %s %s\n", sig.Name, sig.Base64), at, nil
+}

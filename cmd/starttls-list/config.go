@@ -26,6 +26,7 @@ import (
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
 	"github.com/starttls-everywhere/policylist/transparency/tilelog"
+	"github.com/starttls-everywhere/policylist/transparency/witness"
 )
 
 // configName is the configuration that init writes.
@@ -187,7 +188,7 @@ func (c *config) publisher(cmd *cobra.Command) (*pipeline.Publisher, error) {
 	}
 	p := &pipeline.Publisher{
 		Source: c.path(c.Source), State: c.path(c.State), Trust: chain, ScanAll: c.Probe.All, Commit: commit(ctx, c.path(c.Source)),
-		Now: time.Now, Log: slog.New(slog.NewTextHandler(stderr, nil)), OpenLog: openTileLog,
+		Witnesses: witness.New("starttls-list/" + version), Now: time.Now, Log: slog.New(slog.NewTextHandler(stderr, nil)), OpenLog: openTileLog,
 	}
 	if p.Keys, err = c.keys(ctx, chain.Newest().Origin, cmd.InOrStdin(), stderr); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,9 @@ the last list, so that no client's list expires. Run it at least daily, from a t
 
 A new or changed domain that fails its probe is held: its last published policy stays, or it stays absent, and the
 rest goes out. A run that was interrupted is completed by the next one, with the same bytes.
+
+Where the trust names witnesses, all are asked to cosign the log's checkpoint. Without their quorum the release stays
+logged and unpublished (exit 4), and the next run asks again, or makes the next release on top of it.
 
 Exit codes: 0 released, 1 released without what the source's errors or failing probes keep back, 2 released on some
 mirrors only or held for inconclusive probes, 3 usage, 4 nothing was released.`
@@ -138,6 +142,10 @@ func releaseHint(err error) string {
 		return "find out who else publishes with these keys; if the folder in state/verify was mixed up, remove it"
 	case errors.Is(err, pipeline.ErrForeign):
 		return "see what the mirror holds; a mirror without its checkpoint gets everything"
+	case errors.Is(err, pipeline.ErrRefused):
+		return "a witness knows another history of this log: look for a second publisher with these keys, or a state folder that was set back; transparency/README.md says what to do with the evidence"
+	case errors.Is(err, pipeline.ErrQuorum):
+		return "run release again; until enough witnesses answer, mirrors keep the last release. A witness that is gone for good is replaced by the next trust version"
 	case errors.Is(err, pipeline.ErrMirrors):
 		return "run release again when a mirror can be reached; nothing is lost"
 	}
@@ -193,7 +201,9 @@ func runPlan(c *cobra.Command, config string, asJSON bool) error {
 func printRelease(w io.Writer, out *pipeline.Published) {
 	leaf := out.Leaf()
 	verb := ""
-	if out.Unchanged {
+	if out.Waiting() {
+		verb = " (logged, NOT published: see the witnesses)"
+	} else if out.Unchanged {
 		verb = " (completed; it had been interrupted, and nothing is new since)"
 	}
 	fmt.Fprintf(w, "release %d of %s: %s, %s, log size %d%s\n", leaf.Release, term.Escape(leaf.Origin), term.Plural(int(leaf.Count), "domain"),
@@ -211,6 +221,27 @@ func printRelease(w io.Writer, out *pipeline.Published) {
 			fmt.Fprintf(w, "  mirror %s: published and verified\n", term.Escape(m.Name))
 		default:
 			fmt.Fprintf(w, "  mirror %s: published\n", term.Escape(m.Name))
+		}
+	}
+	printWitnesses(w, out, time.Now())
+}
+
+// printWitnesses tells how old each cosignature is, or why there is none.
+func printWitnesses(w io.Writer, out *pipeline.Published, now time.Time) {
+	for _, r := range out.Witnesses() {
+		name, cosigned := term.Escape(r.Name), ""
+		if !r.Time.IsZero() {
+			cosigned = fmt.Sprintf("cosigned %s ago", max(0, now.Sub(r.Time)).Round(time.Second))
+		}
+		switch {
+		case r.Err == nil && cosigned != "":
+			fmt.Fprintf(w, "  witness %s: %s\n", name, cosigned)
+		case r.Err == nil:
+			fmt.Fprintf(w, "  witness %s: NO cosignature when the others gave theirs\n", name)
+		case cosigned != "":
+			fmt.Fprintf(w, "  witness %s: %s; asked again now: %s\n", name, cosigned, term.Escape(r.Err.Error()))
+		default:
+			fmt.Fprintf(w, "  witness %s: %s\n", name, term.Escape(r.Err.Error()))
 		}
 	}
 	if !out.Witnessed() {
@@ -261,10 +292,18 @@ type releaseJSON struct {
 	SHA256    string           `json:"list_sha256"`
 	Override  string           `json:"override,omitempty"`
 	Witnessed bool             `json:"witnessed"`
+	Witnesses []witnessJSON    `json:"witnesses"`
+	Published bool             `json:"published"` // false: logged, and waiting for witnesses
 	Changes   []map[string]any `json:"changes"`
 	Held      []map[string]any `json:"held"`
 	Mirrors   []mirrorJSON     `json:"mirrors"`
 	Findings  []policy.Finding `json:"findings"`
+}
+
+type witnessJSON struct {
+	Name     string `json:"name"`
+	Cosigned string `json:"cosigned,omitempty"` // time
+	Error    string `json:"error,omitempty"`
 }
 
 type mirrorJSON struct {
@@ -278,7 +317,18 @@ func printReleaseJSON(w io.Writer, out *pipeline.Published) {
 	j := releaseJSON{
 		Release: leaf.Release, Origin: leaf.Origin, Timestamp: leaf.Timestamp.Format(policy.TimeFormat), Expires: leaf.Expires.Format(policy.TimeFormat),
 		Count: leaf.Count, LogSize: out.Tree().N, SHA256: fmt.Sprintf("%x", leaf.ListDigest), Override: leaf.Override, Witnessed: out.Witnessed(),
+		Witnesses: []witnessJSON{}, Published: !out.Waiting(),
 		Changes: changesJSON(out.Changes()), Held: heldJSON(out.Held), Mirrors: []mirrorJSON{}, Findings: out.Findings,
+	}
+	for _, r := range out.Witnesses() {
+		wj := witnessJSON{Name: r.Name}
+		if !r.Time.IsZero() {
+			wj.Cosigned = r.Time.Format(policy.TimeFormat)
+		}
+		if r.Err != nil {
+			wj.Error = r.Err.Error()
+		}
+		j.Witnesses = append(j.Witnesses, wj)
 	}
 	for _, m := range out.Mirrors {
 		mj := mirrorJSON{Name: m.Name, Verified: m.Verified}
