@@ -9,11 +9,11 @@ import (
 // Fill moves a log to Trillian: it hands the leaves of the folder dir that the server's tree does not have yet to the
 // server, and returns the tree once both have the same. The server's tree must be empty, or the beginning of the log as
 // an interrupted Fill leaves it: else ErrRoot. (Open takes a tree that is smaller than the folder's for one that has
-// lost leaves.) The folder is not changed, unless the server had all its leaves and more. Errors: Open's and Append's.
+// lost leaves.) The folder follows this tree from then on. Errors: Open's and Append's.
 //
 // The way back needs nothing: the folder is a tilelog at any time.
 func Fill(ctx context.Context, dir string, o Options) (tlog.Tree, error) {
-	l, err := open(ctx, dir, o, (*Log).fill)
+	l, err := open(dir, o, func(l *Log) error { return l.fill(ctx) })
 	if err != nil {
 		return tlog.Tree{}, err
 	}

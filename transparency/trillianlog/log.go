@@ -38,14 +38,19 @@ type Log struct {
 }
 
 // Open opens the log whose folder is dir, creating it when needed, and brings the folder up to what the server has.
-// Errors: ErrOptions, those of tilelog.Open, ErrUnavailable, ErrLeaves, ErrRoot, ErrRewound. After any of them the
+// Errors: ErrOptions, ErrTree, those of tilelog.Open, ErrUnavailable, ErrLeaves, ErrRoot, ErrRewound. After any of them the
 // folder holds nothing that the server's root, or Options.Known, does not vouch for.
 func Open(ctx context.Context, dir string, o Options) (*Log, error) {
-	return open(ctx, dir, o, (*Log).follow)
+	return open(dir, o, func(l *Log) error {
+		if err := checkBinding(dir, o.Tree); err != nil {
+			return err
+		}
+		return l.follow(ctx)
+	})
 }
 
-// open opens both sides and lets start make them agree.
-func open(ctx context.Context, dir string, o Options, start func(*Log, context.Context) error) (*Log, error) {
+// open opens both sides, lets start make them agree, and binds the folder to the tree.
+func open(dir string, o Options, start func(*Log) error) (*Log, error) {
 	o, err := o.complete()
 	if err != nil {
 		return nil, err
@@ -59,7 +64,11 @@ func open(ctx context.Context, dir string, o Options, start func(*Log, context.C
 		return nil, errors.Join(err, local.Close())
 	}
 	l := &Log{server: server, local: local}
-	if err := start(l, ctx); err != nil {
+	err = start(l)
+	if err == nil {
+		err = bind(dir, o.Tree)
+	}
+	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil

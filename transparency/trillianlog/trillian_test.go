@@ -40,6 +40,7 @@ func TestTrillian(t *testing.T) {
 		{"two publishers, one tree", twoPublishers},
 		{"the signer is down", signerDown},
 		{"a log moves to Trillian", filled},
+		{"a folder belongs to its tree", bound},
 		{"liars", liars},
 		{"no tree, no server", nobody},
 		{"TLS", overTLS},
@@ -285,6 +286,28 @@ func filled(t *testing.T, s *trillianserver.Servers) {
 	mustAppend(t, mustOpen(t, folder(t), s.Address, other), 0, logtest.Leaves(1, 3))
 	if _, err := trillianlog.Fill(t.Context(), dir, options(s.Address, other)); !errors.Is(err, trillianlog.ErrRoot) {
 		t.Errorf("filling another log's tree: %v", err)
+	}
+}
+
+func bound(t *testing.T, s *trillianserver.Servers) {
+	dir, id := folder(t), s.NewTree(t)
+	if tree, err := trillianlog.BoundTree(dir); tree != 0 || err != nil {
+		t.Errorf("no folder: %d, %v", tree, err)
+	}
+	mustOpen(t, dir, s.Address, id).Close()
+	if tree, err := trillianlog.BoundTree(dir); tree != id || err != nil {
+		t.Errorf("bound to %d, %v", tree, err)
+	}
+	if _, err := open(t, dir, s.Address, s.NewTree(t)); !errors.Is(err, trillianlog.ErrTree) {
+		t.Errorf("another tree: %v", err)
+	}
+	for _, text := range []string{"", "tree", "tree 0\n", "tree 7", "tree 07\n", "tree -7\n", "tree 7\n\n", "leaf 7\n"} {
+		if err := os.WriteFile(filepath.Join(dir, "trillian"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := open(t, dir, s.Address, 7); !errors.Is(err, trillianlog.ErrTree) {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 

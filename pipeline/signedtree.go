@@ -1,0 +1,44 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// SignedTree returns the tree of the newest checkpoint in the outbox that the present log's key has signed; the zero tree
+// if there is none. A log that is rebuilt from elsewhere must contain it (OpenLog may ask).
+func (p *Publisher) SignedTree() (tlog.Tree, error) {
+	box := outbox{filepath.Join(p.State, "outbox")}
+	n, err := box.newest()
+	if errors.Is(err, fs.ErrNotExist) {
+		return tlog.Tree{}, nil
+	}
+	for ; err == nil && n > 0; n-- {
+		note, err := os.ReadFile(box.path(n, outCheckpoint))
+		if errors.Is(err, fs.ErrNotExist) {
+			note, err = os.ReadFile(box.path(n, outSigned)) // witnesses may have seen it
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // not signed yet
+		}
+		if err != nil {
+			return tlog.Tree{}, fmt.Errorf("%w: %w", ErrState, err)
+		}
+		// One that no trust version accepts is judged elsewhere; here an older one will do.
+		if c, err := p.openLogged(note); err == nil {
+			if c.Origin != p.Trust.Newest().Origin {
+				return tlog.Tree{}, nil
+			}
+			return c.Tree, nil
+		}
+	}
+	return tlog.Tree{}, err
+}
+
+// LogFolder is the folder that OpenLog is called with.
+func (p *Publisher) LogFolder() (string, error) { return p.logFolder() }
