@@ -3,6 +3,7 @@ package s3
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
@@ -19,6 +20,19 @@ func status(err error) int {
 		return r.HTTPStatusCode()
 	}
 	return 0
+}
+
+// answered returns the time of the answer that err stands for, by the store's clock; zero when there was none.
+func answered(err error) time.Time {
+	var r *awshttp.ResponseError
+	if !errors.As(err, &r) || r.Response == nil {
+		return time.Time{}
+	}
+	t, err := http.ParseTime(r.Response.Header.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
 }
 
 // code returns the protocol's error code, "" when there is none.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/starttls-everywhere/policylist/mirror"
@@ -19,24 +20,43 @@ import (
 
 // Get implements mirror.Reader.
 func (s *Store) Get(ctx context.Context, p string, limit int64) ([]byte, error) {
-	data, _, err := s.GetHeaders(ctx, p, limit)
+	data, _, err := s.read(ctx, p, limit)
 	return data, err
 }
 
 // GetHeaders implements mirror.HeaderReader.
 func (s *Store) GetHeaders(ctx context.Context, p string, limit int64) ([]byte, mirror.Headers, error) {
+	data, about, err := s.read(ctx, p, limit)
+	return data, about.Headers, err
+}
+
+// GetTime is Get, with the time at which the store answered, by its own clock; zero when it did not say. An absent object
+// has that time too.
+func (s *Store) GetTime(ctx context.Context, p string, limit int64) ([]byte, time.Time, error) {
+	data, about, err := s.read(ctx, p, limit)
+	return data, about.time, err
+}
+
+// about is what an answer says beside the object's bytes.
+type about struct {
+	mirror.Headers
+	tag  string    // ETag, to be sent back as it is; never taken for a digest
+	time time.Time // of the answer, by the store's clock
+}
+
+func (s *Store) read(ctx context.Context, p string, limit int64) ([]byte, about, error) {
 	if err := mirror.CheckPath(p); err != nil {
-		return nil, mirror.Headers{}, s.tell("get", p, err)
+		return nil, about{}, s.tell("get", p, err)
 	}
 	ctx, cancel := s.deadline(ctx, limit)
 	defer cancel()
 	var err error
 	for range attempts { // the SDK retries until the headers are there; a body that breaks off is ours to retry
 		var data []byte
-		var headers mirror.Headers
 		var broken bool
-		if data, broken, err = s.get(ctx, p, limit, &headers); err == nil {
-			return data, headers, nil
+		var said about
+		if data, broken, err = s.get(ctx, p, limit, &said); err == nil {
+			return data, said, nil
 		}
 		if !broken || ctx.Err() != nil {
 			break
@@ -45,11 +65,11 @@ func (s *Store) GetHeaders(ctx context.Context, p string, limit int64) ([]byte, 
 	if isAbsent(err) {
 		err = fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 	}
-	return nil, mirror.Headers{}, s.tell("get", p, err)
+	return nil, about{time: answered(err)}, s.tell("get", p, err)
 }
 
-// get makes one request and fills in headers. broken says that the answer's body could not be read to its end.
-func (s *Store) get(ctx context.Context, p string, limit int64, headers *mirror.Headers) (data []byte, broken bool, err error) {
+// get makes one request and fills in what the answer says. broken says that the answer's body could not be read to its end.
+func (s *Store) get(ctx context.Context, p string, limit int64, said *about) (data []byte, broken bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	answer, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.options.Bucket, Key: s.key(p)})
@@ -57,7 +77,9 @@ func (s *Store) get(ctx context.Context, p string, limit int64, headers *mirror.
 		return nil, false, err
 	}
 	defer answer.Body.Close()
-	*headers = mirror.Headers{ContentType: aws.ToString(answer.ContentType), CacheControl: aws.ToString(answer.CacheControl)}
+	said.Headers = mirror.Headers{ContentType: aws.ToString(answer.ContentType), CacheControl: aws.ToString(answer.CacheControl)}
+	said.tag = aws.ToString(answer.ETag)
+	said.time, _ = awsmiddleware.GetServerTime(answer.ResultMetadata)
 	body := newLively(answer.Body, s.options.Patience, cancel)
 	defer body.timer.Stop()
 	zipped, err := isGzip(aws.ToString(answer.ContentEncoding))

@@ -8,7 +8,8 @@
 //
 // What the protocol promises and what stores do are two things, so:
 //
-//   - ETags are never looked at. They are an MD5 on some stores, for some uploads; Create reads the bytes back.
+//   - ETags are never looked at. They are an MD5 on some stores, for some uploads; Create reads the bytes back. Swap sends
+//     them back as they came, in If-Match, and compares bytes itself.
 //   - If-None-Match: * is sent where the store takes it, but two writers can still both win on some stores, and others
 //     ignore it. Create therefore looks first, writes, and reads back; the publisher's lock keeps it the only writer.
 //   - A write whose answer is lost, late or 5xx may have happened. Reading back decides; where even that fails the error
@@ -48,6 +49,8 @@ type Store struct {
 	client  *s3.Client
 	options Options
 
+	requests atomic.Int64
+
 	// unconditional is set once the store has answered that it does not know If-None-Match on writes.
 	unconditional atomic.Bool
 }
@@ -62,6 +65,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Patience == 0 {
 		o.Patience = patience
 	}
+	s := &Store{options: o}
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(transport(o.Patience)),
 		config.WithRetryer(func() aws.Retryer {
@@ -82,7 +86,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if cfg.Region == "" {
 		cfg.Region = "us-east-1"
 	}
-	client := s3.NewFromConfig(cfg, func(c *s3.Options) {
+	s.client = s3.NewFromConfig(cfg, func(c *s3.Options) {
+		c.HTTPClient = counted{c.HTTPClient, &s.requests}
 		c.UsePathStyle = o.PathStyle
 		c.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
@@ -90,7 +95,21 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			c.BaseEndpoint = aws.String(o.Endpoint)
 		}
 	})
-	return &Store{client: client, options: o}, nil
+	return s, nil
+}
+
+// Requests counts the requests that were sent so far, the SDK's retries included.
+func (s *Store) Requests() int64 { return s.requests.Load() }
+
+// counted counts what goes through an HTTP client.
+type counted struct {
+	client s3.HTTPClient
+	n      *atomic.Int64
+}
+
+func (c counted) Do(r *http.Request) (*http.Response, error) {
+	c.n.Add(1)
+	return c.client.Do(r)
 }
 
 // transport gives up on a server that stays silent after a request, and leaves Content-Encoding alone: net/http would

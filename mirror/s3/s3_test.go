@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/starttls-everywhere/policylist/mirror"
@@ -27,7 +28,7 @@ func gateway(t *testing.T) (*storetest.VersityGW, func(prefix string) s3.Options
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Credentials = credentials.NewStaticCredentialsProvider(g.AccessKey, g.SecretKey, "")
+		o.Credentials = static(g)
 		return o
 	}
 }
@@ -180,4 +181,8 @@ func zipped(t *testing.T, data []byte) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+func static(g *storetest.VersityGW) aws.CredentialsProvider {
+	return credentials.NewStaticCredentialsProvider(g.AccessKey, g.SecretKey, "")
 }

@@ -18,7 +18,7 @@ func (s *Store) Put(ctx context.Context, o mirror.Object) error {
 	if err := validate(o); err != nil {
 		return s.tell("put", o.Path, err)
 	}
-	err := s.put(ctx, o, false)
+	err := s.put(ctx, o, always)
 	if err == nil {
 		return nil
 	}
@@ -81,16 +81,24 @@ func (s *Store) holds(ctx context.Context, o mirror.Object) (bool, error) {
 
 func (s *Store) create(ctx context.Context, o mirror.Object) error {
 	if !s.unconditional.Load() {
-		err := s.put(ctx, o, true)
+		err := s.put(ctx, o, ifAbsent)
 		if !knowsNoCondition(err) {
 			return err
 		}
 		s.unconditional.Store(true)
 	}
-	return s.put(ctx, o, false)
+	return s.put(ctx, o, always)
 }
 
-func (s *Store) put(ctx context.Context, o mirror.Object, ifAbsent bool) error {
+// condition is what has to hold for a write: always, ifAbsent, or the ETag that the object must have.
+type condition string
+
+const (
+	always   condition = ""
+	ifAbsent condition = "*"
+)
+
+func (s *Store) put(ctx context.Context, o mirror.Object, c condition) error {
 	in := &s3.PutObjectInput{Bucket: &s.options.Bucket, Key: s.key(o.Path)}
 	body := o.Data
 	if o.Gzip != nil {
@@ -105,8 +113,12 @@ func (s *Store) put(ctx context.Context, o mirror.Object, ifAbsent bool) error {
 	if o.CacheControl != "" {
 		in.CacheControl = &o.CacheControl
 	}
-	if ifAbsent {
+	switch c {
+	case always:
+	case ifAbsent:
 		in.IfNoneMatch = aws.String("*")
+	default:
+		in.IfMatch = aws.String(string(c))
 	}
 	ctx, cancel := s.deadline(ctx, int64(len(body)))
 	defer cancel()

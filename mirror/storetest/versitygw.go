@@ -30,27 +30,49 @@ type VersityGW struct {
 // package tool). The temporary folder must be on a file system with extended attributes: the gateway keeps headers there.
 func StartVersityGW(t testing.TB) *VersityGW {
 	t.Helper()
-	program := tool.Path(t, "versitygw")
 	root := t.TempDir()
 	g := &VersityGW{Bucket: "mirror", AccessKey: "access", SecretKey: rand.Text(), Folder: filepath.Join(root, "mirror")}
 	if err := os.Mkdir(g.Folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	g.listen(t, root)
+	return g
+}
+
+// StartRacingPair starts two gateways over one folder that know nothing of each other's locks: a store whose conditional
+// writes race, as those of some clusters do.
+func StartRacingPair(t testing.TB) (a, b *VersityGW) {
+	t.Helper()
+	root := t.TempDir()
+	a = &VersityGW{Bucket: "mirror", AccessKey: "access", SecretKey: rand.Text(), Folder: filepath.Join(root, "mirror")}
+	if err := os.Mkdir(a.Folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	second := *a
+	a.listen(t, root, "--disable-object-lock-file")
+	second.listen(t, root, "--disable-object-lock-file")
+	return a, &second
+}
+
+// listen starts the program with options for its folder, and fails the test when it does not.
+func (g *VersityGW) listen(t testing.TB, root string, options ...string) {
+	t.Helper()
+	program := tool.Path(t, "versitygw")
 	for range 3 { // the port was free a moment ago; another process may have it by now
-		if g.start(t, program, root) {
-			return g
+		if g.start(t, program, root, options) {
+			return
 		}
 	}
 	t.Fatal("versitygw does not start: see the log above")
-	return nil
 }
 
 // start runs the program on a free port and reports whether it listens within ten seconds.
-func (g *VersityGW) start(t testing.TB, program, root string) bool {
+func (g *VersityGW) start(t testing.TB, program, root string, options []string) bool {
 	t.Helper()
 	address := freePort(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, program, "--port", address, "--region", "us-east-1", "--quiet", "posix", root)
+	args := append([]string{"--port", address, "--region", "us-east-1", "--quiet", "posix"}, options...)
+	cmd := exec.CommandContext(ctx, program, append(args, root)...)
 	cmd.Env = append(environ(), "ROOT_ACCESS_KEY="+g.AccessKey, "ROOT_SECRET_KEY="+g.SecretKey)
 	var log lockedBuffer
 	cmd.Stdout, cmd.Stderr = &log, &log
