@@ -25,7 +25,6 @@ import (
 	"github.com/starttls-everywhere/policylist/pipeline/signing"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
-	"github.com/starttls-everywhere/policylist/transparency/tilelog"
 	"github.com/starttls-everywhere/policylist/transparency/witness"
 )
 
@@ -55,6 +54,7 @@ type config struct {
 		AllowLoopback bool   `toml:"allow-loopback"`
 		SMTPPort      int    `toml:"smtp-port"`
 	} `toml:"probe"`
+	Log     logConfig `toml:"log"`
 	Mirrors []struct {
 		Name string `toml:"name"`
 		URL  string `toml:"url"`
@@ -106,27 +106,32 @@ roots = ""
 allow-loopback = false
 smtp-port = 25
 
+[log]
+# What computes the log: "embedded", in this process, or "trillian", your own Trillian log server. What is published is
+# the same. To change it, see transparency/README.md.
+engine = "embedded"
+# The Trillian server, HOST:PORT, and the id of its tree (createtree --tree_type=PREORDERED_LOG).
+address = ""
+tree = 0
+# Do not encrypt the connection, and let anybody answer it: for a server on this machine.
+plaintext = false
+# Root certificates of the server in PEM, "" for the system's, and the name in its certificate, "" for HOST.
+ca = ""
+server-name = ""
+# A certificate and its key in PEM, when the server asks for one.
+certificate = ""
+key = ""
+
 # Where to publish: a folder, or s3://bucket/prefix?endpoint=…&region=…  As many [[mirror]] blocks as you like.
 [[mirror]]
 name = "public"
 url = "public"
 `
 
-// maxConfigBytes caps the configuration; a mirror takes some 100 bytes.
-const maxConfigBytes = 1 << 20
-
 func readConfig(path string) (*config, error) {
-	f, err := os.Open(path)
+	data, err := readFile(path, maxSmallFile)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxConfigBytes {
-		return nil, fmt.Errorf("%s: more than %d bytes are no configuration", path, maxConfigBytes)
 	}
 	c := &config{}
 	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(c); err != nil {
@@ -145,7 +150,7 @@ func readConfig(path string) (*config, error) {
 	case len(c.Mirrors) == 0:
 		return nil, fmt.Errorf("%s: no [[mirror]] to publish to", path)
 	}
-	if err := errors.Join(c.checkProbe(), c.checkMirrors(), c.checkFolders()); err != nil {
+	if err := errors.Join(c.checkProbe(), c.checkLog(), c.checkMirrors(), c.checkFolders()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
@@ -188,8 +193,9 @@ func (c *config) publisher(cmd *cobra.Command) (*pipeline.Publisher, error) {
 	}
 	p := &pipeline.Publisher{
 		Source: c.path(c.Source), State: c.path(c.State), Trust: chain, ScanAll: c.Probe.All, Commit: commit(ctx, c.path(c.Source)),
-		Witnesses: witness.New("starttls-list/" + version), Now: time.Now, Log: slog.New(slog.NewTextHandler(stderr, nil)), OpenLog: openTileLog,
+		Witnesses: witness.New("starttls-list/" + version), Now: time.Now, Log: slog.New(slog.NewTextHandler(stderr, nil)),
 	}
+	p.OpenLog = c.openLog(ctx, p)
 	if p.Keys, err = c.keys(ctx, chain.Newest().Origin, cmd.InOrStdin(), stderr); err != nil {
 		return nil, err
 	}
@@ -207,8 +213,6 @@ func (c *config) publisher(cmd *cobra.Command) (*pipeline.Publisher, error) {
 	}
 	return p, nil
 }
-
-func openTileLog(dir string) (pipeline.Log, error) { return tilelog.Open(dir) }
 
 // mirrorRef resolves a mirror's folder; everything else stays, for openStore to judge.
 func (c *config) mirrorRef(ref string) string {
@@ -288,7 +292,7 @@ func (c *config) observer() (pipeline.Observer, error) {
 		}
 	}
 	if c.Probe.Roots != "" {
-		text, err := os.ReadFile(c.path(c.Probe.Roots))
+		text, err := readFile(c.path(c.Probe.Roots), maxSmallFile)
 		if err != nil {
 			return nil, fmt.Errorf("[probe] roots: %w", err)
 		}

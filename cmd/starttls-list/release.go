@@ -149,7 +149,7 @@ func releaseHint(err error) string {
 	case errors.Is(err, pipeline.ErrMirrors):
 		return "run release again when a mirror can be reached; nothing is lost"
 	}
-	return ""
+	return logHint(err)
 }
 
 // releaseExit is the exit code of a release that went out.
