@@ -56,66 +56,6 @@ func (e *ForkError) Error() string {
 	return fmt.Sprintf("two signed checkpoints of %s contradict each other", e.Evidence.Origin)
 }
 
-// pointer is a verified policy.json.tlog-proof.
-type pointer struct {
-	proof      transparency.Proof
-	leaf       *ReleaseLeaf
-	raw        []byte
-	checkpoint transparency.Cosigned
-	quorum     time.Time
-}
-
-// OpenPointer verifies a proof file as far as one file can be: the log and the witnesses signed the checkpoint, the
-// release leaf in it is the tree's last entry, and the release keys signed that leaf.
-func OpenPointer(data []byte, chain *transparency.TrustChain) (*Release, transparency.Cosigned, error) {
-	p, err := openPointer(data, chain)
-	if err != nil {
-		return nil, transparency.Cosigned{}, err
-	}
-	return &Release{Leaf: p.leaf, Raw: p.raw, Index: p.proof.Index}, p.checkpoint, nil
-}
-
-func openPointer(data []byte, chain *transparency.TrustChain) (*pointer, error) {
-	proof, err := transparency.ParseProof(data)
-	if err != nil {
-		return nil, err
-	}
-	p := &pointer{proof: proof, raw: proof.Extra}
-	leaf, err := ParseLeaf(proof.Extra)
-	if err != nil {
-		return nil, fmt.Errorf("the proof's extra data: %w", err)
-	}
-	if p.leaf = leaf.Release; p.leaf == nil {
-		return nil, errors.New("the proof's extra data is not the leaf of a release")
-	}
-	newest := chain.Newest()
-	if p.leaf.Trust < newest.Version {
-		return nil, fmt.Errorf("%w: release %d was made under trust version %d, the newest is %d", errLagging, p.leaf.Release, p.leaf.Trust, newest.Version)
-	}
-	if p.checkpoint, err = newest.OpenCheckpoint(proof.Checkpoint); err != nil {
-		return nil, err
-	}
-	if err := proof.Check(tlog.RecordHash(p.raw), p.checkpoint.Tree); err != nil {
-		return nil, err
-	}
-	if proof.Index != p.checkpoint.Tree.N-1 {
-		return nil, fmt.Errorf("the release leaf %d is not the last of %d entries", proof.Index, p.checkpoint.Tree.N)
-	}
-	if err := p.leaf.checkAlone(chain); err != nil {
-		return nil, fmt.Errorf("release %d: %w", p.leaf.Release, err)
-	}
-	if p.leaf.From > p.leaf.To || p.leaf.To > proof.Index || proof.Index-p.leaf.To > maxTrustRun {
-		return nil, fmt.Errorf("release %d: its changes [%d, %d) do not stand before its leaf at %d", p.leaf.Release, p.leaf.From, p.leaf.To, proof.Index)
-	}
-	if p.quorum = p.checkpoint.QuorumTime; newest.Witnesses.IsNone() {
-		p.quorum = p.leaf.Timestamp
-	}
-	if p.leaf.Timestamp.After(p.quorum.Add(maxFuture)) {
-		return nil, fmt.Errorf("release %d is dated %s, after the witnesses saw it at %s", p.leaf.Release, p.leaf.Timestamp.Format(time.RFC3339), p.quorum.Format(time.RFC3339))
-	}
-	return p, nil
-}
-
 // fetch asks one mirror, whose pointer is data, for something newer than h. It verifies everything and changes nothing
 // on disk. The result is nil when the mirror is good but has nothing newer than best, another mirror's.
 func fetch(ctx context.Context, r Reader, data []byte, h *held, best *candidate, method Method) (*candidate, error) {

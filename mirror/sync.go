@@ -22,6 +22,9 @@ var (
 	ErrUnreachable = errors.New("the source cannot be read")
 	// ErrLagging means that a mirror serves an older state that contradicts nothing.
 	ErrLagging = errLagging
+	// ErrOtherLog means that the destination holds an earlier log of the same list. Tiles have the same names in every
+	// log, so the new one needs a mirror of its own; only the trust versions are copied to the old one.
+	ErrOtherLog = errors.New("the mirror holds an earlier log of this list")
 	// ErrDestination means that what the destination says of itself cannot be believed.
 	ErrDestination = errors.New("the destination's own pointer or trust is damaged")
 )
@@ -63,7 +66,7 @@ type Synced struct {
 	ToRequests   int64    `json:"to_requests"`   // at the destination; a listing counts as one
 }
 
-// Run copies. Errors wrap ErrSource, ErrUnreachable, ErrLagging, ErrDestination, ErrConflict, or are *ForkError;
+// Run copies. Errors wrap ErrSource, ErrUnreachable, ErrLagging, ErrOtherLog, ErrDestination, ErrConflict, or are *ForkError;
 // others are the destination's. What was written before an error is good.
 func (s *Sync) Run(ctx context.Context) (Synced, error) {
 	r := &syncRun{Sync: s, src: newSourceReader(s.From), dst: &storeCounter{Store: s.To}, deep: s.Check || s.Repair}
@@ -101,7 +104,9 @@ func (r *syncRun) run(ctx context.Context) error {
 	if err := r.openDestination(ctx); err != nil {
 		return err
 	}
-	if err := r.openSource(ctx); err != nil {
+	if err := r.openSource(ctx); errors.Is(err, ErrOtherLog) {
+		return errors.Join(err, r.copy(ctx, stage{"trust", r.trustItems()}))
+	} else if err != nil {
 		return err
 	}
 	if err := r.survey(ctx); err != nil {
@@ -177,15 +182,16 @@ func (r *syncRun) follow(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("%w: %s: %w", ErrDestination, path, err)
 		}
+		if held.Origin != r.pointer.checkpoint.Origin {
+			return fmt.Errorf("%w, %s; the log %s needs a mirror of its own", ErrOtherLog, held.Origin, r.pointer.checkpoint.Origin)
+		}
 		if err := r.log.follows(held, r.pointer.checkpoint); err != nil {
 			return err
 		}
 		if path == PointerPath {
 			r.before, r.beforeTree = data, held.Tree
 		}
-		if held.Origin == r.pointer.checkpoint.Origin {
-			r.out.Before = max(r.out.Before, held.Tree.N)
-		}
+		r.out.Before = max(r.out.Before, held.Tree.N)
 	}
 	return nil
 }
@@ -207,10 +213,9 @@ func (r *syncRun) openHeld(path string, data []byte) (transparency.Cosigned, err
 }
 
 // follows checks that held is a prefix of c's log. When it is not, both signed checkpoints together are the evidence.
-// Another origin is another log, which only a trust version can have named.
 func (l *verifiedLog) follows(held, c transparency.Cosigned) error {
 	switch {
-	case held.Origin != c.Origin || held.Tree.N == 0 || held.Tree == c.Tree:
+	case held.Tree.N == 0 || held.Tree == c.Tree:
 		return nil
 	case held.Tree.N > c.Tree.N:
 		return fmt.Errorf("%w: its log has %d entries, the destination's %d", ErrLagging, c.Tree.N, held.Tree.N)

@@ -171,8 +171,8 @@ func (r *reader) holds(want *Release) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if beside, cosigned, err := OpenPointer([]byte(r.files()[PointerPath]), chain); err != nil || string(beside.Raw) != string(want.Raw) ||
-		cosigned.QuorumTime.Before(out.QuorumTime) && !cosigned.QuorumTime.IsZero() {
+	if beside, err := OpenProof([]byte(r.files()[PointerPath]), chain); err != nil || string(beside.Raw) != string(want.Raw) ||
+		beside.Checkpoint.QuorumTime.Before(out.QuorumTime) && !beside.Checkpoint.QuorumTime.IsZero() {
 		r.t.Fatalf("the proof beside the list is not release %d's: %v, %v", want.Leaf.Release, beside, err)
 	}
 	if got := r.files()[ListPath]; got != string(data) {

@@ -16,7 +16,7 @@ import (
 // as they are but for the trust versions, which tell clients there that the old log has ended.
 
 // ErrOtherLog means that a mirror holds an earlier log of this list.
-var ErrOtherLog = errors.New("the mirror holds an earlier log of this list")
+var ErrOtherLog = mirror.ErrOtherLog
 
 // codeRestart is the reason of an entry that is only written again.
 const codeRestart = "log.restart"

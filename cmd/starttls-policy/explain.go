@@ -118,7 +118,11 @@ func openProof(c *mirror.Client, path string) (*mirror.Release, transparency.Cos
 	if err != nil {
 		return nil, transparency.Cosigned{}, err
 	}
-	return mirror.OpenPointer(data, chain)
+	p, err := mirror.OpenProof(data, chain) // the update that wrote it knew the newest trust; a later version changes nothing about it
+	if err != nil {
+		return nil, transparency.Cosigned{}, err
+	}
+	return &p.Release, p.Checkpoint, nil
 }
 
 // table fills in what a Postfix table says, and why.

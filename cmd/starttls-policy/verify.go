@@ -39,6 +39,9 @@ versions the lowest is believed, the others must be signed by it.
 
 --evidence checks an evidence file of "update": whether the log's own signatures prove two histories.
 
+A release under a trust version that another has followed is genuine only if it was made before: a mirror, configured
+or given with --mirror, has to show that the newest release leads back to it.
+
 Exit codes: 0 passed, 1 failed, 30 genuine but expired, 2 wrong usage or configuration.`,
 		Example: `  $ starttls-policy verify /var/lib/starttls-policy/example/policy.json
   ok    trust: version 1 of log.example/list, fingerprint …
@@ -188,18 +191,24 @@ func (k keeper) verify(ctx context.Context, path string, data []byte, o verifyOp
 		v.fail("proof", err)
 		return v
 	}
-	release, checkpoint, err := mirror.OpenPointer(proof, k.chain)
+	release, err := mirror.OpenProof(proof, k.chain)
 	if err != nil {
 		v.fail("proof", fmt.Errorf("%s: %w", from, err))
 		return v
 	}
-	leaf := release.Leaf
-	witnessed := "not witnessed"
-	if !newest.Witnesses.IsNone() {
-		witnessed = "witnessed at " + stamp(checkpoint.QuorumTime)
+	leaf, size := release.Leaf, release.Checkpoint.Tree.N
+	witnessed, place := "not witnessed", fmt.Sprintf("one of %d", size)
+	if !release.Checkpoint.QuorumTime.IsZero() {
+		witnessed = "witnessed at " + stamp(release.Checkpoint.QuorumTime)
 	}
-	v.ok("log", "release %d is log entry %d, the last of %d, signed by %s, %s", leaf.Release, release.Index, checkpoint.Tree.N, leaf.Origin, witnessed)
+	if release.Index == size-1 {
+		place = fmt.Sprintf("the last of %d", size)
+	}
+	v.ok("log", "release %d is log entry %d, %s, signed by %s, %s", leaf.Release, release.Index, place, leaf.Origin, witnessed)
 	v.ok("signatures", "by the release keys of trust version %d", leaf.Trust)
+	if release.Superseded && !k.confirm(ctx, release, &v) {
+		return v
+	}
 	if int64(len(data)) != leaf.ListSize || sha256.Sum256(data) != leaf.ListDigest {
 		v.fail("list", fmt.Errorf("these %d bytes are not the %d bytes of release %d (%s); another release has a proof of its own, release/<number>.tlog-proof at the mirrors",
 			len(data), leaf.ListSize, leaf.Release, from))
@@ -216,6 +225,26 @@ func (k keeper) verify(ctx context.Context, path string, data []byte, o verifyOp
 	v.ok("list", "these are the %d bytes that were signed, %s", len(data), term.Plural(list.Len(), "domain"))
 	v.judgeTime(leaf, newest, now)
 	return v
+}
+
+// confirm asks the mirrors whether a release under a superseded trust version is part of the list's history. The proof
+// alone would let a thief of keys that were revoked long ago make new "old" releases.
+func (k keeper) confirm(ctx context.Context, p *mirror.Proven, v *verification) bool {
+	newest := k.chain.Newest().Version
+	errs := []error{fmt.Errorf("trust version %d has been superseded by version %d: whether its keys signed this before that, only the releases since can show", p.Leaf.Trust, newest)}
+	if len(k.sources) == 0 {
+		errs = append(errs, errors.New("name a mirror of the list with --mirror"))
+	}
+	for _, s := range k.sources {
+		err := p.Confirm(ctx, s.Reader, k.chain)
+		if err == nil {
+			v.ok("history", "the newest release, under trust version %d, leads back to it (%s)", newest, s.Name)
+			return true
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", s.Name, err))
+	}
+	v.fail("history", errors.Join(errs...))
+	return false
 }
 
 // judgeTime tells whether a genuine list still counts.

@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/starttls-everywhere/policylist/mirror"
@@ -90,36 +89,21 @@ func (r *run) setTree(c transparency.Cosigned, note []byte) {
 // openPointer verifies the pointer. A trust version is on the mirror before the first release under it, and then the
 // pointer is still one of the version before.
 func (r *run) openPointer(data []byte) error {
-	chain := r.chain
-	rel, c, err := mirror.OpenPointer(data, chain)
-	for errors.Is(err, mirror.ErrLagging) && chain.Newest().Version > r.Trust.Version {
-		if chain, err = shorter(chain); err == nil {
-			rel, c, err = mirror.OpenPointer(data, chain)
-		}
-	}
+	rel, err := mirror.OpenProof(data, r.chain)
 	if err != nil {
 		return err
 	}
-	if newest := r.chain.Newest().Version; chain.Newest().Version < newest {
-		r.find(TrustNotLogged, mirror.TrustPath(newest), fmt.Sprintf("release %d was made under version %d", rel.Leaf.Release, rel.Leaf.Trust))
+	if rel.Index != rel.Checkpoint.Tree.N-1 {
+		return fmt.Errorf("the release leaf %d is not the last of %d entries", rel.Index, rel.Checkpoint.Tree.N)
+	}
+	if rel.Superseded {
+		r.find(TrustNotLogged, mirror.TrustPath(r.chain.Newest().Version), fmt.Sprintf("release %d was made under version %d", rel.Leaf.Release, rel.Leaf.Trust))
 	}
 	proof, err := transparency.ParseProof(data)
 	if err != nil {
 		return err
 	}
 	r.newest = rel.Leaf
-	r.setTree(c, proof.Checkpoint)
+	r.setTree(rel.Checkpoint, proof.Checkpoint)
 	return nil
-}
-
-// shorter is the chain without its newest version.
-func shorter(chain *transparency.TrustChain) (*transparency.TrustChain, error) {
-	versions := chain.Versions()
-	out, err := transparency.NewTrustChain(versions[0])
-	for _, t := range versions[1 : len(versions)-1] {
-		if err == nil {
-			err = out.Extend(t)
-		}
-	}
-	return out, err
 }
