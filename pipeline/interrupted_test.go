@@ -206,6 +206,13 @@ func TestStateThatFellBehind(t *testing.T) {
 	if _, err := twin.Release(t.Context()); !errors.Is(err, pipeline.ErrFork) {
 		t.Errorf("another history before a mirror: %v", err)
 	}
+	files := twin.evidence()
+	if len(files) != 1 {
+		t.Fatalf("%d files of evidence", len(files))
+	}
+	if e, err := mirror.ParseEvidence(files[0]); err != nil || e.Check(o.Trust) != nil {
+		t.Errorf("the evidence: %v, %v", err, e.Check(o.Trust))
+	}
 	if string(list(t, o.path("public"))) != string(before) {
 		t.Error("the mirror was written to")
 	}

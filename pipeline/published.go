@@ -98,7 +98,8 @@ var ErrMirrors = errors.New("no mirror could be reached")
 // there.
 var ErrForeign = errors.New("the mirror holds no checkpoint of this list's log")
 
-// compare looks at every mirror's checkpoint, and at what size each has published. Mirrors that cannot be reached, or
+// compare looks at every mirror's checkpoint, and at what size each has published. The log's signature is enough to be
+// taken seriously: whoever publishes with these keys may not have asked the witnesses. Mirrors that cannot be reached, or
 // hold something else, are away; they catch up later, and do not keep the others from the release.
 func (p *Publisher) compare(ctx context.Context) error {
 	p.sizes, p.away = map[string]int64{}, map[string]error{}
@@ -113,7 +114,7 @@ func (p *Publisher) compare(ctx context.Context) error {
 			p.away[m.Name] = err
 			continue
 		}
-		c, err := p.openAny(note)
+		c, err := p.openLogged(note)
 		if err != nil {
 			p.away[m.Name] = fmt.Errorf("%w: %s: %w", ErrForeign, mirror.CheckpointPath, err)
 			continue
@@ -130,25 +131,11 @@ func (p *Publisher) compare(ctx context.Context) error {
 			return err
 		}
 		if root != c.Tree.Hash {
-			return fmt.Errorf("%w: %s at size %d:\n%s", ErrFork, m.Name, c.Tree.N, note)
+			return p.forked(m, c)
 		}
 		p.sizes[m.Name] = c.Tree.N
 	}
 	return nil
-}
-
-// openAny verifies a checkpoint by the newest trust version that can; a mirror that was away may hold one of an
-// earlier log key.
-func (p *Publisher) openAny(note []byte) (transparency.Cosigned, error) {
-	var first error
-	for i := len(p.Trust.Versions()) - 1; i >= 0; i-- {
-		c, err := p.Trust.Versions()[i].OpenCheckpoint(note)
-		if err == nil {
-			return c, nil
-		}
-		first = errors.Join(first, err)
-	}
-	return transparency.Cosigned{}, first
 }
 
 // spread puts tiles and entries, to which nobody refers yet, on at least one mirror.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -89,6 +90,24 @@ func (p *Publisher) forkOf(theirs string, a tlog.Tree, ours string, b tlog.Tree)
 	return e, nil
 }
 
+// forked is the error of a mirror that holds another history. Its evidence is whole where we have signed a tree as large.
+func (p *Publisher) forked(m Target, theirs transparency.Cosigned) error {
+	err := fmt.Errorf("%w: %s at size %d:\n%s", ErrFork, m.Name, theirs.Tree.N, theirs.Note)
+	ours, failed := p.newestSigned()
+	if failed != nil || ours.Origin != theirs.Origin || ours.Tree.N < theirs.Tree.N {
+		return errors.Join(err, failed)
+	}
+	e, failed := p.forkOf(string(theirs.Note), theirs.Tree, string(ours.Note), ours.Tree)
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	path, failed := p.keepEvidence(e.Bytes())
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	return fmt.Errorf("%w\nevidence: %s", err, path)
+}
+
 func (p *Publisher) keepEvidence(data []byte) (path string, err error) {
 	path = filepath.Join(p.State, evidenceDir, digest(data)+".json")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -100,7 +119,7 @@ func (p *Publisher) keepEvidence(data []byte) (path string, err error) {
 // openLogged opens a note that this list's log signed, under any trust version, whoever cosigned it.
 func (p *Publisher) openLogged(note []byte) (transparency.Cosigned, error) {
 	err := errors.New("no checkpoint")
-	for _, t := range p.Trust.Versions() {
+	for _, t := range slices.Backward(p.Trust.Versions()) {
 		var c transparency.Cosigned
 		if c, _, err = t.OpenSigned(note); err == nil {
 			return c, nil

@@ -10,6 +10,8 @@
 //	outbox/<n>/    every byte of release n that could come out differently next time
 //	journal.json   the last step that was done, for people and for recovery
 //	verify/        a client for each mirror, which follows it as real ones do
+//	witnesses.json the size that each witness cosigned last: a hint
+//	evidence/      what shows that this log has two histories, or that a witness says so
 //
 // Killing the process after any step and starting again goes on with the bytes in the outbox.
 package pipeline
