@@ -38,7 +38,7 @@ func newLogCommand() *cobra.Command {
 			return c.Help()
 		},
 	}
-	c.Long += "\n\nExit codes: those of its commands."
+	c.Long += "\n\nExit codes: 0 done, 1 refused or no answer, 3 usage, 4 internal."
 	c.Example = fillExample
 	c.AddCommand(newLogFillCommand())
 	return c
