@@ -111,3 +111,42 @@ func TestNewLogHealsAStolenOne(t *testing.T) {
 		r.refuse("the thief goes on")
 	}
 }
+
+// The thief of a new log's key begins it with the old log's leaves, whose releases are signed and fit together. They are
+// the old log's history, not the new one's: the first release of the new one sets everything and is valid.
+func TestNewLogThatBeginsWithTheOld(t *testing.T) {
+	for _, method := range bothMethods {
+		w := newWorld(t, 0)
+		w.release(many(3, policy.Testing)...)
+		w.release(set("x.example", policy.Testing))
+		r := w.join(w.mirror())
+		r.update()
+		old := w.leaves
+		var full []policy.Edit
+		for _, e := range w.last.List.Entries() {
+			full = append(full, policy.Edit{Domain: e.Domain, Policy: &e.Policy})
+		}
+		w.newLog("policylist.example/second")
+		for _, leaf := range old {
+			w.add(leaf)
+		}
+		last := *w.last
+		last.List = policy.List{}
+		w.last = &last
+		want := w.release(full...)
+		r.update()
+		r.holds(want)
+		r.Method = method
+		want = w.release(set("y.example", policy.Testing))
+		r.update()
+		r.holds(want)
+		replay := NewReplay(w.chain, nil).Of(want.Leaf.Origin)
+		for _, leaf := range w.leaves {
+			replay.Add(leaf)
+		}
+		alarms, _ := replay.Alarms()
+		if last := replay.Last(); last == nil || string(last.Raw) != string(want.Raw) || len(alarms) != len(old) {
+			t.Errorf("an auditor ends at %+v with %d alarms, want release %d with %d", last, len(alarms), want.Leaf.Release, len(old))
+		}
+	}
+}

@@ -44,6 +44,9 @@ type Replay struct {
 	next  int64 // index of the next leaf
 	last  *Release
 	trust int64 // version of the last valid trust leaf, 1 if none
+	// origin of the log. Releases of another log of the same list, which its log key could copy in here with all that
+	// belongs to them, are none of this one's.
+	origin string
 
 	// The change leaves just before, without a gap, then trusts trust leaves, valid or not:
 	// start + len(run) + trusts == next.
@@ -61,9 +64,15 @@ type Replay struct {
 func NewReplay(chain *transparency.TrustChain, last *Release) *Replay {
 	r := &Replay{chain: chain, trust: 1}
 	if last != nil {
-		r.last, r.next, r.trust = last, last.Index+1, last.Leaf.Trust
+		r.last, r.next, r.trust, r.origin = last, last.Index+1, last.Leaf.Trust, last.Leaf.Origin
 	}
 	r.start = r.next
+	return r
+}
+
+// Of says which log this is, where there is no last release that tells; without it any origin of the chain will do.
+func (r *Replay) Of(origin string) *Replay {
+	r.origin = origin
 	return r
 }
 
@@ -159,6 +168,9 @@ func (r *Replay) addTrust(leaf *TrustLeaf) error {
 func (r *Replay) judge(leaf *ReleaseLeaf) (policy.List, error) {
 	if err := leaf.checkAlone(r.chain); err != nil {
 		return policy.List{}, err
+	}
+	if r.origin != "" && leaf.Origin != r.origin {
+		return policy.List{}, fmt.Errorf("its origin is %q, this log's is %q", leaf.Origin, r.origin)
 	}
 	if leaf.Trust != r.trust {
 		return policy.List{}, fmt.Errorf("it names trust version %d where version %d holds", leaf.Trust, r.trust)

@@ -58,10 +58,13 @@ func (p *Publisher) supersede(ctx context.Context, s Signed) (*Published, error)
 	if !s.meta.Done {
 		p.Log.Warn("a release was not completed under its trust version; the next one takes its place", "release", s.meta.Release, "trust", s.leaf.Trust)
 	}
-	if !p.inEarlierLog(s) {
-		if _, err := p.log.Append(ctx, s.meta.Start, s.entries); err != nil {
-			return nil, fmt.Errorf("log: %w", err)
+	if p.inEarlierLog(s) {
+		// An engine elsewhere may still be set to the old log, whose leaves then stand in the new one's folder.
+		if err := p.checkTail(ctx, s.meta.Release, 0); err != nil {
+			return nil, fmt.Errorf("the log %s is not new: %w", p.Trust.Newest().Origin, err)
 		}
+	} else if _, err := p.log.Append(ctx, s.meta.Start, s.entries); err != nil {
+		return nil, fmt.Errorf("log: %w", err)
 	}
 	return p.revive(Logged{Signed: s})
 }

@@ -162,7 +162,7 @@ type player struct {
 }
 
 func newPlayer(ctx context.Context, r *run) *player {
-	p := &player{run: r, rules: mirror.NewReplay(r.chain, nil)}
+	p := &player{run: r, rules: mirror.NewReplay(r.chain, nil).Of(r.report.Origin)}
 	p.g, p.ctx = bounded(ctx)
 	p.proved = tlog.TileHashReader(r.tree, mirror.NewTileReader(ctx, r.Mirror))
 	p.build = &rebuild{full: func(t tlog.Tile, hashes []tlog.Hash) {
