@@ -1,18 +1,13 @@
 package storetest
 
 import (
-	"bytes"
-	"context"
 	"crypto/rand"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
 )
@@ -66,38 +61,19 @@ func (g *VersityGW) listen(t testing.TB, root string, options ...string) {
 	t.Fatal("versitygw does not start: see the log above")
 }
 
-// start runs the program on a free port and reports whether it listens within ten seconds.
+// start runs the program on a free port and reports whether it comes to listen.
 func (g *VersityGW) start(t testing.TB, program, root string, options []string) bool {
 	t.Helper()
-	address := freePort(t)
-	ctx, cancel := context.WithCancel(context.Background())
+	address := tool.FreePort(t)
 	args := append([]string{"--port", address, "--region", "us-east-1", "--quiet", "posix"}, options...)
-	cmd := exec.CommandContext(ctx, program, append(args, root)...)
+	cmd := exec.Command(program, append(args, root)...)
 	cmd.Env = append(environ(), "ROOT_ACCESS_KEY="+g.AccessKey, "ROOT_SECRET_KEY="+g.SecretKey)
-	var log lockedBuffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		cancel()
-		t.Fatalf("versitygw: %v", err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		cmd.Wait()
-		close(ended)
-	}()
-	stop := func() {
-		cancel()
-		<-ended
-		if t.Failed() {
-			t.Logf("versitygw said:\n%s", log.String())
-		}
-	}
-	if !listens(address, ended) {
-		stop()
-		t.Logf("versitygw on %s said:\n%s", address, log.String())
+	p := tool.Start(t, cmd, os.Kill)
+	if !p.Listens(address) {
+		p.Stop()
+		t.Logf("versitygw on %s said:\n%s", address, p.Said())
 		return false
 	}
-	t.Cleanup(stop)
 	g.Endpoint = "http://" + address
 	return true
 }
@@ -124,50 +100,4 @@ func environ() []string {
 		}
 	}
 	return kept
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// listens waits until address accepts connections; not longer than ten seconds, nor than the process lives.
-func listens(address string, ended <-chan struct{}) bool {
-	deadline := time.After(10 * time.Second)
-	for {
-		c, err := net.DialTimeout("tcp", address, time.Second)
-		if err == nil {
-			return c.Close() == nil
-		}
-		select {
-		case <-ended:
-			return false
-		case <-deadline:
-			return false
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// lockedBuffer takes a process's output while a test may read it.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

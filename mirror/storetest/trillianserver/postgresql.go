@@ -40,13 +40,13 @@ func startPostgreSQL(t testing.TB) string {
 	data := filepath.Join(dir, "data")
 	finish(t, credential, filepath.Join(bin, "initdb"), "--pgdata="+data, "--username="+role, "--auth=trust", "--encoding=UTF8",
 		"--no-locale", "--no-sync", "--no-instructions")
-	server := startProcess(t, credential, immediateShutdown, filepath.Join(bin, "postgres"),
-		"-D", data, "-k", dir, "-c", "listen_addresses=", "-F")
+	cmd := as(credential, exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-F"))
+	server := tool.Start(t, cmd, immediateShutdown)
 	psql := []string{"--host=" + dir, "--username=" + role, "--dbname=" + database, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"}
 	ready := func() bool {
 		return exec.Command(filepath.Join(bin, "pg_isready"), "--quiet", "--host="+dir).Run() == nil
 	}
-	if !server.until(ready) {
+	if !server.Until(ready) {
 		t.Fatal("PostgreSQL does not start")
 	}
 	finish(t, nil, filepath.Join(bin, "psql"), append(psql, "--file="+schema)...)
@@ -86,14 +86,19 @@ func schemaFile(t testing.TB) string {
 	return filepath.Join(strings.TrimSpace(string(out)), "storage", "postgresql", "schema", "storage.sql")
 }
 
+// as lets another user run a command, if one is given.
+func as(credential *syscall.Credential, cmd *exec.Cmd) *exec.Cmd {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	cmd.Dir = "/" // the user may not see this one
+	return cmd
+}
+
 // finish runs a program to its end.
 func finish(t testing.TB, credential *syscall.Credential, program string, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
-	cmd.Dir = "/"
+	cmd := as(credential, exec.CommandContext(ctx, program, args...))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", filepath.Base(program), err, out)
 	}

@@ -12,11 +12,10 @@ package trillianserver
 
 import (
 	"context"
-	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -32,7 +31,7 @@ type Servers struct {
 
 	t      testing.TB // with which everything ends
 	uri    string     // of the database
-	signer *process
+	signer *tool.Process
 }
 
 // Start starts a cluster, a log server and a signer.
@@ -42,13 +41,14 @@ func Start(t testing.TB) *Servers {
 	tool.Path(t, "trillian_log_signer")
 	s := &Servers{t: t, uri: startPostgreSQL(t)}
 	for range 3 { // the port was free a moment ago; another process may have it by now
-		s.Address = freePort(t)
-		p := startProcess(t, nil, syscall.SIGKILL, program, append(s.storage(), "--rpc_endpoint="+s.Address, "--http_endpoint=")...)
-		if p.until(func() bool { return listens(s.Address) }) {
+		s.Address = tool.FreePort(t)
+		p := tool.Start(t, exec.Command(program, append(s.storage(), "--rpc_endpoint="+s.Address, "--http_endpoint=")...), os.Kill)
+		if p.Listens(s.Address) {
 			s.StartSigner()
 			return s
 		}
-		p.stop()
+		p.Stop()
+		t.Logf("trillian_log_server said:\n%s", p.Said())
 	}
 	t.Fatal("trillian_log_server does not start: see the log above")
 	return nil
@@ -62,12 +62,13 @@ func (s *Servers) storage() []string {
 func (s *Servers) StartSigner() {
 	s.t.Helper()
 	// Its own endpoints are for health checks. Port 0 lets it have any.
-	s.signer = startProcess(s.t, nil, syscall.SIGKILL, tool.Path(s.t, "trillian_log_signer"), append(s.storage(),
-		"--rpc_endpoint=127.0.0.1:0", "--http_endpoint=", "--force_master", "--pre_election_pause=1ms", "--sequencer_interval=20ms", "--sequencer_guard_window=0s", "--batch_size=1000")...)
+	s.signer = tool.Start(s.t, exec.Command(tool.Path(s.t, "trillian_log_signer"), append(s.storage(),
+		"--rpc_endpoint=127.0.0.1:0", "--http_endpoint=", "--force_master", "--pre_election_pause=1ms",
+		"--sequencer_interval=20ms", "--sequencer_guard_window=0s", "--batch_size=1000")...), os.Kill)
 }
 
 // StopSigner ends the signer: the log server goes on taking leaves, and nobody integrates them.
-func (s *Servers) StopSigner() { s.signer.stop() }
+func (s *Servers) StopSigner() { s.signer.Stop() }
 
 // NewTree makes an empty log whose leaves come with their index, and returns its id.
 func (s *Servers) NewTree(t testing.TB) int64 {
@@ -83,19 +84,4 @@ func (s *Servers) NewTree(t testing.TB) int64 {
 		t.Fatalf("createtree printed %q", out)
 	}
 	return id
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func listens(address string) bool {
-	c, err := net.DialTimeout("tcp", address, time.Second)
-	return err == nil && c.Close() == nil
 }

@@ -40,7 +40,7 @@ func StartLitewitness(t testing.TB, logVKey, origin string) *Process {
 		t.Fatal(err)
 	}
 	const name = "lite.witness.example"
-	address := freePort(t)
+	address := tool.FreePort(t)
 	p := &Process{Name: "lite", VKey: vkey(name, public), URL: "http://" + address, DB: filepath.Join(dir, "witness.db")}
 	enter := exec.Command(sqlite, p.DB)
 	enter.Stdin = logRow(t, origin, logVKey)

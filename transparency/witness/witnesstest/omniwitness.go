@@ -31,7 +31,7 @@ func StartOmniwitness(t testing.TB, logVKey, origin string) *Process {
 	logs := fmt.Sprintf("Logs:\n  - Origin: %s\n    URL: http://log.example/\n    PublicKey: %s\n    Feeder: none\n", origin, logVKey)
 	write(t, filepath.Join(dir, "key"), key)
 	write(t, filepath.Join(dir, "logs.yaml"), logs)
-	address := freePort(t)
+	address := tool.FreePort(t)
 	p := &Process{Name: "omni", VKey: vkey(name, public), URL: "http://" + address, DB: filepath.Join(dir, "witness.db")}
 	p.command = func() *exec.Cmd {
 		return exec.Command(program, "--listen", address, "--metrics_listen=", "--db_file", p.DB,
