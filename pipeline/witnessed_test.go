@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
 	"github.com/starttls-everywhere/policylist/pipeline"
@@ -31,14 +29,6 @@ import (
 func (o *operator) askWitnesses(policy string) {
 	o.t.Helper()
 	old := o.Trust.Newest()
-	w, err := transparency.ParseWitnessPolicy(policy)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	trust, err := transparency.NewTrust(1, old.Expires, old.RootK, old.RootVKeys(), old.ReleaseK, old.ReleaseKeys(), old.LogVKey(), w)
-	if err != nil {
-		o.t.Fatal(err)
-	}
 	root, _, err := signing.Load(o.path(pipeline.RootKeyFile), signing.Password{})
 	if err != nil {
 		o.t.Fatal(err)
@@ -48,11 +38,7 @@ func (o *operator) askWitnesses(policy string) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	msg, err := trust.Sign([]note.Signer{signer}...)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	o.write(pipeline.TrustDir+"/1", string(msg))
+	o.write(pipeline.TrustDir+"/1", string(witnesstest.WithPolicy(o.t, old, policy, signer)))
 	var names []string
 	for _, m := range o.Mirrors {
 		names = append(names, m.Name)

@@ -44,12 +44,12 @@ func TestCosignatureOfOtherTextDoesNotCount(t *testing.T) {
 	}
 	more := string(r.Checkpoint) + "more\n"
 	for name, body := range map[string]string{
-		"other text":        "more\n\n" + cosign(more, 1),
-		"an empty line":     "\n" + good,
-		"larger tree":       cosign(strings.Replace(specimenText, "\n7\n", "\n8\n", 1), 1),
-		"time in the line":  strings.Replace(good, "AAAAAAA", "AAAAAAB", 1),
-		"not a line":        strings.TrimSuffix(good, "\n"),
-		"a name like its":   strings.Replace(good, "w.example", "v.example", 1),
+		"other text":       "more\n\n" + cosign(more, 1),
+		"an empty line":    "\n" + good,
+		"larger tree":      cosign(strings.Replace(specimenText, "\n7\n", "\n8\n", 1), 1),
+		"time in the line": strings.Replace(good, "AAAAAAA", "AAAAAAB", 1),
+		"not a line":       strings.TrimSuffix(good, "\n"),
+		"a name like its":  strings.Replace(good, "w.example", "v.example", 1),
 	} {
 		if v, err := r.judge(w, 7, Response{200, "", []byte(body)}); err == nil {
 			t.Errorf("%s: %+v", name, v)
