@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 // Scripts have, besides the usual commands:
 //
 //	publish [-home DIR] TIME FRAGMENT|-final [MIRROR]  make a release; sets FINGERPRINT; MIRROR is "public" if left out
+//	rotate TIME            publish the next trust version, with the same keys; the next release is made under it
 //	bulk N MX FILE         write a fragment of N domains
 //	copyfolder FROM TO     copy a folder
 //	serve FOLDER VAR       serve it over HTTP on loopback; sets VAR to the URL
@@ -48,7 +49,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"publish": scriptPublish, "bulk": scriptBulk, "copyfolder": scriptCopy, "serve": scriptServe, "exits": scriptExits,
+			"publish": scriptPublish, "rotate": scriptRotate, "bulk": scriptBulk, "copyfolder": scriptCopy, "serve": scriptServe, "exits": scriptExits,
 		},
 	})
 }
@@ -71,6 +72,13 @@ func scriptPublish(ts *testscript.TestScript, neg bool, args []string) {
 	fingerprint, err := publish(context.Background(), home, public, args[0], fragment)
 	ts.Check(err)
 	ts.Setenv("FINGERPRINT", fingerprint)
+}
+
+func scriptRotate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: rotate TIME")
+	}
+	ts.Check(rotate(ts.MkAbs("operator"), args[0]))
 }
 
 func scriptBulk(ts *testscript.TestScript, neg bool, args []string) {
