@@ -80,6 +80,9 @@ func (p *Publisher) append(ctx context.Context, s Signed) (Logged, error) {
 		return Logged{}, err
 	}
 	p.step(s.meta.Release, "spread")
+	if err := p.fence(ctx); err != nil {
+		return Logged{}, err
+	}
 	l := Logged{Signed: s, tree: tree}
 	if l.checkpoint, l.witnesses, err = p.signTree(ctx, s, tree); err != nil {
 		return l, err

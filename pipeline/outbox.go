@@ -41,7 +41,18 @@ const tempPrefix = ".tmp-"
 
 // outbox is the folder of all releases that this publisher made, one folder a release, named by its number. A
 // release's folder appears whole, by one rename.
-type outbox struct{ dir string }
+type outbox struct {
+	dir  string
+	keep func() error // saves what was added in the publisher's vault; nil where the folder itself is what is kept
+}
+
+// kept makes what was written to the folder as durable as the state is.
+func (o outbox) kept() error {
+	if o.keep == nil {
+		return nil
+	}
+	return o.keep()
+}
 
 // meta is what a release folder says of itself.
 type meta struct {
@@ -108,12 +119,18 @@ func (o outbox) create(release int64, files map[string][]byte) error {
 	if err := os.Rename(tmp, o.path(release, "")); err != nil {
 		return err
 	}
-	return durable.SyncDir(o.dir)
+	if err := durable.SyncDir(o.dir); err != nil {
+		return err
+	}
+	return o.kept()
 }
 
 // add writes one file more to a release.
 func (o outbox) add(release int64, name string, data []byte) error {
-	return durable.WriteFile(o.path(release, name), data, 0o644)
+	if err := durable.WriteFile(o.path(release, name), data, 0o644); err != nil {
+		return err
+	}
+	return o.kept()
 }
 
 // read returns a file of a release, nil when the release has none. Errors name the file and wrap ErrState.

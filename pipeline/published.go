@@ -196,7 +196,7 @@ func (p *Publisher) publish(ctx context.Context, l Logged) (*Published, error) {
 	good := 0
 	for _, m := range p.Mirrors {
 		result := MirrorResult{Name: m.Name, Err: p.publishTo(ctx, m, l)}
-		if errors.Is(result.Err, mirror.ErrConflict) {
+		if errors.Is(result.Err, mirror.ErrConflict) || errors.Is(result.Err, ErrFenced) {
 			return out, fmt.Errorf("mirror %s: %w", m.Name, result.Err)
 		}
 		if result.Err == nil && !p.SkipVerify {
@@ -258,6 +258,9 @@ func (p *Publisher) publishTo(ctx context.Context, m Target, l Logged) error {
 		if err := p.putBlobs(ctx, m.Store, s); err != nil {
 			return err
 		}
+	}
+	if err := p.fence(ctx); err != nil {
+		return err
 	}
 	if err := p.putMutable(ctx, m.Store, l); err != nil {
 		return err

@@ -55,7 +55,8 @@ type Keys struct {
 type Publisher struct {
 	Source     string // directory or 0.1 file
 	Commit     string // what the source is, "git:<commit>"
-	State      string // folder
+	State      string // folder; "" with a Vault: a temporary one
+	Vault      *Vault // what keeps the state; nil: the folder State does
 	Trust      *transparency.TrustChain
 	Keys       Keys
 	OpenLog    func(dir string) (Log, error)
@@ -113,7 +114,7 @@ func (p *Publisher) Plan(ctx context.Context) (Probed, Checked, error) {
 	if err != nil {
 		return plan, checked, err
 	}
-	last, err := p.peek()
+	last, err := p.peek(ctx)
 	if err != nil {
 		return plan, checked, err
 	}
@@ -140,8 +141,13 @@ func (p *Published) ended() error {
 // ErrPending means that a release was begun and not completed.
 var ErrPending = errors.New("a release is not completed yet; run release")
 
-func (p *Publisher) peek() (*Published, error) {
-	p.outbox = outbox{filepath.Join(p.State, "outbox")}
+func (p *Publisher) peek(ctx context.Context) (*Published, error) {
+	leave, err := p.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	p.outbox = outbox{dir: filepath.Join(p.State, "outbox")}
 	if _, err := os.Stat(p.outbox.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -180,21 +186,13 @@ func (p *Publisher) Final(ctx context.Context) (*Published, error) {
 // session locks and opens the state, compares it with the mirrors, completes what was interrupted, and calls f with
 // the last release, nil before the first.
 func (p *Publisher) session(ctx context.Context, f func(last *Published) error) error {
-	p.outbox = outbox{filepath.Join(p.State, "outbox")}
-	if err := os.MkdirAll(p.outbox.dir, 0o755); err != nil {
-		return err
-	}
-	unlock, err := durable.Lock(filepath.Join(p.State, "lock"))
-	if err != nil {
-		return fmt.Errorf("another release is running: %w", err)
-	}
-	defer unlock()
-	folder, err := p.logFolder()
+	leave, err := p.enter(ctx)
 	if err != nil {
 		return err
 	}
-	if p.log, err = p.OpenLog(folder); err != nil {
-		return fmt.Errorf("log: %w", err)
+	defer leave()
+	if err := p.openLog(ctx); err != nil {
+		return err
 	}
 	defer p.log.Close()
 	if err := errors.Join(sweep(p.State), sweep(p.outbox.dir), p.checkLogKey()); err != nil {

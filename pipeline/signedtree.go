@@ -25,7 +25,7 @@ func (p *Publisher) SignedTree() (tlog.Tree, error) {
 // newestSigned returns the newest checkpoint in the outbox that the log has signed, whoever cosigned it; the zero value
 // if there is none.
 func (p *Publisher) newestSigned() (transparency.Cosigned, error) {
-	box := outbox{filepath.Join(p.State, "outbox")}
+	box := outbox{dir: filepath.Join(p.State, "outbox")}
 	n, err := box.newest()
 	if errors.Is(err, fs.ErrNotExist) {
 		return transparency.Cosigned{}, nil
