@@ -174,6 +174,8 @@ func mirrorFailure(err error, evidenceDir string) error {
 			return &term.Exit{Code: exitFail, Err: errors.Join(err, werr), Hint: "the evidence could not be kept: run it again with --evidence DIR"}
 		}
 		return &term.Exit{Code: exitFail, Err: err, Hint: "the log has two histories; " + path + " proves it to anybody: publish it, and copy from neither until it is explained"}
+	case errors.Is(err, mirror.ErrOtherLog):
+		return &term.Exit{Code: exitFail, Err: err, Hint: "only trust versions were copied; copy to an empty place, and show that one under the mirror's address"}
 	case errors.Is(err, mirror.ErrLagging):
 		return &term.Exit{Code: exitInconclusive, Err: fmt.Errorf("the source lags: %w", err), Hint: "nothing was written; another mirror may be newer"}
 	case errors.Is(err, mirror.ErrUnreachable), errors.Is(err, context.Canceled):

@@ -122,6 +122,8 @@ func releaseHint(err error) string {
 	switch {
 	case errors.Is(err, durable.ErrLocked):
 		return "wait for the other run, or look whether it hangs"
+	case errors.Is(err, pipeline.ErrOtherLog):
+		return "add a [[mirror]] with an empty place for the new log; transparency/README.md tells how its address goes over"
 	case errors.Is(err, pipeline.ErrAhead):
 		return "restore the state folder from its newest copy; do not release from an older one"
 	case errors.Is(err, pipeline.ErrFork), errors.Is(err, mirror.ErrConflict):

@@ -223,7 +223,7 @@ func TestTrustLife(t *testing.T) {
 	rotate("5", "--origin list.operator.example/2027 --log log2.pub", "anna.key", "ben.key")
 	configure(`"../log.key"`, `"../log2.key"`)
 	edit("mylist/list/list.json", "list.operator.example/2026", "list.operator.example/2027")
-	contains(t, release(4), "list.operator.example/2026", "a mirror of its own")
+	contains(t, release(4), "list.operator.example/2026", "a mirror of its own", "hint: add a [[mirror]]")
 	configure("\n[[mirror]]\n", "\n[[mirror]]\nname = \"second\"\nurl = \"public-2027\"\n\n[[mirror]]\n")
 	contains(t, release(2), "release 5 of list.operator.example/2027", "log.restart", "mirror second: published and verified", "mirror public: NOT published")
 	c.run(1, "trust propose --trust mylist/trust --origin list.operator.example/2026")
@@ -233,5 +233,18 @@ func TestTrustLife(t *testing.T) {
 		}
 	}
 	contains(t, c.run(0, "audit mylist/public-2027 --trust mylist/trust/1"), "release 5")
+	if err := os.CopyFS("copy", os.DirFS("mylist/public")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove("copy/trust/5"); err != nil {
+		t.Fatal(err)
+	}
+	before := c.files("copy/tile/0/000.p")
+	contains(t, c.run(1, "mirror mylist/public-2027 copy"), "list.operator.example/2026", "only trust versions were copied")
+	if r := c.report(0, "trust show copy"); r.Version != 5 || c.files("copy/tile/0/000.p") != before {
+		t.Errorf("a copy of the old mirror shows version %d, or its tiles changed", r.Version)
+	}
+	c.run(0, "mirror mylist/public-2027 new")
+	c.run(0, "audit new --trust mylist/trust/1")
 	contains(t, c.run(0, "trust show mylist/public --version 4"), "- log key", "+ log key", "- release key")
 }
