@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -31,9 +30,9 @@ func (p *Publisher) newestSigned() (transparency.Cosigned, error) {
 		return transparency.Cosigned{}, nil
 	}
 	for ; err == nil && n > 0; n-- {
-		note, err := os.ReadFile(box.path(n, outCheckpoint))
+		note, err := readLimited(box.path(n, outCheckpoint))
 		if errors.Is(err, fs.ErrNotExist) {
-			note, err = os.ReadFile(box.path(n, outSigned)) // witnesses may have seen it
+			note, err = readLimited(box.path(n, outSigned)) // witnesses may have seen it
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // not signed yet

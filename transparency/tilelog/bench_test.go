@@ -23,7 +23,7 @@ func BenchmarkAppendAgainstTessera(b *testing.B) {
 		mustAppend(b, l, 0, leaves)
 		ours += time.Since(start)
 
-		other := newTessera(b, benchLeaves)
+		other := newTessera(b, benchLeaves, 5*time.Millisecond)
 		start = time.Now()
 		other.append(b, 0, leaves)
 		theirs += time.Since(start)

@@ -27,5 +27,8 @@
 // Everything that is read is checked against the root before it is returned, so a bit that flipped on the disk is an
 // error (ErrCorrupt) here and never a published byte.
 //
+// A log whose leaves a Trillian server has sequenced (package trillianlog) grows by Extend instead of Append, and is the
+// same folder afterwards.
+//
 // No time enters the log: the clock given to Trillian stands still, so that no wrong system clock can stop it.
 package tilelog

@@ -26,7 +26,9 @@ type tesseraLog struct {
 	add tessera.AddFn
 }
 
-func newTessera(t testing.TB, batch uint) *tesseraLog {
+// newTessera makes one that integrates leaves when there are batch of them, or age after the first. Batches that are on
+// their way together may overtake each other, so what must stay in order has to fit into one.
+func newTessera(t testing.TB, batch uint, age time.Duration) *tesseraLog {
 	t.Helper()
 	key, _, err := note.GenerateKey(rand.Reader, "log.example")
 	if err != nil {
@@ -47,7 +49,7 @@ func newTessera(t testing.TB, batch uint) *tesseraLog {
 		WithCheckpointInterval(100*time.Millisecond).
 		WithGarbageCollectionInterval(0).
 		WithPushback(1<<20).
-		WithBatching(batch, 5*time.Millisecond))
+		WithBatching(batch, age))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,15 +123,19 @@ func TestTesseraWritesTheSameFiles(t *testing.T) {
 	for walk[len(walk)-1] < 3000 {
 		walk = append(walk, walk[len(walk)-1]+1+random.Int64N(400))
 	}
-	for name, sizes := range map[string][]int64{
-		"edges":        {1, 2, 255, 256, 257, 511, 512},
-		"at once":      {1<<16 + 1},
-		"random steps": walk,
+	for name, c := range map[string]struct {
+		sizes []int64
+		batch uint
+		age   time.Duration
+	}{
+		"edges":        {[]int64{1, 2, 255, 256, 257, 511, 512}, 1 << 10, 50 * time.Millisecond},
+		"at once":      {[]int64{1<<16 + 1}, 1<<16 + 1, time.Minute},
+		"random steps": {walk, 1 << 10, 50 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ours, theirs := newLog(t), newTessera(t, 1<<17)
+			ours, theirs := newLog(t), newTessera(t, c.batch, c.age)
 			last := int64(0)
-			for _, size := range sizes {
+			for _, size := range c.sizes {
 				batch := makeLeaves(last, size-last)
 				mustAppend(t, ours, last, batch)
 				theirs.append(t, last, batch)
