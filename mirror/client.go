@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -52,6 +51,9 @@ const (
 var (
 	// ErrNoMirror means that no mirror gave a usable state; what is held stays in force until it expires.
 	ErrNoMirror = errors.New("no usable mirror")
+	// ErrTrustExpired means that the newest trust version has expired: the list stays, and no release made under that
+	// version after its end counts.
+	ErrTrustExpired = errors.New("the newest trust version has expired")
 	// ErrSecurity means that two signed, provably inconsistent statements exist; Outcome.EvidenceFile holds them.
 	ErrSecurity = errors.New("the log has two histories")
 )
@@ -110,7 +112,8 @@ type Outcome struct {
 }
 
 // Update brings the list up to date. On an error the list that is held stays in force, and Outcome tells everything
-// but its entries: View.List is then empty. Errors wrap ErrNoMirror, ErrSecurity, durable.ErrLocked, or are local.
+// but its entries: View.List is then empty. Errors wrap ErrNoMirror (and ErrTrustExpired where that is why), ErrSecurity,
+// durable.ErrLocked, or are local.
 func (c *Client) Update(ctx context.Context) (Outcome, error) {
 	unlock, err := durable.Lock(filepath.Join(c.Dir, "lock"))
 	if err != nil {
@@ -180,7 +183,7 @@ func (c *Client) load() (*held, Outcome, error) {
 		return nil, out, errState
 	}
 	out.Damaged, out.ClockBehind = errors.Join(errTrust, errState), c.behind(st)
-	h := &held{state: st, chain: chain, list: sync.OnceValues(func() (policy.List, error) { return st.loadList(c.Dir) })}
+	h := &held{state: st, chain: chain, now: c.Now(), list: sync.OnceValues(func() (policy.List, error) { return st.loadList(c.Dir) })}
 	if st.release == nil {
 		return h, out, nil
 	}
@@ -261,6 +264,7 @@ func (c *Client) sink(v View) error {
 // ask goes through the mirrors, beginning at First, and returns the best verified candidate. A young release from
 // one mirror ends the round.
 func (c *Client) ask(ctx context.Context, h *held, out *Outcome) (best *candidate, name string, err error) {
+	none := ErrNoMirror
 	for i := range c.Sources {
 		src := c.Sources[(c.First+i)%len(c.Sources)]
 		cand, err := c.askOne(ctx, src.Reader, h, best)
@@ -271,6 +275,9 @@ func (c *Client) ask(ctx context.Context, h *held, out *Outcome) (best *candidat
 			return nil, "", errors.Join(fmt.Errorf("%w: %w (mirror %s)", ErrSecurity, fork, src.Name), err)
 		case err != nil:
 			out.Problems = append(out.Problems, src.Name+": "+err.Error())
+			if errors.Is(err, ErrTrustExpired) {
+				none = fmt.Errorf("%w: %w", ErrNoMirror, ErrTrustExpired)
+			}
 			c.Log.Warn("mirror not usable", "mirror", src.Name, "err", err)
 			if ctx.Err() == nil {
 				continue
@@ -280,7 +287,7 @@ func (c *Client) ask(ctx context.Context, h *held, out *Outcome) (best *candidat
 			}
 			return best, name, nil // the time is up, but one mirror gave something
 		}
-		if best == nil || cand != nil && cand.Leaf.Release > best.Leaf.Release {
+		if best == nil || cand != nil && (cand.healed || cand.Leaf.Release > best.Leaf.Release) {
 			best, name = cand, src.Name
 		}
 		if c.now(h.state).Sub(best.Leaf.Timestamp) < askAllAfter {
@@ -288,7 +295,7 @@ func (c *Client) ask(ctx context.Context, h *held, out *Outcome) (best *candidat
 		}
 	}
 	if best == nil {
-		return nil, "", fmt.Errorf("%w (%d asked)", ErrNoMirror, len(c.Sources))
+		return nil, "", fmt.Errorf("%w (%d asked)", none, len(c.Sources))
 	}
 	return best, name, nil
 }
@@ -308,20 +315,14 @@ func (c *Client) askOne(ctx context.Context, r Reader, h *held, best *candidate)
 	return fetch(ctx, r, data, h, best, c.Method)
 }
 
-func (c *Client) keepEvidence(f *ForkError) (string, error) {
-	dir := filepath.Join(c.Dir, evidenceDir)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, fmt.Sprintf("fork-%x.json", sum(f.Evidence.Bytes())))
-	return path, durable.WriteFile(path, f.Evidence.Bytes(), 0o644)
-}
-
 // apply puts the candidate in force: guard, list, what the mail server reads, state last. A crash before the state
 // is written leaves the old state, whose list is still there under its second name.
 func (c *Client) apply(h *held, cand *candidate, out *Outcome) error {
 	next := *h.state
 	next.QuorumTime, next.Checked = latest(h.QuorumTime, cand.quorum), c.Now().UTC().Truncate(time.Second)
+	if cand.healed || h.release != nil && h.release.Origin != cand.Leaf.Origin {
+		next.QuorumTime = cand.quorum // what the held release says of the time counts no more
+	}
 	next.Floor = latest(h.Floor, cand.quorum)
 	if cand.method != "none" || cand.quorum.After(h.QuorumTime) {
 		next.Checkpoint = string(cand.checkpoint.Note) // else a mirror could take newer cosignatures away
@@ -340,7 +341,7 @@ func (c *Client) apply(h *held, cand *candidate, out *Outcome) error {
 	if out.Freshness == Expired && !c.KeepStale {
 		out.List = policy.List{}
 	}
-	if next.release.Release == cand.Leaf.Release && !cand.quorum.Before(h.QuorumTime) {
+	if next.release.Release == cand.Leaf.Release && !cand.quorum.Before(next.QuorumTime) {
 		// Beside the list, so that anybody can verify the two files later without asking a mirror.
 		if err := durable.WriteFile(filepath.Join(c.Dir, PointerPath), cand.pointer, 0o644); err != nil {
 			return err
@@ -367,13 +368,15 @@ func (c *Client) choose(h *held, cand *candidate, next *state) (policy.List, err
 			return before, err
 		}
 	}
-	if why := guard(before, cand.Release); why != "" && c.Accept != cand.Leaf.Release {
+	if why := guard(before, cand.Release); why != "" && c.Accept != cand.Leaf.Release && !cand.healed {
 		next.Held, next.HeldWhy = cand.Leaf.Release, why
 		next.QuorumTime, next.Checkpoint = h.QuorumTime, h.Checkpoint
 		return before, nil
 	}
 	next.release, next.Leaf, next.Index, next.rng = cand.Leaf, string(cand.Raw), cand.Index, cand.rng
-	next.Highest = max(h.Highest, cand.Leaf.Release)
+	if next.Highest = cand.Leaf.Release; !cand.healed {
+		next.Highest = max(h.Highest, cand.Leaf.Release)
+	}
 	next.Held, next.HeldWhy = 0, ""
 	data, err := cand.List.Bytes(cand.Leaf.Header())
 	if err != nil {

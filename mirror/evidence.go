@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/transparency"
 )
 
@@ -58,6 +61,15 @@ var ErrNoFork = errors.New("the evidence does not prove a fork")
 
 func newFork(origin, first, second string, proof tlog.TreeProof, root *tlog.Hash) *ForkError {
 	return &ForkError{Evidence{"fork", origin, first, second, proof, root}}
+}
+
+func (c *Client) keepEvidence(f *ForkError) (string, error) {
+	dir := filepath.Join(c.Dir, evidenceDir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, fmt.Sprintf("fork-%x.json", sum(f.Evidence.Bytes())))
+	return path, durable.WriteFile(path, f.Evidence.Bytes(), 0o644)
 }
 
 // ParseEvidence reads an evidence file.

@@ -35,6 +35,7 @@ type held struct {
 	*state
 	chain *transparency.TrustChain
 	list  func() (policy.List, error) // reads and checks the held list
+	now   time.Time                   // by the local clock
 }
 
 // candidate is a verified newer state, or the same state confirmed.
@@ -46,7 +47,8 @@ type candidate struct {
 	quorum     time.Time
 	rng        transparency.CompactRange
 	alarms     []Alarm
-	more       int // alarms beyond those
+	more       int  // alarms beyond those
+	healed     bool // the held release turned out never to have been valid: see dispute
 }
 
 // ForkError is two signed checkpoints of one log that cannot both be prefixes of one history.
@@ -71,8 +73,11 @@ func fetch(ctx context.Context, r Reader, data []byte, h *held, best *candidate,
 		if done || err != nil {
 			return c, err
 		}
-		if err := h.release.checkLater(p.leaf); err != nil {
-			return nil, cmp.Or(c.findFork(ctx, r, h), err)
+		if err := h.checkLater(p.leaf); err != nil {
+			if err = c.dispute(ctx, r, h, err); err != nil {
+				return nil, err
+			}
+			return c, nil
 		}
 	}
 	if p.leaf.Release < h.Highest {
@@ -103,10 +108,13 @@ func compare(h *held, p *pointer, c *candidate) (done bool, err error) {
 	return false, nil
 }
 
-// checkLater verifies what holds of every later release, in this log or in its successor.
-func (r *ReleaseLeaf) checkLater(next *ReleaseLeaf) error {
+// checkLater verifies what holds of every later release, in this log or in its successor. A release that was dated
+// into the future, as a thief of all keys can where no witness tells the time, does not keep a successor out.
+func (h *held) checkLater(next *ReleaseLeaf) error {
+	r := h.release
+	later := next.Timestamp.After(r.Timestamp) || next.Origin != r.Origin && r.Timestamp.After(h.now.Add(maxFuture))
 	switch {
-	case next.Release <= r.Release || !next.Timestamp.After(r.Timestamp):
+	case next.Release <= r.Release || !later:
 		return fmt.Errorf("its log ends in release %d of %s, not later than release %d of %s",
 			next.Release, next.Timestamp.Format(time.RFC3339), r.Release, r.Timestamp.Format(time.RFC3339))
 	case next.Trust < r.Trust:
@@ -116,8 +124,10 @@ func (r *ReleaseLeaf) checkLater(next *ReleaseLeaf) error {
 }
 
 // checkUnread verifies what a replay would notice as far as that is possible without reading the leaves between.
-func (h *held) checkUnread(next *ReleaseLeaf) error {
+func (h *held) checkUnread(next *ReleaseLeaf, tree tlog.Tree) error {
 	switch {
+	case next.Release-h.release.Release > tree.N-h.rng.Size():
+		return fmt.Errorf("release %d after release %d: there are %d entries for the releases between", next.Release, h.release.Release, tree.N-h.rng.Size())
 	case next.From < h.rng.Size():
 		return fmt.Errorf("release %d claims the change at %d, which is older than release %d", next.Release, next.From, h.release.Release)
 	case next.Release == h.release.Release+1 && *next.Previous != sum([]byte(h.Leaf)):
@@ -135,17 +145,25 @@ func (c *candidate) findFork(ctx context.Context, r Reader, h *held) error {
 	return nil
 }
 
-// obtain gets the new list by delta where that is possible and cheap, else as a snapshot.
+// obtain gets the new list by delta where that is possible and cheap, else as a snapshot. Who asks for a snapshot reads
+// the entries all the same where they are few and there: what replay calls invalid is refused on both paths.
 func (c *candidate) obtain(ctx context.Context, r Reader, h *held, p *pointer, method Method) error {
-	grown := p.checkpoint.Tree.N - h.rng.Size()
 	canDelta := h.release != nil && h.release.Origin == p.leaf.Origin
-	if method == Delta || method == Auto && canDelta && grown <= deltaLimit(h.release.Count) {
-		if !canDelta {
-			return errors.New("a delta needs a held list of the same log")
-		}
-		err := c.delta(ctx, r, h)
+	few := canDelta && p.checkpoint.Tree.N-h.rng.Size() <= deltaLimit(h.release.Count)
+	if method == Delta && !canDelta {
+		return errors.New("a delta needs a held list of the same log")
+	}
+	if method == Delta || few {
+		d := *c
+		err := d.delta(ctx, r, h)
 		var fork *ForkError
-		if err == nil || method == Delta || errors.Is(err, errInvalid) || errors.As(err, &fork) {
+		switch {
+		case err == nil && method != Snapshot:
+			*c = d
+			return nil
+		case errors.Is(err, errInvalid):
+			return c.dispute(ctx, r, h, err)
+		case err != nil && method == Delta || errors.As(err, &fork):
 			return err
 		}
 		// Entries that do not fit or are missing: this mirror may still have the whole list.
@@ -166,7 +184,7 @@ func (c *candidate) delta(ctx context.Context, r Reader, h *held) error {
 	if err != nil {
 		return err
 	}
-	entries, err := ReadEntries(ctx, r, h.rng.Size(), c.checkpoint.Tree.N)
+	entries, err := readEntries(ctx, r, h.rng.Size(), c.checkpoint.Tree.N, deltaBytes(h.release.ListSize))
 	if err != nil {
 		return err
 	}
@@ -192,26 +210,6 @@ func (c *candidate) delta(ctx context.Context, r Reader, h *held) error {
 	return nil
 }
 
-// ReadEntries reads the log entries [from, to) from their bundles. Where a partial bundle is gone, the full one
-// that replaced it serves. The result is unverified.
-func ReadEntries(ctx context.Context, r Reader, from, to int64) ([][]byte, error) {
-	var entries [][]byte // grows with what is read: the log key alone could sign any size
-	for n := from / transparency.TileWidth; n*transparency.TileWidth < to; n++ {
-		first := n * transparency.TileWidth
-		width := int(min(to-first, transparency.TileWidth))
-		data, width, err := readTile(ctx, r, tlog.Tile{H: transparency.TileHeight, L: -1, N: n, W: width}, transparency.MaxBundleBytes)
-		if err != nil {
-			return nil, err
-		}
-		bundle, err := transparency.ParseBundle(data, width)
-		if err != nil {
-			return nil, fmt.Errorf("entry bundle %d: %w", n, err)
-		}
-		entries = append(entries, bundle[max(from-first, 0):min(to-first, int64(width))]...)
-	}
-	return entries, nil
-}
-
 // readTile reads a tile or bundle, the full one where the partial is absent, and returns the width it has.
 func readTile(ctx context.Context, r Reader, t tlog.Tile, limit int64) ([]byte, int, error) {
 	data, err := r.Get(ctx, transparency.TilePath(t), limit)
@@ -232,8 +230,8 @@ func (c *candidate) snapshot(ctx context.Context, r Reader, h *held, p *pointer)
 		if err := checkConsistent(ctx, r, h, c.checkpoint); err != nil {
 			return err
 		}
-		if err := h.checkUnread(p.leaf); err != nil {
-			return err
+		if err := h.checkUnread(p.leaf, c.checkpoint.Tree); err != nil {
+			return c.dispute(ctx, r, h, err)
 		}
 	}
 	var err error

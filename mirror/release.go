@@ -127,12 +127,15 @@ func (r *ReleaseLeaf) checkAlone(chain *transparency.TrustChain) error {
 	if r.Release < 1 || (r.Release == 1) != (r.Previous == nil) {
 		return fmt.Errorf("release %d, previous %q: only the first has none", r.Release, hexOrEmpty(r.Previous))
 	}
-	if r.Timestamp.After(trust.Expires) {
-		return fmt.Errorf("it was made at %s, after its trust version %d expired", r.Timestamp.Format(policy.TimeFormat), r.Trust)
-	}
 	msg, err := r.Message()
 	if err != nil {
 		return err
 	}
-	return trust.VerifyRelease(msg, r.Signatures)
+	if err := trust.VerifyRelease(msg, r.Signatures); err != nil {
+		return err
+	}
+	if r.Timestamp.After(trust.Expires) {
+		return fmt.Errorf("%w: it was made at %s, after the end of trust version %d", ErrTrustExpired, r.Timestamp.Format(policy.TimeFormat), r.Trust)
+	}
+	return nil
 }

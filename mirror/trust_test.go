@@ -255,6 +255,13 @@ func TestExpiredTrust(t *testing.T) {
 		if out := r.refuse("made under expired trust"); !out.TrustExpired || !strings.Contains(out.Problems[0], "expired") {
 			t.Errorf("got %+v", out)
 		}
+		if _, err := r.Update(context.Background()); !errors.Is(err, ErrTrustExpired) {
+			t.Errorf("got %v, want the reason", err)
+		}
+		r.ask(&shelf{})
+		if _, err := r.Update(context.Background()); errors.Is(err, ErrTrustExpired) {
+			t.Errorf("no mirror, and yet %v", err)
+		}
 	}
 }
 

@@ -84,6 +84,8 @@ func exitOf(o mirror.Outcome, err error) int {
 		return exitFailed
 	case o.Freshness == mirror.Expired:
 		return exitExpired
+	case errors.Is(err, mirror.ErrTrustExpired) && o.Release != nil:
+		return exitStale
 	case err != nil:
 		return exitNoMirror
 	case o.Freshness == mirror.None || o.Release == nil:
