@@ -167,62 +167,6 @@ func checkProofs(t *testing.T, l *Log, want *hashLog, older []int64, random *mat
 	}
 }
 
-// TestLeavesAreSubmittedAgain is what a publisher does that does not know how far it had come.
-func TestLeavesAreSubmittedAgain(t *testing.T) {
-	l := newLog(t)
-	leaves := makeLeaves(0, 700)
-	tree := mustAppend(t, l, 0, leaves[:600])
-
-	for _, r := range [][2]int64{{0, 600}, {0, 1}, {599, 600}, {255, 257}, {100, 600}} {
-		got, err := l.Append(t.Context(), r[0], leaves[r[0]:r[1]])
-		if err != nil || got != tree {
-			t.Errorf("submitting %v again: %v, %v", r, got, err)
-		}
-	}
-	if got, err := l.Append(t.Context(), 5000, nil); err != nil || got != tree {
-		t.Errorf("submitting nothing: %v, %v", got, err)
-	}
-	// Some old, some new.
-	mustAppend(t, l, 300, leaves[300:])
-	checkLog(t, l, leaves)
-}
-
-func TestRefusedLeavesChangeNothing(t *testing.T) {
-	l := newLog(t)
-	leaves := makeLeaves(0, 300)
-	mustAppend(t, l, 0, leaves)
-	changed := bytes.Replace(leaves[299], []byte("add"), []byte("del"), 1)
-	for _, c := range []struct {
-		story  string
-		start  int64
-		leaves [][]byte
-		want   error
-	}{
-		{"another leaf at the last index", 299, [][]byte{changed, leaves[0]}, ErrConflict},
-		{"the same leaf one index too early", 298, [][]byte{leaves[299]}, ErrConflict},
-		{"a conflict behind many that agree", 0, append(append([][]byte{}, leaves[:299]...), changed), ErrConflict},
-		{"one index left out", 301, makeLeaves(301, 5), ErrGap},
-		{"the last possible index", 1<<63 - 1, makeLeaves(0, 1), ErrGap},
-		{"a negative index", -1, makeLeaves(0, 1), ErrGap},
-		{"an empty leaf", 300, [][]byte{leaves[0], {}}, ErrLeaf},
-		{"a leaf that no length prefix can state", 300, [][]byte{make([]byte, transparency.MaxEntryBytes+1)}, ErrLeaf},
-	} {
-		if got, err := l.Append(t.Context(), c.start, c.leaves); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v, %v, want %v", c.story, got, err, c.want)
-		}
-	}
-	canceled, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := l.Append(canceled, 300, makeLeaves(300, 1)); !errors.Is(err, context.Canceled) {
-		t.Errorf("canceled: %v", err)
-	}
-	checkLog(t, l, leaves)
-
-	long := bytes.Repeat([]byte("a"), transparency.MaxEntryBytes)
-	mustAppend(t, l, 300, [][]byte{long, long})
-	checkLog(t, l, append(leaves, long, long))
-}
-
 func TestOnlyOneOpensTheLog(t *testing.T) {
 	l := newLog(t)
 	mustAppend(t, l, 0, makeLeaves(0, 10))
