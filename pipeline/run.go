@@ -339,8 +339,12 @@ func (p *Publisher) wait(l Logged, why error) (*Published, error) {
 	return out, why
 }
 
+// StepMessage is what the log says, for debugging, of each step of a release: of its attributes "release" and "step".
+const StepMessage = "step done"
+
 // step records the last step that was done. The outbox and the log decide what is true; the journal tells people.
 func (p *Publisher) step(release int64, name string) {
+	p.Log.Debug(StepMessage, "release", release, "step", name)
 	data, err := json.Marshal(map[string]any{"release": release, "step": name, "time": p.Now().UTC().Format(policy.TimeFormat)})
 	if err == nil {
 		err = durable.WriteFile(filepath.Join(p.State, "journal.json"), append(data, '\n'), 0o644)

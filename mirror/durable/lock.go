@@ -24,5 +24,9 @@ func Lock(path string) (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("%s: flock: %w", path, err)
 	}
-	return func() { f.Close() }, nil
+	return func() {
+		// Not by Close alone: a program that another goroutine is just starting has a copy of f until its exec.
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		f.Close()
+	}, nil
 }
