@@ -19,7 +19,7 @@ import (
 )
 
 // serveHTTP starts a mirror on loopback. Its slow window is a tenth of a second.
-func serveHTTP(t *testing.T, h http.HandlerFunc) *HTTP {
+func serveHTTP(t testing.TB, h http.HandlerFunc) *HTTP {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)

@@ -96,26 +96,10 @@ func TestInventedTreeSize(t *testing.T) {
 	r := w.join(w.mirror())
 	r.update()
 	want := w.release(set("x.example", policy.Testing))
-	invented := func(size int64) []byte {
-		path := make([]tlog.Hash, 0, 64)
-		rng, err := transparency.NewCompactRange(0, nil)
-		w.must(err)
-		rng = rng.Append(tlog.RecordHash(want.Raw))
-		for n := size - 1; n > 0; n >>= 1 {
-			if n&1 == 1 {
-				path = append(path, tlog.RecordHash([]byte{byte(len(path))}))
-			}
-		}
-		root := rng.Tree().Hash
-		for _, h := range path {
-			root = tlog.NodeHash(h, root)
-		}
-		return transparency.Proof{Extra: want.Raw, Index: size - 1, Path: path, Checkpoint: w.signTree(tlog.Tree{N: size, Hash: root}, w.now)}.Format()
-	}
 	for _, size := range []int64{w.shown + 100, w.shown + maxGrowth - 10, 1 << 30, 1 << 40, 1<<62 - 1} {
 		for _, method := range []Method{Auto, Delta, Snapshot} {
 			m := w.mirror()
-			m.lies[PointerPath] = invented(size)
+			m.lies[PointerPath] = w.invented(want, size)
 			r.Method = method
 			r.ask(m)
 			out := r.refuse(fmt.Sprintf("a tree of %d, %q", size, method))
@@ -131,6 +115,22 @@ func TestInventedTreeSize(t *testing.T) {
 	r.ask(w.mirror())
 	r.update()
 	r.holds(want)
+}
+
+// invented is the pointer of an invented tree of the given size that ends in a genuine leaf, signed by the log.
+func (w *world) invented(last *Release, size int64) []byte {
+	w.t.Helper()
+	rng, err := transparency.NewCompactRange(0, nil)
+	w.must(err)
+	root := rng.Append(tlog.RecordHash(last.Raw)).Tree().Hash
+	var path []tlog.Hash
+	for n := size - 1; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			path = append(path, tlog.RecordHash([]byte{byte(len(path))}))
+			root = tlog.NodeHash(path[len(path)-1], root)
+		}
+	}
+	return transparency.Proof{Extra: last.Raw, Index: size - 1, Path: path, Checkpoint: w.signTree(tlog.Tree{N: size, Hash: root}, w.now)}.Format()
 }
 
 // A genuine log may still grow more than a client wants to take unread.
