@@ -14,6 +14,25 @@
 //	evidence/      what shows that this log has two histories, or that a witness says so
 //
 // Killing the process after any step and starting again goes on with the bytes in the outbox.
+//
+// # What a crash leaves behind
+//
+// Step by step, what is there when the process dies before the next one, and what the next run does about it:
+//
+//	(before)   at most an outbox/.tmp-… folder: swept, and the release is made anew, with whatever the source has by then
+//	prepared   outbox/<n>/ whole, by one rename, with every signature that people will see: these bytes go on, never others
+//	logged     the log's old tree or its new one, since its root file is replaced last: the same entries are appended at the
+//	           same index, which changes nothing where they stand already
+//	spread     tiles and entries on one mirror, to which nothing refers yet: written again, the same bytes
+//	signed     outbox/<n>/checkpoint (with witnesses first checkpoint.signed, with what cosignatures there are): read
+//	           back, so that no second signature is made; then proof
+//	published  some mirrors with the new pointer, some with the old, one perhaps in between: new policy.json, old
+//	           pointer. Clients go by the pointer and what it names, which was there before it. All mirrors are brought
+//	           up to the release, which is found unfinished in meta.json
+//	done       nothing to do; a mirror that was down gets all it missed from the outbox
+//
+// An operation that was carried out but whose answer was lost is the same as a crash after it. The journal may be one
+// step behind: nobody goes by it.
 package pipeline
 
 import (
