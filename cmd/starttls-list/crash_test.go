@@ -198,3 +198,65 @@ func (f *crashFolder) crash(tracer string, p strace.Point) strace.Result {
 	}
 	return r
 }
+
+// mirrorCalls are the system calls by which mirror writes what has an order to keep, below the destination's folder.
+var mirrorCalls = []struct{ call, path string }{
+	{"/^link", "copy/tile/entries/000.p"},
+	{"/^link", "copy/list"},
+	{"fsync", "copy/list"},
+	{"/^rename", "policy.json"},
+	{"fsync", "copy"},
+	{"/^rename", "policy.json.sigstore.json"},
+	{"/^rename", "checkpoint"},
+	{"/^rename", "policy.json.tlog-proof"},
+}
+
+// TestFiguresCrashMirror stops mirror in the same way. A new client of the copy gets the old release or the new one, and
+// the next run makes the copy whole.
+func TestFiguresCrashMirror(t *testing.T) {
+	tracer, program := strace.Find(t), buildProgram(t)
+	base := newCrashFolder(t, program)
+	list(t, 0, "mirror", filepath.Join(base.home, pipeline.PublicDir), filepath.Join(base.home, "copy"))
+	base.add("second")
+	base.release()
+	points, fired := 0, 0
+	for _, c := range mirrorCalls {
+		for _, inject := range []string{"signal=KILL", "error=EIO"} {
+			t.Run(c.call+" "+c.path+" "+inject, func(t *testing.T) {
+				f := base.copy(t)
+				from, to := filepath.Join(f.home, pipeline.PublicDir), filepath.Join(f.home, "copy")
+				p := strace.Point{Path: c.path, Call: c.call, Inject: inject}
+				if filepath.Dir(c.path) != "." || c.call == "fsync" {
+					p.Path = filepath.Join(f.home, c.path)
+				}
+				r := strace.Run(t, tracer, p, program, "mirror", from, to)
+				if points++; r.Fired && r.Killed == (inject == "signal=KILL") {
+					fired++
+				} else {
+					t.Errorf("fired %v, killed %v:\n%s", r.Fired, r.Killed, r.Output)
+				}
+				if n := f.newClient(to); n < 1 || n > 2 {
+					t.Errorf("a new client gets release %d", n)
+				}
+				list(t, 0, "mirror", from, to)
+				same(t, from, to)
+			})
+		}
+	}
+	t.Logf("figures: mirror crash points at system calls %d, fired %d", points, fired)
+}
+
+// newClient is the release that a client without state gets from a folder.
+func (f *crashFolder) newClient(folder string) int64 {
+	f.t.Helper()
+	r, err := dir.OpenReader(folder)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer r.Close()
+	chain, err := mirror.ReadTrust(filepath.Join(f.home, pipeline.TrustDir))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return newClientGets(f.t, r, &operator{p: &pipeline.Publisher{Trust: chain}, now: time.Now()})
+}
