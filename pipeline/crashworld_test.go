@@ -27,7 +27,7 @@ import (
 	"github.com/starttls-everywhere/policylist/policy"
 )
 
-// crashWorld is an operator whose publisher is a process that can be killed, its mirrors, and a client of each that asks
+// crashWorld is an operator whose publisher is a process that can be killed, its mirrors, and two clients of each that ask
 // again and again. What is wrong is counted by what it would mean, and fails the test.
 type crashWorld struct {
 	t       testing.TB
@@ -40,7 +40,7 @@ type crashWorld struct {
 
 	held   map[int64][32]byte // SHA-256 of the list that clients held under each release number
 	trees  map[tlog.Tree]bool // of all checkpoints that a mirror showed
-	number map[string]int64   // the newest release that the client of each mirror held
+	number map[string]int64   // the newest release that the client in each folder held
 	wrong  verdict
 }
 
@@ -72,12 +72,11 @@ func newCrashWorld(t testing.TB, program string, names ...string) *crashWorld {
 	w.change("second", 1)
 	w.finish()
 	w.open()
-	for i, r := range w.stores {
-		folder := filepath.Join(w.home, "client", names[i])
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+	for _, c := range w.clients {
+		if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := mirror.Join(t.Context(), folder, r, o.Trust.Versions()[0].Digest()); err != nil {
+		if _, err := mirror.Join(t.Context(), c.Dir, c.Sources[0].Reader, o.Trust.Versions()[0].Digest()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -109,22 +108,23 @@ func memoryDir(t testing.TB) string {
 	return dir
 }
 
-// open opens the mirrors and their clients, each of which updates in another way.
+// open opens the mirrors and the two clients of each, which update in different ways.
 func (w *crashWorld) open() {
 	w.t.Helper()
 	w.held, w.trees, w.number = map[int64][32]byte{}, map[tlog.Tree]bool{}, map[string]int64{}
-	methods := []mirror.Method{mirror.Auto, mirror.Snapshot, mirror.Auto}
-	for i, name := range w.names {
+	for _, name := range w.names {
 		r, err := dir.OpenReader(filepath.Join(w.home, name))
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		w.t.Cleanup(func() { r.Close() })
 		w.stores = append(w.stores, r)
-		w.clients = append(w.clients, &mirror.Client{
-			Dir: filepath.Join(w.home, "client", name), Sources: []mirror.Source{{Name: name, Reader: r}},
-			Method: methods[i], Now: func() time.Time { return w.now }, Log: quiet(),
-		})
+		for _, method := range []mirror.Method{mirror.Auto, mirror.Snapshot} {
+			w.clients = append(w.clients, &mirror.Client{
+				Dir: filepath.Join(w.home, "client", name+string(method)), Sources: []mirror.Source{{Name: name, Reader: r}},
+				Method: method, Now: func() time.Time { return w.now }, Log: quiet(),
+			})
+		}
 	}
 }
 
@@ -195,7 +195,7 @@ func (w *crashWorld) run(r crashRun) crashEnd {
 	return end
 }
 
-// finish is a run that nothing goes wrong in. A mirror's client looks whenever one of its mutable objects has changed.
+// finish is a run that nothing goes wrong in. A mirror's clients look whenever one of its mutable objects has changed.
 func (w *crashWorld) finish(down ...string) {
 	w.t.Helper()
 	r := crashRun{down: strings.Join(down, ""), at: func(moment string) {
@@ -233,10 +233,10 @@ func (w *crashWorld) update(c *mirror.Client) {
 		w.t.Fatal(err)
 	}
 	n := out.Release.Release
-	if n < w.number[name] {
-		w.fail(&w.wrong.clients, "a client of %s went from release %d to %d", name, w.number[name], n)
+	if n < w.number[c.Dir] {
+		w.fail(&w.wrong.clients, "a client of %s went from release %d to %d", name, w.number[c.Dir], n)
 	}
-	w.number[name] = n
+	w.number[c.Dir] = n
 	digest := sha256.Sum256(data)
 	if before, ok := w.held[n]; ok && before != digest {
 		w.fail(&w.wrong.clients, "two clients hold different lists as release %d", n)
