@@ -99,7 +99,8 @@ func (r *syncRun) openRelease(n int64, data []byte) (*syncedRelease, error) {
 	if err := leaf.Release.checkAlone(r.Chain); err != nil {
 		return nil, fmt.Errorf("release %d: %w", n, err)
 	}
-	rel := &syncedRelease{leaf.Release, c.Tree.N, data}
+	// A release that waited for witnesses is proven in a later tree; its partial tiles are those of its own end all the same.
+	rel := &syncedRelease{leaf.Release, proof.Index + 1, data}
 	if c.Origin != r.pointer.checkpoint.Origin {
 		rel.size = 0
 		return rel, nil

@@ -14,7 +14,8 @@ import (
 	"github.com/starttls-everywhere/policylist/mirror"
 )
 
-// contents is state.json: what a vault's folder contains. It is complete: a file that it does not name is not there.
+// contents is state.json: what a vault's folder contains. It is complete: a file that it does not name is not there. The
+// JSON is one line; a second one is its digest, so that a store that forgot a bit is noticed.
 type contents struct {
 	Format string  `json:"format"`
 	Epoch  int64   `json:"epoch"`  // of the lease under which it was written
@@ -52,7 +53,11 @@ const (
 
 func parseContents(data []byte) (contents, error) {
 	var c contents
-	d := json.NewDecoder(bytes.NewReader(data))
+	line, sum, _ := bytes.Cut(data, []byte("\n"))
+	if string(sum) != digest(line)+"\n" {
+		return c, fmt.Errorf("%w: %s has not the digest in its last line", ErrVault, statePath)
+	}
+	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil || c.Format != contentsFormat || c.Epoch < 1 {
 		return c, fmt.Errorf("%w: %s is not %s (%v)", ErrVault, statePath, contentsFormat, err)
@@ -76,7 +81,7 @@ func checkFiles(files map[string]file) error {
 func (c contents) bytes() ([]byte, error) {
 	c.Format = contentsFormat
 	data, err := json.Marshal(c)
-	return append(data, '\n'), err
+	return fmt.Appendf(data, "\n%s\n", digest(data)), err
 }
 
 func (c contents) clone() contents {

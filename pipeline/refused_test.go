@@ -82,7 +82,10 @@ func TestForkShownByAWitness(t *testing.T) {
 func TestCosignaturesAddUpOverRuns(t *testing.T) {
 	o, all := fakes(t, "a", "b")
 	o.must("a", "b")
-	away := func(w http.ResponseWriter, _ *http.Request) bool { http.Error(w, "away", http.StatusServiceUnavailable); return true }
+	away := func(w http.ResponseWriter, _ *http.Request) bool {
+		http.Error(w, "away", http.StatusServiceUnavailable)
+		return true
+	}
 	all[1].Bend = away
 	o.change(1)
 	o.waits()
@@ -115,7 +118,10 @@ func TestWitnessWithAnotherClockDoesNotCount(t *testing.T) {
 func TestWaitingReleaseOfNoChanges(t *testing.T) {
 	o, all := fakes(t, "a")
 	o.must("a")
-	all[0].Bend = func(w http.ResponseWriter, _ *http.Request) bool { http.Error(w, "away", http.StatusServiceUnavailable); return true }
+	all[0].Bend = func(w http.ResponseWriter, _ *http.Request) bool {
+		http.Error(w, "away", http.StatusServiceUnavailable)
+		return true
+	}
 	for range 3 {
 		if out := o.waits(); out.Leaf().Release != 2 {
 			t.Fatalf("release %d waits", out.Leaf().Release)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -64,7 +63,7 @@ func runImport(c *cobra.Command, config, keyringFile string, names []string, asJ
 	}
 	var keyring *signing.Keyring
 	if keyringFile != "" {
-		data, err := os.ReadFile(keyringFile)
+		data, err := readFile(keyringFile, maxSmallFile)
 		if err == nil {
 			keyring, err = signing.ReadKeyring(data)
 		}
@@ -100,18 +99,11 @@ func runImport(c *cobra.Command, config, keyringFile string, names []string, asJ
 func readOldFiles(names []string) ([]pipeline.OldFile, error) {
 	var files []pipeline.OldFile
 	for _, name := range names {
-		info, err := os.Stat(name)
+		data, err := readFile(name, maxOldFile)
 		if err != nil {
 			return nil, err
 		}
-		if info.Size() > maxOldFile {
-			return nil, fmt.Errorf("%s: %d bytes, the most is %d", name, info.Size(), int64(maxOldFile))
-		}
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		sig, err := os.ReadFile(name + ".asc")
+		sig, err := readFile(name+".asc", maxSmallFile)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -149,9 +148,9 @@ func trustOf(ctx context.Context, from mirror.Reader, fingerprint *[32]byte) (*t
 
 // readTrustFile reads a signed trust version that the caller vouches for.
 func readTrustFile(path string) (*transparency.Trust, error) {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path, maxSmallFile)
 	if err != nil {
-		return nil, &term.Exit{Code: exitUsage, Err: err}
+		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: "it is a file like trust/1 of a mirror"}
 	}
 	t, err := transparency.ParseTrust(data)
 	if err == nil {

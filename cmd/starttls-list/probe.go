@@ -156,7 +156,7 @@ func (f *probeFlags) options() (probe.Options, error) {
 		return o, fmt.Errorf("--resolver: %w", err)
 	}
 	if f.roots != "" {
-		text, err := os.ReadFile(f.roots)
+		text, err := readFile(f.roots, maxSmallFile)
 		if err == nil {
 			o.Roots, err = probe.ParseRoots(text)
 		}

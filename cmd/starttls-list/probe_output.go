@@ -121,7 +121,7 @@ func (e *evidenceFile) discard() {
 }
 
 func readVantageKey(path string) (ed25519.PrivateKey, error) {
-	text, err := os.ReadFile(path)
+	text, err := readFile(path, maxSmallFile)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func readVantageKey(path string) (ed25519.PrivateKey, error) {
 	}
 	ed, ok := key.(ed25519.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%s holds a %T, not an Ed25519 key", path, key)
+		return nil, fmt.Errorf("%s holds a key that is not an Ed25519 key", path)
 	}
 	return ed, nil
 }

@@ -53,7 +53,11 @@ func openStore(ctx context.Context, ref string) (mirror.Store, error) {
 	case scheme != "file":
 		return nil, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%q cannot be written to", ref), Hint: storeHint}
 	}
-	return dir.Open(folder)
+	s, err := dir.Open(folder)
+	if err != nil {
+		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: storeHint}
+	}
+	return s, nil
 }
 
 // openReader opens a mirror for reading: whatever openStore takes, and http and https. A folder must exist, and is not

@@ -58,7 +58,7 @@ func TestReleaseUnderWitnesses(t *testing.T) {
 		}
 	}
 	away.Store(false)
-	contains(t, c.run(0, release), "release 2 of", "mirror public: published and verified", "witness ours: cosigned 0s ago")
+	contains(t, c.run(0, release), "release 2 of", "mirror public: published and verified", "witness ours: cosigned ")
 	var r releaseJSON
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), strings.Fields(release+" --json"), strings.NewReader(""), &stdout, &stderr); code != 0 {
@@ -90,4 +90,22 @@ func TestReleaseUnderWitnesses(t *testing.T) {
 	}
 	// The list goes on.
 	contains(t, c.run(0, release), "release 4 of", "witness ours: cosigned")
+
+	// The witness is gone for good: the next trust version names another, and takes along what waited for the first.
+	away.Store(true)
+	contains(t, c.run(4, release), "release 5 of", "NOT published")
+	theirs := witnesstest.StartFake(t, "theirs", chain.Newest().LogVKey(), time.Now)
+	if err := os.WriteFile("policy", []byte(theirs.Line()+"quorum theirs\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.run(0, "trust propose --trust mylist/trust --witnesses policy")
+	c.run(0, "trust sign --key mylist/keys/root.key mylist/trust/3.draft")
+	c.run(0, "trust publish mylist/trust/3.draft")
+	contains(t, c.run(0, release), "release 6 of", "witness theirs: cosigned", "published and verified")
+	if _, err := os.Stat("mylist/public/" + mirror.ReleasePath(5)); err != nil {
+		t.Errorf("the release that waited has no proof: %v", err)
+	}
+	c.run(0, "audit mylist/public --trust mylist/trust/1")
+	c.run(0, "mirror mylist/public copy --trust mylist/trust/1")
+	c.run(0, "audit copy --trust mylist/trust/1")
 }
