@@ -14,7 +14,7 @@ import (
 // syncedRelease is a release whose proof was read: it says which objects a mirror has for it.
 type syncedRelease struct {
 	leaf *ReleaseLeaf
-	size int64  // of the tree that was published with it
+	size int64  // of the tree that it ends
 	data []byte // its proof from the source, nil where the destination's is good
 }
 
