@@ -59,7 +59,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newProbeCommand())
 	root.AddCommand(newCheckCommand(), newFmtCommand(), newCodeCommand())
 	root.AddCommand(newInitCommand(), newReleaseCommand(), newImportCommand(), newTrustCommand(), newLogCommand(), newDemoCommand())
-	root.AddCommand(newMirrorCommand(), newAuditCommand())
+	root.AddCommand(newMirrorCommand(), newAuditCommand(), newMonitorCommand())
 	return root
 }
 

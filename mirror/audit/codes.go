@@ -48,7 +48,7 @@ func Codes() []policy.Code {
 	w := func(id, summary, fix string) policy.Code {
 		return policy.Code{ID: id, Severity: policy.Warning, Summary: summary, Fix: fix}
 	}
-	return []policy.Code{
+	return append(monitorCodes(), []policy.Code{
 		e(TrustMissing, "the mirror lacks a trust version", fixRepair),
 		e(TrustInvalid, "a trust version is not the one given, or may not follow the one before", fixAsk),
 		w(TrustNotLogged, "the newest trust version is not in the log yet", "normal for the minutes before the first release under it; otherwise ask the list's operator"),
@@ -73,7 +73,7 @@ func Codes() []policy.Code {
 		e(PolicyMismatch, "policy.json is not the list of the newest release", "normal for the moment of publishing: audit again; otherwise "+fixRepair),
 		e(BundleInvalid, "policy.json.sigstore.json is no release key's signature over the newest list", fixRepair),
 		w(Unexpected, "the mirror has an object that no release put there", "harmless to clients; the mirror's operator may remove it"),
-	}
+	}...)
 }
 
 // finding makes a finding about the object at path.
