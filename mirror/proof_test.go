@@ -107,26 +107,27 @@ func TestProofInALaterTree(t *testing.T) {
 func TestProofByRevokedKeys(t *testing.T) {
 	w := newWorld(t, 1)
 	w.release(many(3, policy.Testing)...)
-	thief := w.fork()
+	thieves := []*world{w.fork(), newWorld(t, 1), w.fork()} // one for each forgery: what one logged must not be there for the next
 	w.rotate(func(k *keyring) {
 		k.releases, k.log.priv = []testReleaseKey{newReleaseKey(t, "release.b")}, newTestKey("log.b").priv
 	})
 	for range 3 {
 		w.release()
 	}
-	for name, forge := range map[string]func(){
-		"a release that there is under another version": func() { thief.release(set("evil.example", policy.Enforce)) },
-		"another first release": func() {
-			*thief = *newWorld(t, 1)
-			thief.release(set("evil.example", policy.Enforce))
-		},
-		"a release beyond the newest": func() {
+	for i, forgery := range []struct {
+		name  string
+		forge func(thief *world)
+	}{
+		{"a release that there is under another version", func(thief *world) { thief.release(set("evil.example", policy.Enforce)) }},
+		{"another first release", func(thief *world) { thief.release(set("evil.example", policy.Enforce)) }},
+		{"a release beyond the newest", func(thief *world) {
 			for range 6 {
 				thief.release()
 			}
-		},
+		}},
 	} {
-		forge()
+		name, thief := forgery.name, thieves[i]
+		forgery.forge(thief)
 		p, err := OpenProof(thief.objects[PointerPath], w.chain)
 		if err != nil || !p.Superseded {
 			t.Fatalf("%s: %+v, %v: it is what a proof under the old version looks like", name, p, err)

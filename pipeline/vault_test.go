@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -218,8 +219,11 @@ func TestPublisherThatSleptIsFenced(t *testing.T) {
 	for step := 1; ; step++ {
 		o := newOperator(t, "public")
 		prefix := fmt.Sprintf("state%d", step)
+		var mu sync.Mutex // uploads are concurrent; whoever sleeps, sleeps whole
 		n, slept := 0, false
 		o.remote(stepStore{b.store(prefix), func(string, string) error {
+			mu.Lock()
+			defer mu.Unlock()
 			if n++; n != step {
 				return nil
 			}
