@@ -150,7 +150,7 @@ func TestAuditFindsDamage(t *testing.T) {
 		})
 	}
 	for _, c := range audit.Codes() {
-		if !seen[c.ID] {
+		if !seen[c.ID] && strings.HasPrefix(c.ID, "audit.") {
 			t.Errorf("nothing here leads to %s", c.ID)
 		}
 	}
@@ -177,8 +177,18 @@ func addTrust(t *testing.T, op *operator, dir string) {
 // nextTrust is a version 2 with the same keys.
 func (o *operator) nextTrust(expires time.Time) *transparency.Trust {
 	o.t.Helper()
+	return o.nextTrustWith(expires, o.p.Trust.Newest().Witnesses.String())
+}
+
+// nextTrustWith also has another witness policy, in C2SP tlog-policy lines.
+func (o *operator) nextTrustWith(expires time.Time, policy string) *transparency.Trust {
+	o.t.Helper()
 	old := o.p.Trust.Newest()
-	next, err := transparency.NewTrust(old.Version+1, expires, old.RootK, old.RootVKeys(), old.ReleaseK, old.ReleaseKeys(), old.LogVKey(), old.Witnesses)
+	witnesses, err := transparency.ParseWitnessPolicy(policy)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	next, err := transparency.NewTrust(old.Version+1, expires, old.RootK, old.RootVKeys(), old.ReleaseK, old.ReleaseKeys(), old.LogVKey(), witnesses)
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -171,7 +171,7 @@ func monitorRound(c *cobra.Command, m *audit.Monitor, f monitorFlags) error {
 		if jerr := printRoundJSON(c.OutOrStdout(), out, err); jerr != nil {
 			return jerr
 		}
-	} else if out.Size > 0 && err == nil {
+	} else if err == nil {
 		printRound(c.OutOrStdout(), m, out)
 	}
 	switch {
@@ -194,6 +194,14 @@ func monitorRound(c *cobra.Command, m *audit.Monitor, f monitorFlags) error {
 }
 
 func printRound(w io.Writer, m *audit.Monitor, out audit.Round) {
+	if out.Size == 0 {
+		state := "nothing is published there yet"
+		if len(out.Alerts) > 0 {
+			state = term.Plural(len(out.Alerts), "alert")
+		}
+		fmt.Fprintf(w, "%s: %s\n", term.Escape(m.Name), state)
+		return
+	}
 	fmt.Fprintf(w, "%s: %s, release %d, %d log entries: %s", term.Escape(m.Name), term.Escape(out.Origin), out.Release, out.Size, term.Plural(len(out.Alerts), "alert"))
 	if out.More > 0 {
 		fmt.Fprintf(w, ", %d more not shown", out.More)

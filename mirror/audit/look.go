@@ -19,6 +19,9 @@ func (r *round) look(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	if err != nil {
+		if mirror.IsAbsent(err) && r.old == nil && r.unborn(ctx) {
+			return nil
+		}
 		r.invalid(err)
 		return nil
 	}
@@ -40,6 +43,20 @@ func (r *round) look(ctx context.Context) error {
 		return nil
 	}
 	return r.compare(ctx, rel)
+}
+
+// unborn reports whether the mirror stands ready and nothing was published on it yet: it has the trust and no checkpoint.
+func (r *round) unborn(ctx context.Context) bool {
+	_, err := r.Mirror.Get(ctx, mirror.CheckpointPath, transparency.MaxCheckpointBytes)
+	if !mirror.IsAbsent(err) {
+		return false
+	}
+	data, err := r.Mirror.Get(ctx, mirror.TrustPath(r.Trust.Version), transparency.MaxTrustBytes)
+	if err != nil {
+		return false
+	}
+	t, err := transparency.ParseTrust(data)
+	return err == nil && t.Digest() == r.Trust.Digest()
 }
 
 func (r *round) invalid(err error) {
