@@ -150,7 +150,9 @@ func TestAuditFindsDamage(t *testing.T) {
 		})
 	}
 	for _, c := range audit.Codes() {
-		if !seen[c.ID] && strings.HasPrefix(c.ID, "audit.") {
+		// Those of headers and of several mirrors have tests of their own, in audit_mirrors_test.go.
+		elsewhere := []string{audit.ContentType, audit.CacheControl, audit.PointerCached, audit.MirrorLags, audit.MirrorStuck, audit.MirrorsFork}
+		if !seen[c.ID] && strings.HasPrefix(c.ID, "audit.") && !slices.Contains(elsewhere, c.ID) {
 			t.Errorf("nothing here leads to %s", c.ID)
 		}
 	}

@@ -64,6 +64,9 @@ type Report struct {
 	Requests int64            `json:"requests"`
 	Findings []policy.Finding `json:"findings"`
 	More     int              `json:"more"` // entries without effect beyond those among the findings
+
+	checkpoint transparency.Cosigned // zero when there is nothing to audit
+	newest     *mirror.ReleaseLeaf   // under it, nil if there is none
 }
 
 // parallel bounds the requests under way. A bundle may have 16 MiB.
@@ -71,10 +74,12 @@ const parallel = 8
 
 // Run audits. The report is usable next to an error: what was found until then is true.
 func (a *Audit) Run(ctx context.Context) (Report, error) {
-	r := &run{Audit: a, expected: map[string]bool{}}
+	r := &run{Audit: a, expected: map[string]bool{}, headers: map[headerFault]faultyObjects{}}
 	err := r.all(ctx)
+	r.findHeaders()
 	r.report.Requests = r.requests.Load()
 	r.report.Objects = r.objects.Load()
+	r.report.newest = r.newest
 	slices.SortFunc(r.report.Findings, policy.Finding.Compare)
 	r.report.Findings = slices.Compact(r.report.Findings)
 	return r.report, err
@@ -97,6 +102,7 @@ type run struct {
 	mu       sync.Mutex
 	report   Report
 	expected map[string]bool // paths that belong on the mirror
+	headers  map[headerFault]faultyObjects
 }
 
 // released is a valid release of the log.
@@ -142,8 +148,7 @@ func (r *run) expect(path string) {
 // read returns an object. Absent and too long ones are findings of the given codes, and ok is false.
 func (r *run) read(ctx context.Context, path string, limit int64, missing, mismatch string) (data []byte, ok bool, err error) {
 	r.expect(path)
-	r.requests.Add(1)
-	data, err = r.Mirror.Get(ctx, path, limit)
+	data, err = r.get(ctx, path, limit)
 	switch {
 	case err == nil:
 		r.objects.Add(1)

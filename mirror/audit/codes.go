@@ -32,12 +32,19 @@ const (
 	PolicyMismatch   = "audit.policy-mismatch"
 	BundleInvalid    = "audit.bundle-invalid"
 	Unexpected       = "audit.unexpected-object"
+	ContentType      = "audit.content-type"
+	CacheControl     = "audit.cache-control"
+	PointerCached    = "audit.pointer-cached"
+	MirrorLags       = "audit.mirror-lags"
+	MirrorStuck      = "audit.mirror-stuck"
+	MirrorsFork      = "audit.mirrors-fork"
 )
 
 const (
-	fixRepair = "tell the mirror's operator to run \"starttls-list mirror SRC DST --repair\" from a good mirror"
-	fixAsk    = "compare with other mirrors; when all show it, ask the list's operator to explain it in public"
-	fixFork   = "keep a copy of the mirror as evidence and compare with other mirrors: the log's key signed this"
+	fixRepair  = "tell the mirror's operator to run \"starttls-list mirror SRC DST --repair\" from a good mirror"
+	fixAsk     = "compare with other mirrors; when all show it, ask the list's operator to explain it in public"
+	fixHeaders = "tell the mirror's operator to copy with \"starttls-list mirror\" to a store that keeps headers, or to set them in the web server"
+	fixFork    = "keep a copy of the mirror as evidence and compare with other mirrors: the log's key signed this"
 )
 
 // Codes returns the table of this package.
@@ -73,6 +80,12 @@ func Codes() []policy.Code {
 		e(PolicyMismatch, "policy.json is not the list of the newest release", "normal for the moment of publishing: audit again; otherwise "+fixRepair),
 		e(BundleInvalid, "policy.json.sigstore.json is no release key's signature over the newest list", fixRepair),
 		w(Unexpected, "the mirror has an object that no release put there", "harmless to clients; the mirror's operator may remove it"),
+		w(ContentType, "the mirror sends another content type than the format says", fixHeaders),
+		w(CacheControl, "the mirror sends another Cache-Control header than the format says", fixHeaders),
+		e(PointerCached, "the mirror lets caches keep a pointer: clients and monitors behind them see old releases", fixHeaders),
+		w(MirrorLags, "the mirror has an older release than another", "normal for the time that mirrors take to copy: audit again; otherwise ask the mirror's operator whether its timer runs"),
+		e(MirrorStuck, "the mirror's newest release is more than 48 hours older than another's: clients call that stale", "ask the mirror's operator whether its timer runs, or leave it out of configurations"),
+		e(MirrorsFork, "two mirrors show two signed histories of one log", "publish the evidence file; let no client update until it is explained"),
 	}...)
 }
 

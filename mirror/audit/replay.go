@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -133,13 +134,16 @@ func (r *run) readWide(ctx context.Context, t tlog.Tile, limit int64, missing, m
 			return data, t.W, err
 		}
 		t.W = transparency.TileWidth
-		r.requests.Add(1)
-		data, err = r.Mirror.Get(ctx, transparency.TilePath(t), limit)
+		full := transparency.TilePath(t)
+		data, err = r.get(ctx, full, limit)
 		switch {
 		case err == nil:
 			return data, t.W, nil
 		case mirror.IsAbsent(err):
 			r.find(missing, path, "")
+			return nil, 0, nil
+		case errors.Is(err, mirror.ErrTooLarge):
+			r.find(mismatch, full, fmt.Sprintf("longer than %d bytes", limit))
 			return nil, 0, nil
 		}
 		return nil, 0, fmt.Errorf("%w: %w", ErrUnreachable, err)

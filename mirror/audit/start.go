@@ -83,6 +83,7 @@ func (r *run) openPointers(ctx context.Context) (ok bool, err error) {
 
 func (r *run) setTree(c transparency.Cosigned, note []byte) {
 	r.tree, r.note = c.Tree, note
+	r.report.checkpoint = c
 	r.report.Origin, r.report.Size, r.report.Root = c.Origin, c.Tree.N, c.Tree.Hash.String()
 }
 
