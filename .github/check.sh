@@ -156,7 +156,7 @@ check_format() {
 check_scripts() {
 	if command -v shellcheck >/dev/null; then
 		say shellcheck
-		shellcheck .github/check.sh .ci/run
+		shellcheck .github/*.sh .ci/run
 	else
 		warn "skipped: shellcheck is missing"
 	fi

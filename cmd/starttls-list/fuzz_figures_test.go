@@ -1,0 +1,117 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// root is the repository's folder as these tests see it.
+const root = "../.."
+
+// fuzzTargets are all fuzz targets of the repository, "package.FuzzName", and whether seeds are kept with them: in the
+// target itself or in the package's testdata.
+func fuzzTargets(t *testing.T) map[string]bool {
+	t.Helper()
+	targets := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (d.Name() == "testdata" || d.Name() == ".git" || d.Name() == "bin") {
+			if err == nil {
+				err = filepath.SkipDir
+			}
+			return err
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		folder, _ := filepath.Rel(root, filepath.Dir(path))
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Fuzz") {
+				continue
+			}
+			_, err := os.Stat(filepath.Join(filepath.Dir(path), "testdata", "fuzz", f.Name.Name))
+			targets[filepath.ToSlash(folder)+"."+f.Name.Name] = err == nil || addsSeeds(f)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return targets
+}
+
+func addsSeeds(f *ast.FuncDecl) bool {
+	found := false
+	ast.Inspect(f, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "Add" {
+			found = true
+		}
+		return true
+	})
+	return found
+}
+
+// Everything that is read from somebody else, or from a disk, has a fuzz target with seeds. .github/fuzz.sh runs them.
+func TestFiguresFuzz(t *testing.T) {
+	targets := fuzzTargets(t)
+	for _, name := range []string{
+		"transparency.FuzzOpenCheckpoint",     // signed note
+		"transparency.FuzzParseCheckpoint",    // its text
+		"transparency.FuzzParseProof",         // tlog-proof
+		"mirror.FuzzOpenPointer",              // a release in one
+		"transparency.FuzzParseTrust",         // trust version
+		"transparency.FuzzParseWitnessPolicy", // tlog-policy
+		"transparency.FuzzParseBundle",        // entry bundle
+		"transparency.FuzzParseTilePath",      // tlog-tiles
+		"transparency/witness.FuzzRequest",    // tlog-witness
+		"transparency/witness.FuzzJudge",      // a witness's answer
+		"transparency/tilelog.FuzzRootFile",   // the log's own state
+		"mirror.FuzzParseLeaf",                // leaf
+		"mirror.FuzzReplay",                   // leaves
+		"policy.FuzzParseList",                // list
+		"mirror.FuzzUnzstd",                   // the list's packed form
+		"mirror.FuzzGunzip",                   // a bundle's
+		"mirror.FuzzVerifyBundle",             // cosign bundle
+		"mirror.FuzzReadState",                // a client's state
+		"mirror/audit.FuzzParseCursor",        // a monitor's
+		"pipeline.FuzzParseContents",          // a publisher's
+		"policy.FuzzSource",                   // source
+		"pipeline/probe.FuzzReadEvidence",     // evidence of probes
+		"mirror.FuzzParseEvidence",            // evidence of forks
+		"policy/mtasts.FuzzPolicy",            // MTA-STS policy
+		"policy/mtasts.FuzzRecord",            // MTA-STS record
+		"pipeline/probe.FuzzReply",            // SMTP
+		"cmd/starttls-policy.FuzzParseConfig", // configuration of a mail server
+		"cmd/starttls-list.FuzzReadConfig",    // and of a publisher
+		"pipeline/signing.FuzzDecode",         // keys
+		"transparency.FuzzParseReleaseKey",    // and public ones
+	} {
+		if _, ok := targets[name]; !ok {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	for name, seeds := range targets {
+		if !seeds {
+			t.Errorf("%s has no seeds", name)
+		}
+	}
+	script, err := os.ReadFile(filepath.Join(root, ".github/fuzz.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(strings.Fields(string(script)), "'^func") { // it finds targets by itself: no list to keep
+		t.Error(".github/fuzz.sh does not look for targets")
+	}
+	t.Logf("fuzz targets: %d, all with seeds", len(targets))
+}
