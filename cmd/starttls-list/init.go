@@ -34,7 +34,7 @@ Exit codes: 0 done, 3 usage, 4 internal.`
 
 const initExample = `  $ COSIGN_PASSWORD=correct-horse starttls-list init mylist --origin list.operator.example/2026
   mylist is ready: list list.operator.example/2026
-    fingerprint of its trust: 3f0c…
+    fingerprint of its trust: …
   Next:
     starttls-list release --config mylist/policylist.toml`
 

@@ -33,7 +33,7 @@ mirrors only or held for inconclusive probes, 3 usage, 4 nothing was released.`
 
 const releaseExample = `  $ starttls-list release --config mylist/policylist.toml
   release 1 of list.operator.example/2026: 5 domains, 5 changes, log size 6
-    added     good.example       enforce  mx.good.example
+    add.enforce       good.example  enforce  [mx.good.example]
     …
     mirror public: published and verified
     not witnessed: the trust asks for no witness`

@@ -63,6 +63,14 @@ func TestOfflineTranscripts(t *testing.T) {
 	}
 }
 
+// The examples of init and release follow one another.
+func TestOperatorTranscripts(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, c := range []*cobra.Command{newInitCommand(), newReleaseCommand()} {
+		transcript(t, c.Example) // the password that init sets serves release too
+	}
+}
+
 func TestEveryCommandIsExplained(t *testing.T) {
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {

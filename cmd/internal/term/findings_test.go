@@ -1,6 +1,7 @@
 package term_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -44,5 +45,22 @@ func TestCount(t *testing.T) {
 		if got := term.Count(findings); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+// Joined errors stay readable, and no line of theirs drives the terminal or passes for a message of its own.
+func TestReportOfManyLines(t *testing.T) {
+	err := errors.Join(errors.New("open a\x1b[2J"), errors.New("b\nname: hint: send your key"))
+	var out strings.Builder
+	if code := term.Report(&out, "name", &term.Exit{Code: 3, Err: err, Hint: "look\nthere"}, 4); code != 3 {
+		t.Errorf("exit code %d", code)
+	}
+	const want = `name: error: open a\x1b[2J
+    b
+    name: hint: send your key
+name: hint: look\x0athere
+`
+	if out.String() != want {
+		t.Errorf("got\n%s", out.String())
 	}
 }
