@@ -148,26 +148,3 @@ func (r *syncRun) recent(ctx context.Context) error {
 	}
 	return err
 }
-
-// FindTrust asks a mirror for its trust versions from 1 on and returns the chain up to the one whose text has the
-// given SHA-256, or the first version alone when fingerprint is nil. Only that version is trusted by the caller; the
-// earlier ones are known to lead to it. A mirror without any gives an error that IsAbsent knows.
-func FindTrust(ctx context.Context, r Reader, fingerprint *[32]byte) (*transparency.TrustChain, error) {
-	var chain *transparency.TrustChain
-	for v := int64(1); v <= maxJoin; v++ {
-		data, err := r.Get(ctx, TrustPath(v), transparency.MaxTrustBytes)
-		if IsAbsent(err) && v > 1 {
-			return nil, fmt.Errorf("%w: none of its %d trust versions has the fingerprint %x", ErrSource, v-1, *fingerprint)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if chain, err = extendTrust(chain, data); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrSource, TrustPath(v), err)
-		}
-		if fingerprint == nil || chain.Newest().Digest() == *fingerprint {
-			return chain, nil
-		}
-	}
-	return nil, fmt.Errorf("%w: none of its first %d trust versions has the fingerprint %x", ErrSource, maxJoin, *fingerprint)
-}

@@ -29,27 +29,70 @@ const maxJoin = 10_000
 // Join starts a client folder: it looks for the trust version whose text has the given SHA-256, by asking for
 // version 1, 2, 3 and so on, and trusts that one. Nothing is written unless it is found and signed by its own roots.
 func Join(ctx context.Context, dir string, r Reader, fingerprint [32]byte) (*transparency.Trust, error) {
+	var found *transparency.Trust
+	n, err := eachTrust(ctx, r, func(data []byte) (bool, error) {
+		t, err := transparency.ParseTrust(data)
+		if err != nil || t.Digest() != fingerprint {
+			return false, err
+		}
+		found = t
+		return true, t.VerifySelf()
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case found == nil:
+		return nil, fmt.Errorf("none of the %d trust versions of this mirror has the fingerprint %x: it is another list, or not the fingerprint you were given", n, fingerprint)
+	}
+	return found, storeTrust(dir, found)
+}
+
+// FindTrust asks a mirror for its trust versions from 1 on and returns the chain up to the one whose text has the
+// given SHA-256, or the first version alone when fingerprint is nil. Only that version is trusted by the caller; the
+// earlier ones are known to lead to it. A mirror without any gives an error that IsAbsent knows.
+func FindTrust(ctx context.Context, r Reader, fingerprint *[32]byte) (*transparency.TrustChain, error) {
+	var chain *transparency.TrustChain
+	found := false
+	n, err := eachTrust(ctx, r, func(data []byte) (bool, error) {
+		var err error
+		if chain, err = extendTrust(chain, data); err != nil {
+			return false, fmt.Errorf("%w: %w", ErrSource, err)
+		}
+		found = fingerprint == nil || chain.Newest().Digest() == *fingerprint
+		return found, nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case n == 0:
+		return nil, fmt.Errorf("%s: %w", TrustPath(1), fs.ErrNotExist)
+	case !found:
+		return nil, fmt.Errorf("%w: none of its %d trust versions has the fingerprint %x", ErrSource, n, *fingerprint)
+	}
+	return chain, nil
+}
+
+// eachTrust gives a mirror's versions from 1 on to visit until that is done or there is none left, and returns how many
+// it gave.
+func eachTrust(ctx context.Context, r Reader, visit func(data []byte) (done bool, err error)) (n int64, err error) {
 	for v := int64(1); v <= maxJoin; v++ {
 		data, err := r.Get(ctx, TrustPath(v), transparency.MaxTrustBytes)
 		if IsAbsent(err) {
-			return nil, fmt.Errorf("none of the %d trust versions of this mirror has the fingerprint %x: it is another list, or not the fingerprint you were given", v-1, fingerprint)
+			break
 		}
 		if err != nil {
-			return nil, err
+			return n, err
 		}
-		t, err := transparency.ParseTrust(data)
+		n = v
+		done, err := visit(data)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", TrustPath(v), err)
+			return n, fmt.Errorf("%s: %w", TrustPath(v), err)
 		}
-		if t.Digest() != fingerprint {
-			continue
+		if done {
+			break
 		}
-		if err := t.VerifySelf(); err != nil {
-			return nil, fmt.Errorf("%s: %w", TrustPath(v), err)
-		}
-		return t, storeTrust(dir, t)
 	}
-	return nil, fmt.Errorf("none of the first %d trust versions of this mirror has the fingerprint %x", maxJoin, fingerprint)
+	return n, nil
 }
 
 // FollowTrust fetches the versions after the chain's newest until there is none, and keeps each.
