@@ -217,7 +217,7 @@ func (m auditedMirror) json() mirrorReport {
 
 // mirrorsReport is the audit of several mirrors.
 type mirrorsReport struct {
-	Mirrors  []mirrorReport      `json:"mirrors"`
+	Mirrors  []mirrorReport   `json:"mirrors"`
 	Findings []policy.Finding `json:"findings"` // of comparing them
 	Evidence []string         `json:"evidence"` // files
 }
