@@ -68,7 +68,9 @@ func TestFiguresByteFlips(t *testing.T) {
 					r.ask(m)
 				case err == nil:
 					accepted++
-					t.Fatalf("%s, byte %d of %s: accepted release %d", method, at, path, out.Release.Release)
+					t.Errorf("%s, byte %d of %s: accepted release %d", method, at, path, out.Release.Release)
+					r = s.client(t, method, 0)
+					r.ask(m)
 				case !errors.Is(err, ErrNoMirror) || errors.Is(err, ErrSecurity):
 					t.Fatalf("%s, byte %d of %s: %v", method, at, path, err)
 				default:
@@ -125,5 +127,7 @@ func TestFiguresRobbedLogs(t *testing.T) {
 			deeds, misled, logs = deeds+d, misled+m, logs+1
 		}
 	}
-	t.Logf("figures: robbed logs %d, robberies %d, taken by one path and refused by the other 0, newcomers misled and healed %d, clients stuck 0", logs, deeds, misled)
+	// robbedHistory ends the test where two paths of clients that are near enough to read the entries disagree, or where a
+	// client does not go on with the next honest release; newcomers, who cannot read everything, may be misled until then.
+	t.Logf("figures: robbed logs %d, robberies %d, newcomers misled until the next honest release %d", logs, deeds, misled)
 }
