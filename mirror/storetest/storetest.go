@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) mirror.Store) {
 		test func(*testing.T, mirror.Store)
 	}{
 		{"put replaces", putReplaces},
+		{"headers come back", headersComeBack},
 		{"create keeps the first", createKeepsTheFirst},
 		{"create compares identity bytes", createComparesIdentity},
 		{"one of many creators wins", oneCreatorWins},

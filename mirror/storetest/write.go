@@ -23,6 +23,25 @@ func putReplaces(t *testing.T, s mirror.Store) {
 	wantList(t, s, "", "policy.json")
 }
 
+// A store that has headers gives them back as they were written last; a folder has none.
+func headersComeBack(t *testing.T, s mirror.Store) {
+	h, ok := s.(mirror.HeaderReader)
+	if !ok {
+		t.Skip("it has no headers")
+	}
+	for _, path := range []string{"policy.json", "checkpoint", "tile/entries/000", "policy.json"} {
+		o := mirror.NewTile(path, []byte(strings.Repeat("x", 1000)))
+		put(t, s, o)
+		data, got, err := h.GetHeaders(within(t), path, limit)
+		if err != nil || string(data) != string(o.Data) || got != (mirror.Headers{ContentType: o.ContentType, CacheControl: o.CacheControl}) {
+			t.Errorf("%s: %d bytes, %+v: %v", path, len(data), got, err)
+		}
+	}
+	if _, _, err := h.GetHeaders(within(t), "trust/1", limit); !mirror.IsAbsent(err) {
+		t.Errorf("an absent object: %v", err)
+	}
+}
+
 func createKeepsTheFirst(t *testing.T, s mirror.Store) {
 	first := object("trust/1", "first")
 	for range 3 {
