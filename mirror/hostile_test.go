@@ -218,28 +218,23 @@ func listText(t testing.TB, r *Release) string {
 
 // Every attack on both paths: not accepted, nothing changed, the right outcome, evidence of provable forks only, and
 // the next good mirror makes everything good.
-func TestHostileMirror(t *testing.T) {
-	s := newScene(t)
-	for _, a := range attacks() {
-		t.Run(strings.ReplaceAll(a.name, " ", "-"), func(t *testing.T) {
-			for _, method := range bothMethods {
-				a.try(t, s, method)
-			}
-		})
-	}
-}
-
 func TestFiguresHostileMirror(t *testing.T) {
-	s := newScene(t)
-	all, cases, wrong := attacks(), 0, 0
-	for _, a := range all {
-		for _, method := range bothMethods {
-			if cases++; a.try(t, s, method) {
-				wrong++
-			}
+	t.Parallel()
+	s, all := newScene(t), attacks()
+	var cases, wrong atomic.Int64
+	t.Run("attack", func(t *testing.T) { // ends when all in it have ended
+		for _, a := range all {
+			t.Run(strings.ReplaceAll(a.name, " ", "-"), func(t *testing.T) {
+				t.Parallel()
+				for _, method := range bothMethods {
+					if cases.Add(1); a.try(t, s, method) {
+						wrong.Add(1)
+					}
+				}
+			})
 		}
-	}
-	t.Logf("figures: hostile cases %d (%d attacks, both paths), wrong accepts %d", cases, len(all), wrong)
+	})
+	t.Logf("figures: hostile cases %d (%d attacks, both paths), wrong accepts %d", cases.Load(), len(all), wrong.Load())
 }
 
 // Every attack of the threat table that concerns a client, but those of stories of their own, is in the table.

@@ -83,6 +83,7 @@ func TestLadderUnderWrongClocks(t *testing.T) {
 // with an honest mirror mends it; damage is never called an attack; only without both copies of the first trust version
 // has the client nothing left to believe by.
 func TestEveryDamageHeals(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.release(many(3, policy.Testing)...)
 	w.rotate(func(k *keyring) { k.releases = []testReleaseKey{newReleaseKey(t, "release.b")} })

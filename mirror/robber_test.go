@@ -266,9 +266,10 @@ func robbedHistory(t *testing.T, seed uint64, signs bool) (deeds, misled int) {
 
 // The keys are stolen, the log's alone and together with the release keys: see robbedHistory.
 func TestRobbedLog(t *testing.T) {
+	t.Parallel()
 	for _, signs := range []bool{false, true} {
 		deeds, misled := 0, 0
-		for seed := range histories(16, 1500) {
+		for seed := range histories(8, 1500) {
 			d, m := robbedHistory(t, seed, signs)
 			deeds, misled = deeds+d, misled+m
 		}
