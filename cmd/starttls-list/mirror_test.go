@@ -80,7 +80,7 @@ func TestMirrorTrust(t *testing.T) {
 	fingerprint[0] ^= 1
 	empty := t.TempDir()
 	list(t, exitFail, "mirror", op.public(), empty, "--fingerprint", fmt.Sprintf("%x", fingerprint))
-	other := newOperator(t)
+	other := newStranger(t)
 	other.release(0)
 	list(t, exitFail, "mirror", op.public(), empty, "--trust", other.path("trust/1"))
 	if got := files(t, empty); len(got) != 0 {

@@ -3,13 +3,19 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
+
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
 	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
@@ -23,17 +29,88 @@ type operator struct {
 	now time.Time
 }
 
+// All of a process's operators have the same keys, which are not encrypted: making and opening encrypted ones takes
+// seconds under the race detector, for each of them.
 func newOperator(t testing.TB) *operator {
 	t.Helper()
 	t.Setenv("COSIGN_PASSWORD", "correct-horse")
-	dir := filepath.Join(t.TempDir(), "op")
-	if _, err := pipeline.Setup(dir, pipeline.SetupOptions{Origin: "list.operator.example/2026", Password: []byte("correct-horse"), Now: time.Now()}); err != nil {
+	folder, err := operatorFolder()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, configName), []byte(configText), 0o644); err != nil {
+	dir := filepath.Join(t.TempDir(), "op")
+	if err := os.CopyFS(dir, folder); err != nil {
 		t.Fatal(err)
 	}
 	return openOperator(t, dir, time.Now())
+}
+
+// newStranger is an operator with keys of its own.
+func newStranger(t testing.TB) *operator {
+	t.Helper()
+	t.Setenv("COSIGN_PASSWORD", "correct-horse")
+	dir := filepath.Join(t.TempDir(), "stranger")
+	if err := setupOperator(dir); err != nil {
+		t.Fatal(err)
+	}
+	return openOperator(t, dir, time.Now())
+}
+
+func setupOperator(dir string) error {
+	_, err := pipeline.Setup(dir, pipeline.SetupOptions{Origin: "list.operator.example/2026", Password: []byte("correct-horse"), Now: time.Now()})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, configName), []byte(configText), 0o644)
+}
+
+// operatorFolder is what a new operator's folder holds, in memory.
+var operatorFolder = sync.OnceValues(func() (fs.FS, error) {
+	temp, err := os.MkdirTemp("", "operator")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(temp)
+	dir := filepath.Join(temp, "op")
+	if err := setupOperator(dir); err != nil {
+		return nil, err
+	}
+	folder := fstest.MapFS{}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		file := &fstest.MapFile{Mode: info.Mode()}
+		if !d.IsDir() {
+			if file.Data, err = os.ReadFile(path); err == nil {
+				file.Data, err = decrypted(file.Data)
+			}
+		}
+		folder[filepath.ToSlash(rel)] = file
+		return err
+	})
+	return folder, err
+})
+
+// decrypted is a private key as plain PKCS#8, and everything else as it is.
+func decrypted(data []byte) ([]byte, error) {
+	block, _ := pem.Decode(data)
+	if block == nil || !strings.HasPrefix(block.Type, "ENCRYPTED ") {
+		return data, nil
+	}
+	key, err := cryptoutils.UnmarshalPEMToPrivateKey(data, cryptoutils.StaticPasswordFunc([]byte("correct-horse")))
+	if err != nil {
+		return nil, err
+	}
+	return cryptoutils.MarshalPrivateKeyToPEM(key)
 }
 
 func openOperator(t testing.TB, dir string, now time.Time) *operator {
