@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -349,5 +350,51 @@ func TestMonitorCommand(t *testing.T) {
 		{"public", "--trust", "trust/1", "--webhook", "nowhere"}, {"nothing-here", "--trust", "trust/1"},
 	} {
 		list(t, exitUsage, append([]string{"monitor"}, args...)...)
+	}
+}
+
+// interrupter is an output that interrupts its program once something is printed.
+type interrupter struct {
+	strings.Builder
+	when string
+	stop context.CancelFunc
+}
+
+func (i *interrupter) Write(p []byte) (int, error) {
+	defer func() {
+		if strings.Contains(i.String(), i.when) {
+			i.stop()
+		}
+	}()
+	return i.Builder.Write(p)
+}
+
+// With an interval it goes on after a round, whatever that found, until it is interrupted; two histories end it.
+func TestMonitorInterval(t *testing.T) {
+	op := newOperator(t)
+	op.release(0)
+	twin := op.fork()
+	twin.now = twin.now.Add(time.Minute)
+	twin.release(3)
+	op.release(3)
+	state := filepath.Join(t.TempDir(), "state")
+	args := func(public string) []string {
+		return []string{"monitor", public, "--trust", op.path("trust/1"), "--state", state, "--evidence", t.TempDir(), "--interval", "1h"}
+	}
+	for _, c := range []struct {
+		public, when string
+		code         int
+	}{
+		{op.public(), "no alerts", 0},
+		{filepath.Join(t.TempDir(), "gone"), "no such file", exitUsage},
+		{"http://127.0.0.1:1", "cannot be read", 0}, // a mirror that is away comes back
+		{twin.public(), "never printed", exitFork},
+	} {
+		ctx, stop := context.WithCancel(t.Context())
+		out := &interrupter{when: c.when, stop: stop}
+		if code := run(ctx, args(c.public), strings.NewReader(""), out, out); code != c.code {
+			t.Errorf("%s: exit code %d, want %d\n%s", c.public, code, c.code, out.String())
+		}
+		stop()
 	}
 }
