@@ -41,15 +41,8 @@ func serveZone(t *testing.T, records ...string) *zone {
 	asked, first := context.WithCancel(context.Background())
 	z.asked = asked
 	t.Cleanup(first)
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets, streams := listen(t)
 	z.addr = packets.LocalAddr().(*net.UDPAddr).AddrPort()
-	streams, err := net.Listen("tcp", z.addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		if reply := z.answer(q, w.LocalAddr().Network() == "udp"); reply != nil {
 			w.WriteMsg(reply)
@@ -64,6 +57,27 @@ func serveZone(t *testing.T, records ...string) *zone {
 		t.Cleanup(func() { s.Shutdown() })
 	}
 	return z
+}
+
+// listen takes one port number for both transports. The kernel picks it for UDP; somebody else may have it for TCP, even
+// as the near end of a connection, so it takes a few picks at times.
+func listen(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var last error
+	for range 100 {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams, err := net.Listen("tcp", packets.LocalAddr().String())
+		if err == nil {
+			return packets, streams
+		}
+		packets.Close()
+		last = err
+	}
+	t.Fatal(last)
+	return nil, nil
 }
 
 func (z *zone) answer(q *dns.Msg, udp bool) *dns.Msg {
