@@ -10,7 +10,7 @@ const Reason Severity = "reason"
 type Code struct {
 	ID       string   `json:"code"`     // lower case, dotted: "mx.public-suffix"
 	Rules    []string `json:"rules"`    // the rules it stands for, as policy/RULES.md numbers them
-	Severity Severity `json:"severity"` // Error, Warning or Reason
+	Severity Severity `json:"severity"` // Error, Warning, Notice or Reason
 	Summary  string   `json:"summary"`  // what it means, one line
 	Fix      string   `json:"fix"`      // what to do about it; for a reason, who may give it
 }

@@ -5,12 +5,14 @@ import (
 	"fmt"
 )
 
-// Severity tells an error, which keeps a change out, from a warning, which a person should read.
+// Severity tells an error, which keeps a change out, from a warning, which a person should read, and from a notice,
+// which is worth knowing and no fault.
 type Severity string
 
 const (
 	Error   Severity = "error"
 	Warning Severity = "warning"
+	Notice  Severity = "notice"
 )
 
 // Position is a place in a source file: 1-based line and column (in bytes); 0 where unknown.

@@ -64,6 +64,11 @@ func leavesOpen(id, rule, summary, fix string) effect {
 	return effect{policy.Code{ID: id, Rules: []string{rule}, Severity: policy.Warning, Summary: summary, Fix: fix}, Inconclusive}
 }
 
+// notes is what leaves the verdict as it is.
+func notes(id, rule, summary, fix string) effect {
+	return effect{policy.Code{ID: id, Rules: []string{rule}, Severity: policy.Notice, Summary: summary, Fix: fix}, Pass}
+}
+
 // shared is a code that the offline rules have as well: the same fault, found in a source or seen live.
 func shared(id string, v Verdict) effect {
 	c, _ := policy.LookupCode(id) // a test holds that it is there
