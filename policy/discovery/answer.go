@@ -41,13 +41,17 @@ type MXRecord struct {
 // Answer is one lookup's outcome. At most one of the record fields is filled, by Type.
 type Answer struct {
 	Name   string   // as asked, lower case, without the final dot
-	Type   string   // "A", "AAAA", "MX", "TXT"
+	Type   string   // "A", "AAAA", "CNAME", "MX", "TLSA", "TXT"
 	Status Status   // how it ended
 	Secure bool     // the resolver vouches for DNSSEC; always false unless Options.TrustAD
 	Chain  []string // the targets of the CNAME records that were followed, in order
 	MX     []MXRecord
 	Addrs  []netip.Addr
+	TLSA   []TLSARecord
 	TXT    []string // each record's strings joined without a space (RFC 7208 section 3.3, RFC 8461 section 3.1)
 	// Dropped counts records beyond maxRecords, which were not kept.
 	Dropped int
 }
+
+// records counts what was kept.
+func (a *Answer) records() int { return len(a.MX) + len(a.Addrs) + len(a.TLSA) + len(a.TXT) }

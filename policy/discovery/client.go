@@ -90,7 +90,7 @@ func (c *Client) lookup(ctx context.Context, name string, qtype uint16) Answer {
 		}
 		a.take(msg, next, qtype)
 		switch {
-		case len(a.MX)+len(a.Addrs)+len(a.TXT) > 0:
+		case a.records() > 0:
 			a.Status = NoError
 		case msg.Rcode == dns.RcodeNameError:
 			a.Status = NXDomain
@@ -134,7 +134,7 @@ func (a *Answer) take(msg *dns.Msg, name string, qtype uint16) {
 		if rr.Header().Rrtype != qtype || plain(rr.Header().Name) != name {
 			continue
 		}
-		if len(a.MX)+len(a.Addrs)+len(a.TXT) >= maxRecords {
+		if a.records() >= maxRecords {
 			a.Dropped++
 			continue
 		}
@@ -145,6 +145,8 @@ func (a *Answer) take(msg *dns.Msg, name string, qtype uint16) {
 			a.addAddr(rr.A)
 		case *dns.AAAA:
 			a.addAddr(rr.AAAA)
+		case *dns.TLSA:
+			a.addTLSA(rr)
 		case *dns.TXT:
 			a.TXT = append(a.TXT, unescape(strings.Join(rr.Txt, "")))
 		}
@@ -156,6 +158,7 @@ func (a *Answer) take(msg *dns.Msg, name string, qtype uint16) {
 		return strings.Compare(x.Host, y.Host)
 	})
 	slices.SortFunc(a.Addrs, netip.Addr.Compare)
+	slices.SortFunc(a.TLSA, TLSARecord.compare)
 	slices.Sort(a.TXT)
 }
 

@@ -1,0 +1,217 @@
+package discovery
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/policy/mtasts"
+)
+
+const (
+	// fetchDeadline is the longest that a sender waits for a policy (RFC 8461 section 3.3).
+	fetchDeadline = 60 * time.Second
+	// dialDeadline is what one of several addresses may take of it.
+	dialDeadline = 10 * time.Second
+	// maxDials is how many addresses of a policy host are tried.
+	maxDials = 8
+	// maxHeader caps the HTTP header of an answer, in bytes.
+	maxHeader = 32 << 10
+	// policyPath is where a policy is (RFC 8461 section 3.3).
+	policyPath = "/.well-known/mta-sts.txt"
+)
+
+// Fetcher fetches MTA-STS policies over HTTPS as RFC 8461 section 3.3 demands: it follows no redirect, uses no proxy,
+// sends no cookie, and accepts only a certificate for the policy host itself. It finds addresses through a Client, so that
+// nothing is contacted that Allow has not seen. It keeps no state and is safe for concurrent use.
+type Fetcher struct {
+	Allow    func(netip.Addr) bool // which addresses may be contacted; nil allows none: what the DNS says is an attacker's to choose
+	Roots    *x509.CertPool        // nil means the machine's
+	Port     int                   // 0 means 443
+	Now      func() time.Time      // by which certificates are judged; nil means time.Now
+	Deadline time.Duration         // of the whole fetch without its DNS lookups; 0 means 60 s
+}
+
+// fetch fetches the policy of host and judges it.
+func (f *Fetcher) fetch(ctx context.Context, c *Client, host string, s *STS) {
+	s.Addresses = []Answer{c.LookupA(ctx, host), c.LookupAAAA(ctx, host)}
+	targets := f.targets(s)
+	if len(targets) == 0 {
+		return
+	}
+	deadline := f.Deadline
+	if deadline <= 0 {
+		deadline = fetchDeadline
+	}
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	conn := f.dial(ctx, targets, s)
+	if conn == nil {
+		return
+	}
+	defer conn.Close()
+	// Whatever the server does, nothing outlives the deadline.
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	secured := f.handshake(ctx, conn, host, s)
+	if secured == nil {
+		return
+	}
+	f.get(ctx, secured, host, s)
+}
+
+// targets are the addresses that may be contacted, IPv4 first; without any it says why in s.
+func (f *Fetcher) targets(s *STS) []netip.AddrPort {
+	port := uint16(443)
+	if f.Port != 0 {
+		port = uint16(f.Port)
+	}
+	var out []netip.AddrPort
+	found, failed := 0, ""
+	for _, a := range s.Addresses {
+		if !a.Status.Known() {
+			failed = fmt.Sprintf("%s lookup: %s", a.Type, a.Status)
+		}
+		for _, addr := range a.Addrs {
+			found++
+			if f.Allow != nil && f.Allow(addr) && len(out) < maxDials {
+				out = append(out, netip.AddrPortFrom(addr, port))
+			}
+		}
+	}
+	switch {
+	case len(out) > 0:
+	case found > 0:
+		s.Status, s.Detail = STSFetchForbidden, "no address that may be contacted"
+	case failed != "":
+		s.Status, s.Detail = STSFetchDNS, failed
+	default:
+		s.Status, s.Detail = STSFetchNoHost, "the policy host has no address"
+	}
+	return out
+}
+
+// dial connects to the first address that accepts.
+func (f *Fetcher) dial(ctx context.Context, targets []netip.AddrPort, s *STS) net.Conn {
+	s.Status = STSFetchNoRoute
+	for _, target := range targets {
+		conn, err := (&net.Dialer{Timeout: dialDeadline}).DialContext(ctx, "tcp", target.String())
+		if err == nil {
+			s.Server, s.Status, s.Detail = target, "", ""
+			return conn
+		}
+		s.Detail = err.Error()
+		if !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			s.Status = STSFetchConnect
+		}
+		if ctx.Err() != nil {
+			s.Status, s.Detail = STSFetchTimeout, "connecting: "+ctx.Err().Error()
+			return nil
+		}
+	}
+	return nil
+}
+
+// handshake makes a TLS connection of conn; the certificate must be host's.
+func (f *Fetcher) handshake(ctx context.Context, conn net.Conn, host string, s *STS) *tls.Conn {
+	secured := tls.Client(conn, &tls.Config{
+		ServerName: host, RootCAs: f.Roots, Time: f.Now,
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+	})
+	err := secured.HandshakeContext(ctx)
+	var bad *tls.CertificateVerificationError
+	switch {
+	case err == nil:
+		s.NotAfter = secured.ConnectionState().PeerCertificates[0].NotAfter
+		return secured
+	case errors.As(err, &bad):
+		s.NotAfter = bad.UnverifiedCertificates[0].NotAfter
+		s.Status = STSFetchCertificate
+	case ctx.Err() != nil:
+		s.Status = STSFetchTimeout
+	default:
+		s.Status = STSFetchTLS
+	}
+	s.Detail = "TLS handshake: " + err.Error()
+	return nil
+}
+
+// get asks for the policy over conn, which the caller closes.
+func (f *Fetcher) get(ctx context.Context, conn *tls.Conn, host string, s *STS) {
+	transport := &http.Transport{
+		DialTLSContext:    func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+		ForceAttemptHTTP2: true, DisableCompression: true, DisableKeepAlives: true,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+	defer transport.CloseIdleConnections()
+	authority := host
+	if f.Port != 0 && f.Port != 443 {
+		authority = net.JoinHostPort(host, strconv.Itoa(f.Port))
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+authority+policyPath, nil)
+	if err != nil {
+		s.Status, s.Detail = STSFetchHTTP, err.Error()
+		return
+	}
+	request.Header.Set("User-Agent", "policylist")
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		s.broken(ctx, "waiting for the answer", err)
+		return
+	}
+	defer response.Body.Close()
+	s.read(ctx, response)
+}
+
+// read takes what is wanted of an answer.
+func (s *STS) read(ctx context.Context, response *http.Response) {
+	s.HTTPStatus = response.StatusCode
+	s.ContentType = clip(response.Header.Get("Content-Type"), 256)
+	switch {
+	case response.StatusCode/100 == 3:
+		s.Location = clip(response.Header.Get("Location"), 1024)
+		s.Status, s.Detail = STSFetchRedirect, fmt.Sprintf("status %d", response.StatusCode)
+		return
+	case response.StatusCode != http.StatusOK:
+		s.Status, s.Detail = STSFetchStatus, fmt.Sprintf("status %d", response.StatusCode)
+		return
+	}
+	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		s.Status, s.Detail = STSFetchEncoding, fmt.Sprintf("Content-Encoding %q", clip(encoding, 64))
+		return
+	}
+	s.Media = mtasts.ParseMediaType(s.ContentType)
+	body, err := io.ReadAll(io.LimitReader(response.Body, mtasts.MaxPolicyBytes+1))
+	switch {
+	case err != nil:
+		s.broken(ctx, "reading the policy", err)
+		return
+	case len(body) > mtasts.MaxPolicyBytes:
+		s.Status, s.Detail = STSFetchSize, fmt.Sprintf("more than %d bytes", mtasts.MaxPolicyBytes)
+		return
+	}
+	sum := sha256.Sum256(body)
+	s.Body, s.SHA256 = body, hex.EncodeToString(sum[:])
+	s.judge()
+}
+
+// broken tells a deadline from a broken answer.
+func (s *STS) broken(ctx context.Context, what string, err error) {
+	s.Status = STSFetchHTTP
+	if ctx.Err() != nil {
+		s.Status, err = STSFetchTimeout, ctx.Err()
+	}
+	s.Detail = clip(what+": "+err.Error(), 256)
+}
+
+func clip(s string, most int) string { return s[:min(len(s), most)] }
