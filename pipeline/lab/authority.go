@@ -31,6 +31,7 @@ type authority struct {
 	now                func() time.Time
 	root, intermediate issuer
 	staleSub           issuer // as intermediate, expired yesterday
+	staleCross         issuer // the root, certified by an older root; both expired yesterday
 	strangerRoot       issuer // nobody trusts it
 	strangerSub        issuer
 	key                crypto.Signer // shared by all ECDSA leaves: making keys is what takes time
@@ -59,6 +60,11 @@ func newAuthority(now func() time.Time) (*authority, error) {
 	step(&a.staleSub, "Lab Intermediate 2", a.root, -365*day, -day)
 	step(&a.strangerRoot, "Stranger Root", issuer{}, -365*day, 3650*day)
 	step(&a.strangerSub, "Stranger Intermediate", a.strangerRoot, -90*day, 365*day)
+	var oldRoot issuer
+	step(&oldRoot, "Old Root", issuer{}, -3650*day, -day)
+	if err == nil {
+		a.staleCross, err = a.certify(a.root.cert.Subject, a.root.key, oldRoot, -365*day, -day)
+	}
 	if err == nil {
 		a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
@@ -74,9 +80,14 @@ func (a *authority) newIssuer(name string, parent issuer, from, to time.Duration
 	if err != nil {
 		return issuer{}, err
 	}
+	return a.certify(pkix.Name{CommonName: name, Organization: []string{"policylist lab"}}, key, parent, from, to)
+}
+
+// certify makes a CA certificate for a key that stands already.
+func (a *authority) certify(subject pkix.Name, key crypto.Signer, parent issuer, from, to time.Duration) (issuer, error) {
 	tmpl := &x509.Certificate{
 		SerialNumber:          a.nextSerial(),
-		Subject:               pkix.Name{CommonName: name, Organization: []string{"policylist lab"}},
+		Subject:               subject,
 		NotBefore:             a.now().Add(from),
 		NotAfter:              a.now().Add(to),
 		IsCA:                  true,
@@ -212,7 +223,7 @@ func (a *authority) chain(b Behaviour) (issuer, [][]byte) {
 	case UnknownCA:
 		return a.strangerSub, [][]byte{a.strangerSub.cert.Raw, a.strangerRoot.cert.Raw}
 	case ExtraChain:
-		return a.intermediate, [][]byte{a.intermediate.cert.Raw, a.staleSub.cert.Raw}
+		return a.intermediate, [][]byte{a.intermediate.cert.Raw, a.staleCross.cert.Raw}
 	}
 	return a.intermediate, [][]byte{a.intermediate.cert.Raw}
 }

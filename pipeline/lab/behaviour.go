@@ -11,7 +11,7 @@ const (
 	OddSpelling     Behaviour = "odd-spelling"     // good, but "250-starttls  " with bare line feeds
 	Wildcard        Behaviour = "wildcard"         // good, certificate for *.parent
 	NeedsSNI        Behaviour = "needs-sni"        // good when asked for by name, else a certificate for localhost
-	ExtraChain      Behaviour = "extra-chain"      // good, and sends an expired root that nobody needs
+	ExtraChain      Behaviour = "extra-chain"      // good, and sends the root as an expired older root had certified it
 	EarlyTrap       Behaviour = "early-trap"       // good, but turns away who talks before the greeting
 	NoStartTLS      Behaviour = "no-starttls"      // does not offer STARTTLS
 	NoEHLO          Behaviour = "no-ehlo"          // 502 to EHLO

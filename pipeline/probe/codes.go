@@ -197,6 +197,8 @@ func certCodes() []effect {
 			"configure the full chain: leaf first, then the intermediates (fullchain.pem)"),
 		fails("cert.chain-expired", "R29", "an intermediate certificate in the chain has expired",
 			"renew the certificate and install the chain that came with it"),
+		notes("cert.stale-extra", "R29", "the server also sends certificates that have expired and that nobody needs",
+			"remove them from the chain file: some old senders stop at them"),
 		fails("cert.malformed", "R29", "the certificate cannot be parsed", "issue a new certificate"),
 	}
 }

@@ -102,6 +102,9 @@ func (j *judge) certificate(at string, s Session) hostState {
 	}
 	switch t.Trust {
 	case TrustOK:
+		if t.Stale > 0 {
+			j.add("cert.stale-extra", "%s (%d)", at, t.Stale)
+		}
 	case TrustSelfSigned:
 		j.add("cert.self-signed", "%s", at)
 	case TrustIncomplete:

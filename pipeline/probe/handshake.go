@@ -18,8 +18,15 @@ import (
 	"github.com/starttls-everywhere/policylist/policy"
 )
 
-// keptNames is how many SANs of a certificate the evidence shows; large providers have hundreds.
-const keptNames = 8
+const (
+	// keptNames is how many SANs of a certificate the evidence shows; large providers have hundreds.
+	keptNames = 8
+	// keptChain is how many certificates of a chain it names; crypto/tls takes 256 KB of them from anybody.
+	keptChain = 10
+	// newest is the highest version that we offer. Servers choose the highest that both know (RFC 8446 section 4.2.1), so
+	// that the version of a session below it is the best that the server has.
+	newest = tls.VersionTLS13
+)
 
 // alertProtocolVersion is the TLS alert of a server that speaks none of our versions (RFC 8446 section 6.2).
 const alertProtocolVersion = tls.AlertError(70)
@@ -44,6 +51,7 @@ func handshake(ctx context.Context, conn net.Conn, name policy.Domain) (*tls.Con
 		ServerName:         name.String(),
 		InsecureSkipVerify: true, // describe verifies, and records what it found
 		MinVersion:         tls.VersionTLS10,
+		MaxVersion:         newest,
 		CipherSuites:       suites(),
 	})
 	return secure, secure.HandshakeContext(ctx)
@@ -76,12 +84,18 @@ func describe(state tls.ConnectionState, name policy.Domain, roots *x509.CertPoo
 		Key:       keyType(leaf),
 		NotAfter:  formatTime(leaf.NotAfter),
 		NotBefore: formatTime(leaf.NotBefore),
+		Offered:   tls.VersionName(newest),
 		Suite:     tls.CipherSuiteName(state.CipherSuite),
 		Version:   tls.VersionName(state.Version),
 	}
-	for _, c := range state.PeerCertificates {
-		sum := sha256.Sum256(c.Raw)
-		t.Chain = append(t.Chain, hex.EncodeToString(sum[:]))
+	for i, c := range state.PeerCertificates {
+		if i < keptChain {
+			sum := sha256.Sum256(c.Raw)
+			t.Chain = append(t.Chain, hex.EncodeToString(sum[:]))
+		}
+		if i > 0 && (now.Before(c.NotBefore) || now.After(c.NotAfter)) {
+			t.Stale++
+		}
 	}
 	for _, n := range leaf.DNSNames[:min(len(leaf.DNSNames), keptNames)] {
 		t.Names = append(t.Names, escape(n, 255))

@@ -89,6 +89,8 @@ type TLS struct {
 	Names     []string `json:"names,omitempty"`  // the first SANs
 	NotAfter  string   `json:"not-after"`        // of the leaf
 	NotBefore string   `json:"not-before"`
+	Offered   string   `json:"offered,omitempty"` // the newest version that we offered: Version is the server's own best up to it
+	Stale     uint     `json:"stale,omitempty"`   // certificates behind the leaf that are out of their time
 	Suite     string   `json:"suite"`
 	Trust     Trust    `json:"trust"`
 	Version   string   `json:"version"` // "TLS 1.3"
