@@ -11,8 +11,8 @@ Installs what the checks need, then runs them. Ends with the summary of `go test
 stages (default: all)
   core      gofmt, vet, mod tidy, staticcheck, shellcheck, actionlint, govulncheck where its database can be reached,
             a build of both programs into bin/, and all tests under the race detector
-  servers   tests that run real servers        (versitygw as S3, Trillian on PostgreSQL)
-  judges    tests that ask other people's tools (Tessera's fsck, cosign, gpgv)
+  servers   tests that run real servers        (versitygw as S3, Trillian on PostgreSQL, Postfix, Exim, OpenSMTPD, sendmail)
+  judges    tests that ask other people's tools (Tessera's fsck, cosign, gpgv, tinycdb)
   browser   tests of the published pages; there are none yet
   With core, go test runs once for all stages asked for; without it, only for
   the packages whose tests use outside programs.
@@ -27,6 +27,8 @@ goes on. Programs written in Go are built at the versions of
 mirror/storetest/tool/tools.txt into
 
   $POLICYLIST_TOOLS/<name>@<version>/<name>   (default: ~/.cache/policylist/tools)
+
+Mail servers are Debian's, downloaded and unpacked beside them, never installed.
 
 Tests find them there. A test whose server or judge is missing is skipped; with
 CI=true it fails. By hand, the judges are asked like this (DIR from
@@ -114,15 +116,63 @@ install_program() {
 install_programs() {
 	local name version source tags
 	while read -r name version source tags; do
-		case $source in apt:*) continue ;; esac
+		case $source in apt:* | deb:*) continue ;; esac
 		if [ -x "$(program "$name" "$version")" ]; then continue; fi
 		while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n || true; done
 		install_program "$name" "$version" "$source" "$tags" &
 	done < <(wanted)
 	wait
 	while read -r name version source tags; do
-		case $source in apt:*) continue ;; esac
+		case $source in apt:* | deb:*) continue ;; esac
 		if [ ! -x "$(program "$name" "$version")" ]; then die_in_ci "missing: $name $version"; fi
+	done < <(wanted)
+}
+
+# unpack downloads Debian packages and unpacks them below one folder, which appears whole or not at all. A package that
+# this Debian does not have is left out: whether it matters, the tests find out.
+unpack() {
+	local target=$1 package temp
+	shift
+	mkdir -p "$tools"
+	temp=$(mktemp -d "$tools/.tmp.XXXXXX")
+	chmod 755 "$temp"
+	mkdir "$temp/tree"
+	for package in "$@"; do
+		if (cd "$temp" && apt-get -qq download "$package") >"$temp/log" 2>&1; then
+			dpkg -x "$temp"/*.deb "$temp/tree"
+			rm "$temp"/*.deb
+		else
+			warn "$package was not downloaded: $(tail -n 1 "$temp/log")"
+			if [ "$package" = "$1" ]; then
+				rm -rf "$temp"
+				return
+			fi
+		fi
+	done
+	mv "$temp/tree" "$target"
+	rm -rf "$temp"
+}
+
+# install_trees has the Debian packages unpacked that must not be installed: mail servers exclude each other, and would
+# take port 25.
+install_trees() {
+	local name version source tags target packages updated=''
+	while read -r name version source tags; do
+		case $source in deb:*) ;; *) continue ;; esac
+		target=$tools/$name@$version
+		if [ -d "$target" ]; then continue; fi
+		if ! command -v apt-get >/dev/null; then
+			die_in_ci "missing: $name, and there is no apt-get to download it"
+			continue
+		fi
+		if [ -z "$updated" ] && [ "$(id -u)" = 0 ]; then
+			apt-get -qq update </dev/null || warn "apt-get update failed; trying with the old lists"
+			updated=1
+		fi
+		say "unpack $name"
+		IFS=, read -ra packages <<<"${source#deb:}"
+		unpack "$target" "${packages[@]}" </dev/null
+		if [ ! -d "$target" ]; then die_in_ci "missing: $name"; fi
 	done < <(wanted)
 }
 
@@ -234,6 +284,7 @@ if [ -n "$full" ]; then export POLICYLIST_FULL=1; fi
 
 install_packages
 install_programs
+install_trees
 say "what is needed is installed, after $SECONDS s"
 if [ -n "$only_tools" ]; then exit 0; fi
 

@@ -6,8 +6,10 @@
 //	$POLICYLIST_TOOLS/<name>@<version>/<name>      (default: policylist/tools in the user's cache folder)
 //
 // so that a new version never meets an old binary, and programs of the system with the same name (there is another fsck)
-// are never taken for ours. Debian's programs are looked up in PATH, or at the path that is their name in the list; of a
-// pattern's matches it is the last.
+// are never taken for ours. Debian's programs ("apt:") are looked up in PATH, or at the path that is their name in the list;
+// of a pattern's matches it is the last. Debian's mail servers ("deb:") are unpacked, not installed, into
+//
+//	$POLICYLIST_TOOLS/<name>@<version>/usr/…        (see Tree)
 package tool
 
 import (
@@ -73,7 +75,12 @@ func (e entry) locate() (string, error) {
 		}
 		folder = filepath.Join(cache, "policylist", "tools")
 	}
-	return exec.LookPath(filepath.Join(folder, e.name+"@"+e.version, e.name))
+	folder = filepath.Join(folder, e.name+"@"+e.version)
+	if strings.HasPrefix(e.source, "deb:") {
+		_, err := os.Stat(folder) // it appears whole or not at all
+		return folder, err
+	}
+	return exec.LookPath(filepath.Join(folder, e.name))
 }
 
 func lookPath(name string) (string, error) {

@@ -25,7 +25,14 @@ func TestListIsWellFormed(t *testing.T) {
 		if !strings.Contains(" core servers judges browser ", " "+stage+" ") {
 			t.Errorf("%s: no stage %q", name, stage)
 		}
-		if pinned := strings.HasPrefix(version, "v"); pinned == strings.HasPrefix(source, "apt:") {
+		want := "v" // a Go program's
+		switch kind, _, _ := strings.Cut(source, ":"); kind {
+		case "apt":
+			want = "-"
+		case "deb":
+			want = "r" // the number of this choice of packages
+		}
+		if !strings.HasPrefix(version, want) {
 			t.Errorf("%s: version %q does not go with source %q", name, version, source)
 		}
 	}
@@ -56,6 +63,31 @@ func TestGoProgramComesFromItsVersionedFolderOnly(t *testing.T) {
 		if found := err == nil; found != (version == "v1.2.3") || found && path != want {
 			t.Errorf("with %s in the cache: %q, %v", version, path, err)
 		}
+	}
+}
+
+// Unpacked packages are a folder; of another choice of packages nothing is taken.
+func TestTreeIsAVersionedFolder(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("POLICYLIST_TOOLS", cache)
+	e, err := find("mta judges r2 deb:mta,libmta1\n", "mta")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"r1", "r2"} {
+		if path, err := e.locate(); err == nil {
+			t.Fatalf("found %s before r2 was there", path)
+		}
+		if err := os.MkdirAll(filepath.Join(cache, "mta@"+version, "usr/lib/x86_64-linux-gnu"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, err := e.locate()
+	if err != nil || path != filepath.Join(cache, "mta@r2") {
+		t.Errorf("%q, %v", path, err)
+	}
+	if got := libraries(path); len(got) != 1 || got[0] != filepath.Join(path, "usr/lib/x86_64-linux-gnu") {
+		t.Errorf("libraries in %v", got)
 	}
 }
 

@@ -1,0 +1,76 @@
+package tool
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// accounts are what the install scripts of Debian's mail servers make, and what their programs look for when they start.
+const accounts = `postfix:x:7001:7001::/nonexistent:/usr/sbin/nologin
+Debian-exim:x:7002:7002::/nonexistent:/usr/sbin/nologin
+opensmtpd:x:7003:7003::/nonexistent:/usr/sbin/nologin
+opensmtpq:x:7004:7004::/nonexistent:/usr/sbin/nologin
+smmta:x:7005:7005::/nonexistent:/usr/sbin/nologin
+smmsp:x:7006:7006::/nonexistent:/usr/sbin/nologin
+`
+
+const groups = `postfix:x:7001:
+Debian-exim:x:7002:
+opensmtpd:x:7003:
+opensmtpq:x:7004:
+smmta:x:7005:
+smmsp:x:7006:
+postdrop:x:7007:
+`
+
+// Tree returns the folder that the Debian packages behind name in tools.txt ("deb:…") were unpacked to: usr/, etc/ and so
+// on. Nothing is installed, since Debian's mail servers exclude each other and would take port 25. What happens when it
+// is missing is as for Path.
+func Tree(t testing.TB, name string) string {
+	t.Helper()
+	return Path(t, name)
+}
+
+// Command is the program at path below tree, with the libraries that were unpacked beside it. It sees its server's
+// accounts: /etc/passwd and /etc/group are covered in a mount namespace of its own, for which it needs root; anybody
+// else gets a user namespace, in which it is root alone.
+func Command(ctx context.Context, t testing.TB, tree, path string, args ...string) *exec.Cmd {
+	t.Helper()
+	dir := t.TempDir()
+	script := `mount --bind "$0/passwd" /etc/passwd && mount --bind "$0/group" /etc/group && exec "$@"`
+	for file, more := range map[string]string{"passwd": accounts, "group": groups} {
+		own, err := os.ReadFile("/etc/" + file)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, file), append(own, more...), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	flags := "-m"
+	if os.Getuid() != 0 {
+		flags = "-mr"
+	}
+	cmd := exec.CommandContext(ctx, "unshare", append([]string{flags, "sh", "-c", script, dir, filepath.Join(tree, path)}, args...)...)
+	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries(tree), ":"))
+	return cmd
+}
+
+// libraries are the folders below tree that hold shared libraries.
+func libraries(tree string) []string {
+	var out []string
+	for _, pattern := range []string{"usr/lib/postfix", "usr/lib/*-linux-gnu*", "lib/*-linux-gnu*"} {
+		matches, err := filepath.Glob(filepath.Join(tree, pattern))
+		if err == nil {
+			out = append(out, matches...)
+		}
+	}
+	return out
+}
