@@ -51,6 +51,9 @@ type Answer struct {
 	TXT    []string // each record's strings joined without a space (RFC 7208 section 3.3, RFC 8461 section 3.1)
 	// Dropped counts records beyond maxRecords, which were not kept.
 	Dropped int
+	// Failures counts the attempts that ended in silence, SERVFAIL or garbage. Beside a known Status it says that the
+	// answer is there only at times: one of several name servers drops the question, say.
+	Failures int
 }
 
 // records counts what was kept.

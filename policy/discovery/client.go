@@ -71,12 +71,36 @@ func (c *Client) LookupTXT(ctx context.Context, name string) Answer {
 	return c.lookup(ctx, name, dns.TypeTXT)
 }
 
+// LookupCNAME asks whether name itself is an alias, and follows nothing: with NoError, Chain has the one target.
+func (c *Client) LookupCNAME(ctx context.Context, name string) Answer {
+	a := Answer{Name: plain(name), Type: "CNAME"}
+	msg, status, failures := c.ask(ctx, a.Name, dns.TypeCNAME)
+	a.Failures = failures
+	if status != "" {
+		a.Status = status
+		return a
+	}
+	a.Secure = c.opts.TrustAD && msg.AuthenticatedData
+	for _, rr := range msg.Answer {
+		if alias, is := rr.(*dns.CNAME); is && plain(alias.Hdr.Name) == a.Name {
+			a.Status, a.Chain = NoError, []string{plain(alias.Target)}
+			return a
+		}
+	}
+	a.Status = NoData
+	if msg.Rcode == dns.RcodeNameError {
+		a.Status = NXDomain
+	}
+	return a
+}
+
 // lookup follows CNAMEs, also those that the resolver left for us to follow, and sums the road up as one Answer.
 func (c *Client) lookup(ctx context.Context, name string, qtype uint16) Answer {
 	a := Answer{Name: plain(name), Type: dns.TypeToString[qtype], Secure: true}
 	target := a.Name
 	for {
-		msg, status := c.ask(ctx, target, qtype)
+		msg, status, failures := c.ask(ctx, target, qtype)
+		a.Failures += failures
 		if status != "" {
 			a.Status, a.Secure = status, false
 			return a
@@ -168,8 +192,9 @@ func (a *Answer) addAddr(ip net.IP) {
 	}
 }
 
-// ask sends one question until somebody answers it. The status is "" when msg is an answer about the name.
-func (c *Client) ask(ctx context.Context, name string, qtype uint16) (msg *dns.Msg, status Status) {
+// ask sends one question until somebody answers it, and counts the attempts that failed. The status is "" when msg is an
+// answer about the name.
+func (c *Client) ask(ctx context.Context, name string, qtype uint16) (msg *dns.Msg, status Status, failures int) {
 	edns := true
 	for range c.opts.Attempts {
 		msg, status = c.attempt(ctx, name, qtype, edns)
@@ -180,11 +205,15 @@ func (c *Client) ask(ctx context.Context, name string, qtype uint16) (msg *dns.M
 		case msg != nil:
 			status = statusOf(msg.Rcode)
 		}
-		if status == "" || status == Refused || ctx.Err() != nil {
-			return msg, status
+		if status == "" {
+			return msg, status, failures
+		}
+		failures++
+		if status == Refused || ctx.Err() != nil {
+			break
 		}
 	}
-	return msg, status
+	return msg, status, failures
 }
 
 // attempt asks over UDP, and over TCP when the answer was cut.

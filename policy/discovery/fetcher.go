@@ -40,7 +40,10 @@ type Fetcher struct {
 	Roots    *x509.CertPool        // nil means the machine's
 	Port     int                   // 0 means 443
 	Now      func() time.Time      // by which certificates are judged; nil means time.Now
-	Deadline time.Duration         // of the whole fetch without its DNS lookups; 0 means 60 s
+	Deadline time.Duration         // of the whole fetch without its DNS lookups and the waiting in Enter; 0 means 60 s
+	// Enter waits for the right to connect to an address, and leave is called when the connection is closed: policies of many
+	// domains lie with one provider. nil lets everybody in at once. An error ends the fetch as STSFetchTimeout.
+	Enter func(context.Context, netip.Addr) (leave func(), err error)
 }
 
 // fetch fetches the policy of host and judges it.
@@ -50,24 +53,48 @@ func (f *Fetcher) fetch(ctx context.Context, c *Client, host string, s *STS) {
 	if len(targets) == 0 {
 		return
 	}
-	deadline := f.Deadline
-	if deadline <= 0 {
-		deadline = fetchDeadline
+	left := f.Deadline
+	if left <= 0 {
+		left = fetchDeadline
 	}
-	ctx, cancel := context.WithTimeout(ctx, deadline)
+	s.Status = STSFetchNoRoute
+	for _, target := range targets {
+		leave, err := f.enter(ctx, target.Addr())
+		if err != nil {
+			s.Status, s.Detail = STSFetchTimeout, "waiting for a turn: "+err.Error()
+			return
+		}
+		begun := time.Now()
+		done := f.ask(ctx, left, target, host, s)
+		leave()
+		if left -= time.Since(begun); done {
+			return
+		}
+	}
+}
+
+func (f *Fetcher) enter(ctx context.Context, addr netip.Addr) (leave func(), err error) {
+	if f.Enter == nil {
+		return func() {}, nil
+	}
+	return f.Enter(ctx, addr)
+}
+
+// ask fetches from one address within the time that is left; false means that the next address may be tried.
+func (f *Fetcher) ask(ctx context.Context, left time.Duration, target netip.AddrPort, host string, s *STS) bool {
+	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	conn := f.dial(ctx, targets, s)
+	conn := f.dial(ctx, target, s)
 	if conn == nil {
-		return
+		return ctx.Err() != nil
 	}
 	defer conn.Close()
 	// Whatever the server does, nothing outlives the deadline.
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	secured := f.handshake(ctx, conn, host, s)
-	if secured == nil {
-		return
+	if secured := f.handshake(ctx, conn, host, s); secured != nil {
+		f.get(ctx, secured, host, s)
 	}
-	f.get(ctx, secured, host, s)
+	return true
 }
 
 // targets are the addresses that may be contacted, IPv4 first; without any it says why in s.
@@ -101,23 +128,19 @@ func (f *Fetcher) targets(s *STS) []netip.AddrPort {
 	return out
 }
 
-// dial connects to the first address that accepts.
-func (f *Fetcher) dial(ctx context.Context, targets []netip.AddrPort, s *STS) net.Conn {
-	s.Status = STSFetchNoRoute
-	for _, target := range targets {
-		conn, err := (&net.Dialer{Timeout: dialDeadline}).DialContext(ctx, "tcp", target.String())
-		if err == nil {
-			s.Server, s.Status, s.Detail = target, "", ""
-			return conn
-		}
-		s.Detail = err.Error()
-		if !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
-			s.Status = STSFetchConnect
-		}
-		if ctx.Err() != nil {
-			s.Status, s.Detail = STSFetchTimeout, "connecting: "+ctx.Err().Error()
-			return nil
-		}
+// dial connects to target; nil means that nobody accepts.
+func (f *Fetcher) dial(ctx context.Context, target netip.AddrPort, s *STS) net.Conn {
+	conn, err := (&net.Dialer{Timeout: dialDeadline}).DialContext(ctx, "tcp", target.String())
+	if err == nil {
+		s.Server, s.Status, s.Detail = target, "", ""
+		return conn
+	}
+	s.Detail = err.Error()
+	if !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		s.Status = STSFetchConnect
+	}
+	if ctx.Err() != nil {
+		s.Status, s.Detail = STSFetchTimeout, "connecting: "+ctx.Err().Error()
 	}
 	return nil
 }

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"fmt"
-	"slices"
 
 	"github.com/miekg/dns"
-	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // Certificate usages, selectors and matching types that SMTP knows (RFC 6698 section 2.1, RFC 7672 section 3.1).
@@ -38,20 +40,48 @@ func (r TLSARecord) String() string {
 }
 
 // Usable reports whether a sender may use the record: usages 0 and 1 are none of SMTP's (RFC 7672 section 3.1.3), unknown
-// selectors and matching types and digests of a wrong length cannot match anything (RFC 7671 section 10.2).
+// selectors and matching types, digests of a wrong length and what is not the encoding of a certificate or key cannot match
+// anything (RFC 7671 section 10.1.1).
 func (r TLSARecord) Usable() bool {
 	if r.Usage != UsageDANETA && r.Usage != UsageDANEEE || r.Selector > SelectorSPKI {
 		return false
 	}
 	switch r.Matching {
 	case MatchFull:
-		return len(r.Data) > 0
+		return r.encodes()
 	case MatchSHA256:
-		return len(r.Data) == 32
+		return len(r.Data) == sha256.Size
 	case MatchSHA512:
-		return len(r.Data) == 64
+		return len(r.Data) == sha512.Size
 	}
 	return false
+}
+
+// encodes reports whether Data has the outer shape of what Selector stands for. The inside may be newer than our parsers:
+// whether it matches is for the comparison to say.
+func (r TLSARecord) encodes() bool {
+	var certificate struct {
+		Signed    asn1.RawValue
+		Algorithm pkix.AlgorithmIdentifier
+		Signature asn1.BitString
+	}
+	var key struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}
+	var shape any = &certificate
+	if r.Selector == SelectorSPKI {
+		shape = &key
+	}
+	rest, err := asn1.Unmarshal(r.Data, shape)
+	return err == nil && len(rest) == 0
+}
+
+// OfNothing reports whether Data is the digest of no bytes at all, e3b0c442… or cf83e135…: a script once hashed the output
+// of a command that had failed. No certificate matches it, and the cause deserves to be named.
+func (r TLSARecord) OfNothing() bool {
+	short, long := sha256.Sum256(nil), sha512.Sum512(nil)
+	return r.Matching == MatchSHA256 && bytes.Equal(r.Data, short[:]) || r.Matching == MatchSHA512 && bytes.Equal(r.Data, long[:])
 }
 
 func (r TLSARecord) compare(o TLSARecord) int {
@@ -68,69 +98,4 @@ func (a *Answer) addTLSA(rr *dns.TLSA) {
 // LookupTLSA asks for TLSA records at name, which begins with the port and the protocol: "_25._tcp.mx.a.example".
 func (c *Client) LookupTLSA(ctx context.Context, name string) Answer {
 	return c.lookup(ctx, name, dns.TypeTLSA)
-}
-
-// DANEKind is what the DNS says about DANE for one mail host.
-type DANEKind string
-
-const (
-	// DANENone: no TLSA record, or none that DNSSEC vouches for. An insecure denial is as good as a secure one: only secure
-	// records mean anything (RFC 7672 section 2.2).
-	DANENone DANEKind = "none"
-	// DANEInsecure: not asked, because the answer that names the host, or those with its addresses, are not secure
-	// (RFC 7672 section 2.2.1 and 2.2.2). Always so for a Client without TrustAD.
-	DANEInsecure DANEKind = "insecure"
-	// DANEUnusable: secure records, of which a sender can use none. It must use TLS, but need not authenticate
-	// (RFC 7672 section 2.2).
-	DANEUnusable DANEKind = "unusable"
-	// DANEUsable: at least one usable secure record. A sender delivers over TLS to a matching certificate or not at all.
-	DANEUsable DANEKind = "usable"
-	// DANEFailed: a lookup ended without an answer, SERVFAIL, bogus signatures and timeouts among them. A sender must not
-	// take it for "none", and defers (RFC 7672 section 2.1.2 and 2.2).
-	DANEFailed DANEKind = "failed"
-)
-
-// DANE is what FindTLSA found out about one mail host and port.
-type DANE struct {
-	Kind DANEKind
-	// Base is the TLSA base domain (RFC 7672 section 2.2.3), without the port and protocol labels and without a final dot:
-	// a name that a server's certificate may carry, and SNI. Set when Kind is DANEUsable or DANEUnusable.
-	Base    string
-	Answers []Answer     // of the lookups made here, in order
-	Records []TLSARecord // the usable ones, sorted
-	// Unusable counts the secure records at Base that are not usable.
-	Unusable int
-}
-
-// FindTLSA looks up the TLSA records of host, an MX host, at port. mx is the answer that named the host (for an implicit MX
-// the one that said that there is none), addresses are the host's A and AAAA answers; one secure address answer is enough.
-func FindTLSA(ctx context.Context, c *Client, mx Answer, host policy.Domain, port int, addresses ...Answer) DANE {
-	if !mx.Secure || !slices.ContainsFunc(addresses, func(a Answer) bool { return a.Secure }) {
-		return DANE{Kind: DANEInsecure}
-	}
-	answer := c.LookupTLSA(ctx, fmt.Sprintf("_%d._tcp.%s", port, host))
-	d := DANE{Kind: DANENone, Answers: []Answer{answer}}
-	switch {
-	case !answer.Status.Known():
-		d.Kind = DANEFailed
-	case answer.Status == NoError && answer.Secure:
-		d.take(host.String(), answer)
-	}
-	return d
-}
-
-// take sums up a secure answer with records.
-func (d *DANE) take(base string, answer Answer) {
-	d.Base = base
-	for _, r := range answer.TLSA {
-		if r.Usable() {
-			d.Records = append(d.Records, r)
-		} else {
-			d.Unusable++
-		}
-	}
-	d.Kind = DANEUnusable
-	if len(d.Records) > 0 {
-		d.Kind = DANEUsable
-	}
 }

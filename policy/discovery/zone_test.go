@@ -21,8 +21,10 @@ type zone struct {
 	mu     sync.Mutex // guards what follows
 	rcode  map[string]string
 	silent map[string]bool
-	lazy   bool // leaves CNAMEs to the client
-	liar   bool // sets AD unasked
+	lazy   bool            // leaves CNAMEs to the client
+	liar   bool            // sets AD unasked
+	plain  map[string]bool // names that it does not set AD for
+	flaky  map[string]int  // how many questions for a name it fails first
 	counts map[string]int
 	adBit  bool
 	onTCP  int
@@ -30,7 +32,7 @@ type zone struct {
 
 func serveZone(t *testing.T, records ...string) *zone {
 	t.Helper()
-	z := &zone{rcode: make(map[string]string), silent: make(map[string]bool), counts: make(map[string]int)}
+	z := &zone{rcode: make(map[string]string), silent: make(map[string]bool), counts: make(map[string]int), plain: make(map[string]bool), flaky: make(map[string]int)}
 	for _, text := range records {
 		rr, err := dns.NewRR(text)
 		if err != nil {
@@ -93,6 +95,11 @@ func (z *zone) answer(q *dns.Msg, udp bool) *dns.Msg {
 		return nil
 	}
 	reply := new(dns.Msg).SetReply(q)
+	if z.flaky[name] > 0 {
+		z.flaky[name]--
+		reply.Rcode = dns.RcodeServerFailure
+		return reply
+	}
 	for _, key := range []string{name, name + "/" + kind} {
 		if code := z.rcode[key]; code != "" {
 			reply.Rcode = dns.StringToRcode[code]
@@ -100,7 +107,7 @@ func (z *zone) answer(q *dns.Msg, udp bool) *dns.Msg {
 		}
 	}
 	z.fill(reply, strings.ToLower(name), q.Question[0].Qtype)
-	reply.AuthenticatedData = z.liar
+	reply.AuthenticatedData = reply.AuthenticatedData && z.liar
 	if udp {
 		reply.Truncate(1232)
 	}
@@ -109,8 +116,12 @@ func (z *zone) answer(q *dns.Msg, udp bool) *dns.Msg {
 
 func (z *zone) fill(reply *dns.Msg, name string, qtype uint16) {
 	exists := false
+	reply.AuthenticatedData = true
 	for range 20 {
 		target := ""
+		if z.plain[name] {
+			reply.AuthenticatedData = false
+		}
 		for _, rr := range z.rrs {
 			owner := rr.Header().Name
 			exists = exists || owner == name || strings.HasSuffix(owner, "."+name)
@@ -118,7 +129,9 @@ func (z *zone) fill(reply *dns.Msg, name string, qtype uint16) {
 				continue
 			}
 			if c, is := rr.(*dns.CNAME); is {
-				target = c.Target
+				if target = c.Target; qtype == dns.TypeCNAME {
+					target = ""
+				}
 			} else if rr.Header().Rrtype != qtype {
 				continue
 			}
