@@ -11,6 +11,21 @@ func randomBase() netip.Addr {
 	return netip.AddrFrom4([4]byte{127, byte(1 + rand.IntN(250)), byte(rand.IntN(255)), 1})
 }
 
+// addresses are those that a new host gets. The caller holds l.mu.
+func (l *Lab) addresses(spec Host) []netip.Addr {
+	if len(spec.Addresses) > 0 {
+		return spec.Addresses
+	}
+	var out []netip.Addr
+	for range max(spec.IPv4, 1) {
+		out = append(out, l.takeAddress())
+	}
+	if spec.IPv6 {
+		out = append(out, netip.IPv6Loopback())
+	}
+	return out
+}
+
 // takeAddress hands out the next free address. The caller holds l.mu.
 func (l *Lab) takeAddress() netip.Addr {
 	a := l.next

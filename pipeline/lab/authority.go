@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -13,12 +14,19 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
 const day = 24 * time.Hour
+
+// The object identifiers of RSA keys for all purposes and for RSASSA-PSS only, in DER (RFC 8017 appendix C).
+var (
+	rsaEncryption = []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1}
+	rsassaPSS     = []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10}
+)
 
 // issuer is a certificate that signs others.
 type issuer struct {
@@ -38,7 +46,7 @@ type authority struct {
 
 	mu     sync.Mutex // guards what follows
 	serial int64
-	rsaKey *rsa.PrivateKey // made when first wanted: it takes 100 ms
+	rsaSub issuer // made when first wanted: its key takes 100 ms
 	leaves map[leafID]*tls.Certificate
 }
 
@@ -150,16 +158,25 @@ func (a *authority) makeLeaf(name string, b Behaviour) (*tls.Certificate, error)
 	}
 	from, to := lifetime(b)
 	tmpl.NotBefore, tmpl.NotAfter = a.now().Add(from), a.now().Add(to)
-	by, chain := a.chain(b)
-	if b == SelfSigned {
+	by, chain, err := a.chain(b)
+	if err != nil {
+		return nil, err
+	}
+	switch b {
+	case SelfSigned:
 		by = issuer{tmpl, key}
+	case RSAPSS:
+		tmpl.SignatureAlgorithm = x509.SHA256WithRSAPSS
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, by.cert, key.Public(), by.key)
 	if err != nil {
 		return nil, err
 	}
-	if b == BrokenCert {
+	switch b {
+	case BrokenCert:
 		der = der[:len(der)/2]
+	case PSSKey:
+		der = bytes.Replace(der, rsaEncryption, rsassaPSS, 1) // spoils the signature too, which nobody gets to
 	}
 	return &tls.Certificate{Certificate: append([][]byte{der}, chain...), PrivateKey: key}, nil
 }
@@ -169,19 +186,35 @@ func (a *authority) leafKey(b Behaviour) (crypto.Signer, error) {
 	case Ed25519:
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		return key, err
-	case RSA:
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if a.rsaKey == nil {
-			key, err := rsa.GenerateKey(rand.Reader, 2048)
-			if err != nil {
-				return nil, err
-			}
-			a.rsaKey = key
-		}
-		return a.rsaKey, nil
+	case RSA, RSAPSS, PSSKey:
+		sub, err := a.rsaIssuer()
+		return sub.key, err
 	}
 	return a.key, nil
+}
+
+// rsaIssuer is an intermediate with an RSA key, which is also the key of all RSA leaves.
+func (a *authority) rsaIssuer() (issuer, error) {
+	a.mu.Lock()
+	sub := a.rsaSub
+	a.mu.Unlock()
+	if sub.cert != nil {
+		return sub, nil
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return issuer{}, err
+	}
+	sub, err = a.certify(pkix.Name{CommonName: "Lab RSA Intermediate"}, key, a.root, -90*day, 365*day)
+	if err != nil {
+		return issuer{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.rsaSub.cert == nil {
+		a.rsaSub = sub
+	}
+	return a.rsaSub, nil
 }
 
 // leafNames are the subject alternative names.
@@ -191,6 +224,8 @@ func leafNames(name string, b Behaviour) []string {
 		return nil
 	case WrongName:
 		return []string{"other." + name}
+	case EscapeName:
+		return []string{"\x1b[2J\x1b]0;owned\x07.example"}
 	case Wildcard:
 		_, parent, _ := strings.Cut(name, ".")
 		return []string{"*." + parent}
@@ -212,18 +247,30 @@ func lifetime(b Behaviour) (from, to time.Duration) {
 }
 
 // chain returns who signs the leaf and what is sent behind it.
-func (a *authority) chain(b Behaviour) (issuer, [][]byte) {
+func (a *authority) chain(b Behaviour) (issuer, [][]byte, error) {
+	by := a.intermediate
 	switch b {
 	case SelfSigned:
-		return issuer{}, nil
+		return issuer{}, nil, nil
 	case ChainIncomplete:
-		return a.intermediate, nil
+		return by, nil, nil
 	case ChainExpired:
-		return a.staleSub, [][]byte{a.staleSub.cert.Raw}
+		by = a.staleSub
 	case UnknownCA:
-		return a.strangerSub, [][]byte{a.strangerSub.cert.Raw, a.strangerRoot.cert.Raw}
+		return a.strangerSub, [][]byte{a.strangerSub.cert.Raw, a.strangerRoot.cert.Raw}, nil
 	case ExtraChain:
-		return a.intermediate, [][]byte{a.intermediate.cert.Raw, a.staleCross.cert.Raw}
+		return by, [][]byte{by.cert.Raw, a.staleCross.cert.Raw}, nil
+	case LongChain:
+		return by, slices.Repeat([][]byte{by.cert.Raw}, 200), nil
+	case EscapeName:
+		sub, err := a.newIssuer("\x1b[31mred\x1b[2J", a.strangerRoot, -90*day, 365*day)
+		return sub, nil, err
+	case RSAPSS, PSSKey:
+		sub, err := a.rsaIssuer()
+		if err != nil {
+			return issuer{}, nil, err
+		}
+		by = sub
 	}
-	return a.intermediate, [][]byte{a.intermediate.cert.Raw}
+	return by, [][]byte{by.cert.Raw}, nil
 }

@@ -19,8 +19,9 @@ const earlyTalk = 20 * time.Millisecond
 // served by go-smtp.
 func scripted(b Behaviour) bool {
 	switch b {
-	case OddSpelling, EarlyTrap, NoStartTLS, NoEHLO, Stripped, StartTLS454, StartTLS502, Injection, NotTLS,
-		HandshakeHangs, HandshakeDrops, Greeting421, Greeting554, EHLO451, EHLO550, Garbage, Endless, Hanging, Dropping:
+	case OddSpelling, EarlyTrap, NoStartTLS, NoEHLO, Stripped, Blanked, Starred, StartTLS454, StartTLS502, StartTLS554,
+		StartTLSHangs, Injection, NotTLS, HandshakeHangs, HandshakeDrops, EndlessCert, Greeting421, Greeting554, EHLO451,
+		EHLO550, Garbage, Escapes, Endless, EndlessLine, Tarpit, Hanging, Dropping, Resetting:
 		return true
 	}
 	return false
@@ -34,12 +35,18 @@ func (h *host) talk(conn net.Conn, b Behaviour) {
 		return
 	case Dropping:
 		return
+	case Resetting:
+		reset(conn)
+		return
 	case Endless:
-		for line := []byte("220-" + strings.Repeat("x", 500) + "\r\n"); ; {
-			if _, err := conn.Write(line); err != nil {
-				return
-			}
-		}
+		flood(conn, "220-"+strings.Repeat("x", 500)+"\r\n")
+		return
+	case EndlessLine:
+		flood(conn, strings.Repeat("220 ", 4<<10))
+		return
+	case Tarpit:
+		h.trickle(conn)
+		return
 	}
 	if b == EarlyTrap && talksFirst(conn) {
 		io.WriteString(conn, "554 you speak before you are spoken to\r\n")
@@ -84,6 +91,10 @@ func (s *script) greeting() string {
 		return "554 5.7.1 no mail from you\r\n"
 	case Garbage:
 		return "\x1b[2J<html>\r\n"
+	case Starred:
+		return "220 ****************************0*2******\r\n"
+	case Escapes:
+		return "220 mx \x1b]0;owned\x07\x1b[2J\u202e<script>\r\n"
 	case OddSpelling:
 		return "220 mx MX Mail\n"
 	}
@@ -117,6 +128,12 @@ func (s *script) ehlo() string {
 	switch s.behaviour {
 	case NoEHLO:
 		return "502 5.5.1 what is that\r\n"
+	case Starred:
+		return "500 5.5.1 command unrecognized: XXXX\r\n"
+	case Blanked:
+		return first + "250-8BITMIME\r\n250-        \r\n250 SIZE\r\n"
+	case Escapes:
+		return first + "250-\x1b[31mred\x9b2J\r\n250 \x00\xff\r\n"
 	case EHLO451:
 		return "451 4.7.1 greylisted\r\n"
 	case EHLO550:
@@ -139,6 +156,16 @@ func (s *script) startTLS() bool {
 	switch s.behaviour {
 	case StartTLS454:
 		return s.say("454 4.7.0 TLS not available due to temporary reason\r\n")
+	case StartTLS554:
+		return s.say("554 5.7.3 TLS is disabled by policy\r\n")
+	case StartTLSHangs:
+		io.Copy(io.Discard, s.conn)
+		return false
+	case EndlessCert:
+		s.say(ready)
+		io.ReadFull(s.in, make([]byte, 1)) // the client's hello
+		endlessCertificate(s.conn)
+		return false
 	case Injection:
 		return s.say(ready + "250 2.0.0 injected\r\n")
 	case NotTLS:
@@ -159,7 +186,7 @@ func (s *script) startTLS() bool {
 }
 
 func (s *script) encrypt() bool {
-	cfg, err := s.host.tlsConfig(nil)
+	cfg, err := s.host.tlsConfig(s.behaviour, "")
 	if err != nil {
 		return false
 	}

@@ -14,8 +14,15 @@ import (
 type Host struct {
 	Name      string // lower-case A-labels, without the final dot
 	Behaviour Behaviour
+	// Pool are machines behind the host's addresses that take the connections in turn, as behind a load balancer;
+	// Behaviour is not looked at then. None of them can be Refusing.
+	Pool []Behaviour
+	IPv4 int // addresses in 127.0.0.0/8; 0 means one
 	// IPv6 also gives the host ::1, the only IPv6 address that loopback has: one host of a lab can have it.
 	IPv6 bool
+	// Addresses are what the host has instead of all these: they must stand on an interface, for example of a network
+	// namespace of the test's own.
+	Addresses []netip.Addr
 }
 
 // Stats is what a mail server saw of its visitors.
@@ -23,7 +30,7 @@ type Stats struct {
 	Sessions int // connections so far
 	Open     int // connections now
 	Peak     int // most connections at one time
-	Quits    int // sessions that ended with QUIT; only counted by servers that misbehave or spell oddly
+	Quits    int // times that QUIT was said
 }
 
 type host struct {
@@ -35,6 +42,7 @@ type host struct {
 
 	mu        sync.Mutex // guards what follows
 	behaviour Behaviour
+	pool      []Behaviour
 	listeners []net.Listener
 	conns     map[net.Conn]bool
 	stats     Stats
@@ -48,10 +56,9 @@ func (l *Lab) AddHost(spec Host) error {
 	if l.hosts[spec.Name] != nil {
 		return fmt.Errorf("lab host %s stands already", spec.Name)
 	}
-	h := &host{Host: spec, lab: l, behaviour: spec.Behaviour, conns: make(map[net.Conn]bool)}
-	h.addrs = []netip.AddrPort{netip.AddrPortFrom(l.takeAddress(), l.port)}
-	if spec.IPv6 {
-		h.addrs = append(h.addrs, netip.AddrPortFrom(netip.IPv6Loopback(), l.port))
+	h := &host{Host: spec, lab: l, behaviour: spec.Behaviour, pool: slices.Clone(spec.Pool), conns: make(map[net.Conn]bool)}
+	for _, a := range l.addresses(spec) {
+		h.addrs = append(h.addrs, netip.AddrPortFrom(a, l.port))
 	}
 	h.startGood()
 	if err := h.listen(); err != nil {
@@ -79,7 +86,7 @@ func (l *Lab) SetBehaviour(name string, b Behaviour) error {
 		return err
 	}
 	h.mu.Lock()
-	h.behaviour = b
+	h.behaviour, h.pool = b, nil
 	h.mu.Unlock()
 	return h.listen()
 }
@@ -148,14 +155,13 @@ func (h *host) accept(ln net.Listener) {
 		}
 		h.lab.serving.Add(1)
 		tracked := &trackedConn{Conn: conn, host: h}
-		b, open := h.enter(tracked)
-		switch {
+		switch open := h.enter(tracked); {
 		case !open:
 			tracked.Close()
-		case scripted(b):
+		case scripted(tracked.behaviour):
 			go func() {
 				defer tracked.Close()
-				h.talk(tracked, b)
+				h.talk(tracked, tracked.behaviour)
 			}()
 		default:
 			h.queue.put(tracked)
@@ -163,19 +169,23 @@ func (h *host) accept(ln net.Listener) {
 	}
 }
 
-// enter notes a new connection; open is false when the lab is closing.
-func (h *host) enter(c net.Conn) (b Behaviour, open bool) {
+// enter notes a new connection and says how it is treated; open is false when the lab is closing.
+func (h *host) enter(c *trackedConn) (open bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.conns[c] = true
+	c.behaviour = h.behaviour
+	if n := len(h.pool); n > 0 {
+		c.behaviour = h.pool[h.stats.Sessions%n]
+	}
 	h.stats.Sessions++
 	h.stats.Open++
 	h.stats.Peak = max(h.stats.Peak, h.stats.Open)
 	select {
 	case <-h.lab.done:
-		return h.behaviour, false
+		return false
 	default:
-		return h.behaviour, true
+		return true
 	}
 }
 
@@ -212,8 +222,9 @@ func (h *host) close() {
 // trackedConn tells its host once when it is closed.
 type trackedConn struct {
 	net.Conn
-	host *host
-	once sync.Once
+	host      *host
+	behaviour Behaviour
+	once      sync.Once
 }
 
 // Close counts before it closes: a visitor who has seen the end is not counted any more.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
 	"log"
@@ -42,12 +43,23 @@ func (h *host) startGood() {
 	h.good.Domain = h.Name
 	h.good.MaxMessageBytes = maxMessage
 	h.good.ErrorLog = log.New(io.Discard, "", 0) // visitors that hang up are the lab's daily bread
-	h.good.TLSConfig = &tls.Config{GetConfigForClient: h.tlsConfig}
+	h.good.TLSConfig = &tls.Config{GetConfigForClient: h.helloConfig}
+	h.good.Debug = quitCounter{h}
 	h.lab.serving.Add(1)
 	go func() {
 		defer h.lab.serving.Done()
 		h.good.Serve(h.queue)
 	}()
+}
+
+// quitCounter sees what both sides say. A client in lock-step sends QUIT by itself, so that it comes as one piece.
+type quitCounter struct{ host *host }
+
+func (q quitCounter) Write(said []byte) (int, error) {
+	if bytes.EqualFold(said, []byte("QUIT\r\n")) {
+		q.host.quit()
+	}
+	return len(said), nil
 }
 
 // mailSession accepts everything into memory.

@@ -1,15 +1,30 @@
 package lab
 
-import "crypto/tls"
+import (
+	"crypto/tls"
+	"errors"
+)
 
-// tlsConfig is what the host's present behaviour shows a TLS client; hello may be nil.
-func (h *host) tlsConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	h.mu.Lock()
-	b := h.behaviour
-	h.mu.Unlock()
+// errNoSuchName makes crypto/tls end the handshake with an alert.
+var errNoSuchName = errors.New("no certificate for this name")
+
+// helloConfig is what a TLS client is shown that goes on after its hello; the connection knows its behaviour.
+func (h *host) helloConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	b := Good
+	if c, ok := hello.Conn.(*trackedConn); ok {
+		b = c.behaviour
+	}
+	return h.tlsConfig(b, hello.ServerName)
+}
+
+// tlsConfig is what a behaviour shows a client that asks for sni, or for no name with "".
+func (h *host) tlsConfig(b Behaviour, sni string) (*tls.Config, error) {
 	name := h.Name
-	if b == NeedsSNI && (hello == nil || hello.ServerName != h.Name) {
+	switch {
+	case b == NeedsSNI && sni != h.Name:
 		name = "localhost"
+	case b == OnlySNI && sni != h.Name:
+		return nil, errNoSuchName
 	}
 	cert, err := h.lab.ca.leaf(name, b)
 	if err != nil {
@@ -19,6 +34,8 @@ func (h *host) tlsConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	switch b {
 	case TLS11Only:
 		cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	case TLS12Only:
+		cfg.MaxVersion = tls.VersionTLS12
 	case TLS13Only:
 		cfg.MinVersion = tls.VersionTLS13
 	case HandshakeFails:

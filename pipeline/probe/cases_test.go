@@ -59,7 +59,8 @@ func goodCases() []liveCase {
 		return liveCase{name: "good " + string(b), set: serve(b), mxs: []string{"mx1.@"}, verdict: Pass}
 	}
 	return []liveCase{
-		ok(lab.Good), ok(lab.RSA), ok(lab.Ed25519), ok(lab.TLS13Only), ok(lab.Wildcard), ok(lab.NeedsSNI),
+		ok(lab.Good), ok(lab.RSA), ok(lab.RSAPSS), ok(lab.Ed25519), ok(lab.TLS12Only), ok(lab.TLS13Only), ok(lab.Wildcard),
+		ok(lab.NeedsSNI), ok(lab.OnlySNI), ok(lab.LongChain),
 		{name: "expired cross-sign of a root in the chain (case 45)", set: serve(lab.ExtraChain), mxs: []string{"mx1.@"},
 			verdict: Pass, codes: []string{"cert.stale-extra"}},
 		ok(lab.OddSpelling), // cases 34, 35
@@ -168,18 +169,26 @@ func smtpCases() []liveCase {
 		{name: "no route", set: records("@ 60 IN MX 10 far.@", "far.@ 60 IN A 127.255.255.255"), verdict: Inconclusive,
 			codes: []string{"smtp.no-route"}},
 		hangs(lab.Hanging, "smtp.timeout"),
+		hangs(lab.Tarpit, "smtp.timeout"),
+		hangs(lab.StartTLSHangs, "smtp.timeout"),
 		one(lab.Dropping, Inconclusive, "smtp.closed"),
+		one(lab.Resetting, Inconclusive, "smtp.closed"),         // case 37
 		one(lab.Greeting421, Inconclusive, "smtp.refused-temp"), // case 37
 		one(lab.Greeting554, Inconclusive, "smtp.refused-perm"),
 		one(lab.EHLO451, Inconclusive, "smtp.refused-temp"),
 		one(lab.EHLO550, Inconclusive, "smtp.refused-perm"),
 		one(lab.Garbage, Inconclusive, "smtp.malformed"),
 		one(lab.Endless, Inconclusive, "smtp.malformed"),
+		one(lab.EndlessLine, Inconclusive, "smtp.malformed"),
+		one(lab.Escapes, Fail, "starttls.missing"),
 		one(lab.NoEHLO, Fail, "smtp.no-ehlo"), // case 42
 		one(lab.NoStartTLS, Fail, "starttls.missing"),
 		one(lab.Stripped, Fail, "starttls.stripped"),                // case 40
 		one(lab.StartTLS454, Inconclusive, "starttls.refused-temp"), // case 39
-		one(lab.StartTLS502, Fail, "starttls.refused"),
+		one(lab.Blanked, Fail, "starttls.stripped"),
+		one(lab.Starred, Fail, "starttls.stripped"),
+		one(lab.StartTLS502, Fail, "starttls.blocked"),
+		one(lab.StartTLS554, Fail, "starttls.refused"),
 		one(lab.Injection, Fail, "starttls.injection"),
 		hangs(lab.HandshakeHangs, "tls.interrupted"),
 		one(lab.HandshakeDrops, Inconclusive, "tls.interrupted"),
@@ -196,6 +205,10 @@ func smtpCases() []liveCase {
 		one(lab.ChainIncomplete, Fail, "cert.chain-incomplete"), // case 46
 		one(lab.ChainExpired, Fail, "cert.chain-expired"),
 		one(lab.BrokenCert, Fail, "cert.malformed"),
+		one(lab.EndlessCert, Fail, "cert.malformed"),
+		one(lab.PSSKey, Fail, "cert.key-type"),
+		{name: "escapes in certificates", set: serve(lab.EscapeName), mxs: []string{"mx1.@"}, verdict: Fail,
+			codes: []string{"cert.chain-incomplete", "cert.name"}},
 		{name: "one of two lacks the name (case 49)", set: serve(lab.Good, lab.WrongName), verdict: Fail, codes: []string{"cert.name"}},
 		{name: "one fails, one cannot be judged", set: serve(lab.NoStartTLS, lab.Greeting421), verdict: Fail,
 			codes: []string{"smtp.refused-temp", "starttls.missing"}},

@@ -157,12 +157,14 @@ func starttlsCodes() []effect {
 	return []effect{
 		fails("starttls.missing", "R29", "the server does not offer STARTTLS",
 			"switch on STARTTLS with a certificate for the MX host name"),
-		fails("starttls.stripped", "R29", "something between the probe and the server writes over STARTTLS (\"XXXXXXXA\")",
+		fails("starttls.stripped", "R29", "something between the probe and the server writes over STARTTLS (\"XXXXXXXA\", blanks, \"220 ****\")",
 			"switch off SMTP inspection (\"fixup\") in the firewall before the server; compare with other vantage points"),
 		leavesOpen("starttls.refused-temp", "R36", "the server offers STARTTLS but refuses it for now (4xx)",
 			"check that the server can read its key and certificate"),
 		fails("starttls.refused", "R29", "the server offers STARTTLS but refuses the command (5xx)",
 			"configure a certificate and key, or stop offering STARTTLS"),
+		fails("starttls.blocked", "R29", "the server offers STARTTLS and then does not know the command (500 or 502)",
+			"look for a firewall or virus scanner before the server that filters commands; compare with other vantage points"),
 		fails("starttls.injection", "R30", "unencrypted bytes follow the reply to STARTTLS",
 			"update the mail server: it, or something before it, mixes clear text into the secured session (CVE-2011-0411)"),
 	}
@@ -199,7 +201,10 @@ func certCodes() []effect {
 			"renew the certificate and install the chain that came with it"),
 		notes("cert.stale-extra", "R29", "the server also sends certificates that have expired and that nobody needs",
 			"remove them from the chain file: some old senders stop at them"),
-		fails("cert.malformed", "R29", "the certificate cannot be parsed", "issue a new certificate"),
+		fails("cert.malformed", "R29", "the certificate cannot be parsed, or the server sends more of them than anybody reads",
+			"issue a new certificate"),
+		fails("cert.key-type", "R29", "the certificate is for a kind of key that no public authority certifies",
+			"issue a certificate for an ECDSA or a plain RSA key"),
 	}
 }
 

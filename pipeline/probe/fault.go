@@ -25,6 +25,8 @@ func (j *judge) fault(s Session) (id, detail string) {
 	switch {
 	case s.Greeting != nil && s.Greeting.Code != 220:
 		return refusal(s.Greeting)
+	case s.EHLO != nil && s.EHLO.Code != 250 && unknownCommand(s.EHLO) && s.Greeting.starred():
+		return "starttls.stripped", words(s.Greeting)
 	case s.EHLO != nil && s.EHLO.Code != 250:
 		return ehloRefusal(s.EHLO)
 	case s.Stage == StageSTARTTLS && s.Offer == "":
@@ -33,6 +35,8 @@ func (j *judge) fault(s Session) (id, detail string) {
 		return "starttls.stripped", ""
 	case s.STARTTLS != nil && s.STARTTLS.Code/100 == 4:
 		return "starttls.refused-temp", words(s.STARTTLS)
+	case s.STARTTLS != nil && unknownCommand(s.STARTTLS):
+		return "starttls.blocked", words(s.STARTTLS)
 	case s.STARTTLS != nil && s.STARTTLS.Code != 220:
 		return "starttls.refused", words(s.STARTTLS)
 	case s.Clear != "":
@@ -55,6 +59,8 @@ func tlsFault(s Session) string {
 		return "tls.handshake"
 	case FailCertificate:
 		return "cert.malformed"
+	case FailKey:
+		return "cert.key-type"
 	}
 	return "tls.interrupted"
 }
@@ -70,10 +76,13 @@ func refusal(r *Reply) (id, detail string) {
 	return "smtp.malformed", words(r)
 }
 
-// ehloRefusal tells a server that does not know the command (RFC 5321 section 4.2.4: 500 and 502; a sender falls back
-// to HELO, which has no STARTTLS) from one that does not like our name.
+// unknownCommand reports whether the reply says that there is no such command (RFC 5321 section 4.2.4).
+func unknownCommand(r *Reply) bool { return r.Code == 500 || r.Code == 502 }
+
+// ehloRefusal tells a server that does not know the command (a sender falls back to HELO, which has no STARTTLS) from
+// one that does not like our name.
 func ehloRefusal(r *Reply) (id, detail string) {
-	if r.Code == 500 || r.Code == 502 {
+	if unknownCommand(r) {
 		return "smtp.no-ehlo", words(r)
 	}
 	return refusal(r)

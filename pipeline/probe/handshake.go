@@ -57,6 +57,9 @@ func handshake(ctx context.Context, conn net.Conn, name policy.Domain) (*tls.Con
 	return secure, secure.HandshakeContext(ctx)
 }
 
+// FailKey is the Failure for a certificate whose kind of key we do not know.
+const FailKey Failure = "key-type"
+
 // handshakeFailure sorts the errors of a handshake.
 func handshakeFailure(err error) (Failure, string) {
 	var header tls.RecordHeaderError
@@ -68,8 +71,14 @@ func handshakeFailure(err error) (Failure, string) {
 		return FailVersion, escape(err.Error(), keptLine)
 	case errors.As(err, &alert):
 		return FailHandshake, escape(err.Error(), keptLine)
-	case strings.Contains(err.Error(), "failed to parse certificate"): // crypto/tls has no type for it
-		return FailCertificate, escape(err.Error(), keptLine)
+	}
+	// crypto/tls has no types for these.
+	for text, f := range map[string]Failure{
+		"failed to parse certificate": FailCertificate, "exceeds maximum": FailCertificate, "unsupported type of public key": FailKey,
+	} {
+		if strings.Contains(err.Error(), text) {
+			return f, escape(err.Error(), keptLine)
+		}
 	}
 	if f := transportFailure(err); f != "" {
 		return f, ""

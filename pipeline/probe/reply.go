@@ -102,16 +102,25 @@ func (r reply) offersStartTLS() bool {
 	return false
 }
 
-// masked reports whether a middlebox wrote over the keyword: eight bytes, mostly X, where a keyword belongs. Cisco
-// firewalls with SMTP inspection send "250-XXXXXXXA".
+// masked reports whether a middlebox wrote over the keyword so that the length of the reply stays: eight bytes, mostly X
+// ("250-XXXXXXXA", as Cisco firewalls with SMTP inspection send), or eight blanks, where a keyword belongs.
 func (r reply) masked() bool {
 	for _, line := range r.extensions() {
 		k := keyword(line)
-		if len(k) == len("STARTTLS") && strings.HasPrefix(strings.ToUpper(k), "XXXXXXX") {
+		switch {
+		case len(k) == len("STARTTLS") && strings.HasPrefix(strings.ToUpper(k), "XXXXXXX"):
+			return true
+		case k == "" && len(line) >= len("STARTTLS"):
 			return true
 		}
 	}
 	return false
+}
+
+// starred reports whether a middlebox wrote over the greeting: the same firewalls leave "220 ****2**0**" of it and do
+// not know EHLO.
+func (r *Reply) starred() bool {
+	return r != nil && len(r.Lines) > 0 && strings.Count(r.Lines[0], "*") > len(r.Lines[0])/2
 }
 
 func (r reply) extensions() []string {

@@ -57,6 +57,9 @@ func connectFailure(err error) Failure {
 			return FailNoRoute
 		}
 	}
+	if errors.Is(err, syscall.ECONNRESET) {
+		return FailClosed // somebody took the connection and threw it away before we saw that it stood
+	}
 	return FailUnreachable
 }
 
