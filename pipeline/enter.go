@@ -45,6 +45,24 @@ func (p *Publisher) look(ctx context.Context) (leave func(), err error) {
 	return leave, nil
 }
 
+// WithLogFolder calls f with the folder of the present log while nobody else publishes. What f does there becomes part of
+// the state.
+func (p *Publisher) WithLogFolder(ctx context.Context, f func(dir string) error) error {
+	leave, err := p.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	dir, err := p.logFolder()
+	if err != nil {
+		return err
+	}
+	if err := f(dir); err != nil {
+		return err
+	}
+	return p.outbox.kept()
+}
+
 // lock makes the state folder and locks it.
 func (p *Publisher) lock() (unlock func(), err error) {
 	remove := func() {}

@@ -58,18 +58,47 @@ func (v *Vault) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if raw != nil && !v.conditions.Hold() && held.Owner != v.Publisher {
-		return fmt.Errorf("%w: the lease is %q's, this is %q, and the store cannot keep two apart: %s", ErrPublisher, held.Owner, v.Publisher, v.conditions)
+	if err := errors.Join(v.sameOwner(held, raw), v.free(held, raw, at)); err != nil {
+		return err
 	}
-	free := held.Until
 	if at.IsZero() {
-		at, free = v.now(), held.Until.Add(maxSkew)
-	}
-	if raw != nil && at.Before(free) {
-		return fmt.Errorf("%w: run %s of publisher %q, until %s unless it ends before", ErrLeased, held.Run, held.Owner, free.UTC().Format(time.RFC3339))
+		at = v.now()
 	}
 	v.lease = lease{Epoch: max(held.Epoch, v.contents.Epoch) + 1, Owner: v.Publisher, Run: rand.Text()[:8]}
 	return v.swapLease(ctx, raw, at.Add(v.term()))
+}
+
+// named demands a configured name where the store cannot decide between two publishers.
+func (v *Vault) named() error {
+	if v.conditions.Hold() || v.Publisher != "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s; so name the only publisher in the configuration", ErrPublisher, v.conditions)
+}
+
+// sameOwner demands that it is the name that the lease has; raw is nil when there is no lease.
+func (v *Vault) sameOwner(held lease, raw []byte) error {
+	if raw == nil || v.conditions.Hold() || held.Owner == v.Publisher {
+		return nil
+	}
+	return fmt.Errorf("%w: the lease is %q's, this is %q, and the store cannot keep two apart: %s", ErrPublisher, held.Owner, v.Publisher, v.conditions)
+}
+
+// free tells whose the lease is while it lasts.
+func (v *Vault) free(held lease, raw []byte, at time.Time) error {
+	end, at := v.ends(held, at)
+	if raw == nil || !at.Before(end) {
+		return nil
+	}
+	return fmt.Errorf("%w: run %s of publisher %q, until %s unless it ends before", ErrLeased, held.Run, held.Owner, end.UTC().Format(time.RFC3339))
+}
+
+// ends returns when a lease is over for others, and the time to compare that with; at is the store's, zero for none.
+func (v *Vault) ends(l lease, at time.Time) (end, now time.Time) {
+	if at.IsZero() {
+		return l.Until.Add(maxSkew), v.now()
+	}
+	return l.Until, at
 }
 
 // swapLease writes the lease with a new end.

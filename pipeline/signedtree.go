@@ -47,6 +47,3 @@ func (p *Publisher) newestSigned() (transparency.Cosigned, error) {
 	}
 	return transparency.Cosigned{}, err
 }
-
-// LogFolder is the folder that OpenLog is called with.
-func (p *Publisher) LogFolder() (string, error) { return p.logFolder() }

@@ -139,10 +139,7 @@ func (v *Vault) probe(ctx context.Context) error {
 	} else if _, err := v.Conditions(ctx, v.now()); err != nil {
 		return err
 	}
-	if !v.conditions.Hold() && v.Publisher == "" {
-		return fmt.Errorf("%w: %s; so name the only publisher in the configuration", ErrPublisher, v.conditions)
-	}
-	return nil
+	return v.named()
 }
 
 // Conditions probes the store.

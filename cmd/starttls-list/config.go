@@ -36,7 +36,8 @@ type config struct {
 	Source string `toml:"source"`
 	Trust  string `toml:"trust"`
 	State  string `toml:"state"`
-	Keys   struct {
+	leaseConfig
+	Keys struct {
 		Release      []string `toml:"release"`
 		Log          string   `toml:"log"`
 		OpenPGP      string   `toml:"openpgp"`
@@ -72,8 +73,17 @@ source = "list"
 # Signed trust versions, files named 1, 2, 3 …
 trust = "trust"
 
-# The publisher's memory: log, outbox, journal. Back it up; one publisher at a time uses it.
+# The publisher's memory: log, outbox, journal. A folder (back it up), or a private place on S3, for runners that start with
+# an empty disk: s3://bucket/prefix?endpoint=…&region=…  Nobody but the publisher may read or write there; it must not be
+# the place of a mirror. One publisher at a time uses it: a lock keeps the folder, a lease the place on S3. If it is lost,
+# starttls-list recover rebuilds it from the mirrors.
 state = "state"
+# For state on S3. The name of the only publisher, printable ASCII. Optional where the store's conditional writes hold: then
+# any run with these keys may take over. Where they race, nothing is released without it, nor under another name than the
+# lease has. starttls-list release --dry-run says which it is, and who has the lease until when.
+publisher = ""
+# How long the lease lasts when a run dies without giving it back, 1m to 24h. "" for 10m. A run renews it as it goes.
+lease-term = ""
 
 [keys]
 # Private keys in encrypted PEM as cosign writes it. As many release keys as the trust's threshold asks for.
@@ -150,7 +160,7 @@ func readConfig(path string) (*config, error) {
 	case len(c.Mirrors) == 0:
 		return nil, fmt.Errorf("%s: no [[mirror]] to publish to", path)
 	}
-	if err := errors.Join(c.checkProbe(), c.checkLog(), c.checkMirrors(), c.checkFolders()); err != nil {
+	if err := errors.Join(c.checkProbe(), c.checkLog(), c.checkMirrors(), c.checkState(), c.checkFolders()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
@@ -192,8 +202,11 @@ func (c *config) publisher(cmd *cobra.Command) (*pipeline.Publisher, error) {
 		return nil, err
 	}
 	p := &pipeline.Publisher{
-		Source: c.path(c.Source), State: c.path(c.State), Trust: chain, ScanAll: c.Probe.All, Commit: commit(ctx, c.path(c.Source)),
+		Source: c.path(c.Source), Trust: chain, ScanAll: c.Probe.All, Commit: commit(ctx, c.path(c.Source)),
 		Witnesses: witness.New("starttls-list/" + version), Now: time.Now, Log: slog.New(slog.NewTextHandler(stderr, nil)),
+	}
+	if err := c.setState(ctx, p); err != nil {
+		return nil, err
 	}
 	p.OpenLog = c.openLog(ctx, p)
 	if p.Keys, err = c.keys(ctx, chain.Newest().Origin, cmd.InOrStdin(), stderr); err != nil {

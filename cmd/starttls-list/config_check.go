@@ -36,7 +36,10 @@ type place struct{ key, path string }
 // checkFolders keeps what the publisher writes apart from everything else. A state folder in the source would be read
 // as part of the list, and a mirror folder around the keys would serve them.
 func (c *config) checkFolders() error {
-	written := []place{{"state", c.path(c.State)}}
+	var written []place
+	if !c.remoteState() {
+		written = append(written, place{"state", c.path(c.State)})
+	}
 	for i, m := range c.Mirrors {
 		if scheme, folder, err := splitReference(m.URL); err == nil && scheme == "file" {
 			written = append(written, place{fmt.Sprintf("url of [[mirror]] number %d", i+1), c.path(folder)})

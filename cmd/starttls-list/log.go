@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/mirror"
@@ -71,15 +74,18 @@ func runFill(cmd *cobra.Command, path string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	dir, err := (&pipeline.Publisher{State: c.path(c.State), Trust: chain}).LogFolder()
-	if err != nil {
+	p := &pipeline.Publisher{Trust: chain, Now: time.Now, Log: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))}
+	if err := c.setState(cmd.Context(), p); err != nil {
 		return err
 	}
-	o, err := c.trillian(dir)
-	if err != nil {
-		return logExit(err)
-	}
-	tree, err := trillianlog.Fill(cmd.Context(), dir, o)
+	var o trillianlog.Options
+	var tree tlog.Tree
+	err = p.WithLogFolder(cmd.Context(), func(dir string) error {
+		if o, err = c.trillian(dir); err == nil {
+			tree, err = trillianlog.Fill(cmd.Context(), dir, o)
+		}
+		return err
+	})
 	if err != nil {
 		return logExit(err)
 	}
@@ -106,7 +112,7 @@ func logHint(err error) string {
 	case errors.Is(err, tilelog.ErrConflict):
 		return "two publishers append to one tree: stop one of them"
 	}
-	return ""
+	return leaseHint(err)
 }
 
 func logExit(err error) error { return &term.Exit{Code: exitFail, Err: err, Hint: logHint(err)} }

@@ -28,6 +28,9 @@ rest goes out. A run that was interrupted is completed by the next one, with the
 Where the trust names witnesses, all are asked to cosign the log's checkpoint. Without their quorum the release stays
 logged and unpublished (exit 4), and the next run asks again, or makes the next release on top of it.
 
+With --dry-run and the state on S3 it tries what the store's conditional writes are worth, says whether the
+configuration has to name the only publisher, and who has the lease until when. If the state is lost, see recover.
+
 Exit codes: 0 released, 1 released without what the source's errors or failing probes keep back, 2 released on some
 mirrors only or held for inconclusive probes, 3 usage, 4 nothing was released.`
 
@@ -125,11 +128,11 @@ func releaseHint(err error) string {
 	case errors.Is(err, pipeline.ErrOtherLog):
 		return "add a [[mirror]] with an empty place for the new log; transparency/README.md tells how its address goes over"
 	case errors.Is(err, pipeline.ErrAhead):
-		return "restore the state folder from its newest copy; do not release from an older one"
+		return "restore the state from its newest copy, or let starttls-list recover rebuild it from a mirror; do not release from an older one"
 	case errors.Is(err, pipeline.ErrFork), errors.Is(err, mirror.ErrConflict):
 		return "two histories exist: find out who else publishes with these keys before anything else"
 	case errors.Is(err, pipeline.ErrState), errors.Is(err, tilelog.ErrCorrupt):
-		return "restore the whole state folder from its newest copy; do not release from an older one"
+		return "restore the whole state from its newest copy, or let starttls-list recover rebuild it from a mirror; do not release from an older one"
 	case errors.Is(err, pipeline.ErrKeys):
 		return "[keys] has to name the private keys of the public ones in the trust folder"
 	case errors.Is(err, pipeline.ErrEnded):
@@ -185,13 +188,21 @@ func runPlan(c *cobra.Command, config string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	w := c.OutOrStdout()
+	store, err := lookAtVault(c, p, asJSON)
+	if err != nil {
+		return err
+	}
 	plan, checked, err := p.Plan(c.Context())
 	if err != nil {
 		return &term.Exit{Code: exitInternal, Err: err, Hint: releaseHint(err)}
 	}
-	w := c.OutOrStdout()
 	if asJSON {
-		return json.NewEncoder(w).Encode(map[string]any{"changes": changesJSON(plan.Changes()), "held": heldJSON(plan.Held()), "count": plan.List().Len(), "findings": checked.Findings()})
+		j := map[string]any{"changes": changesJSON(plan.Changes()), "held": heldJSON(plan.Held()), "count": plan.List().Len(), "findings": checked.Findings()}
+		if store != nil {
+			j["state"] = store
+		}
+		return json.NewEncoder(w).Encode(j)
 	}
 	fmt.Fprintf(w, "would release %d domains with %s; nothing was changed\n", plan.List().Len(), term.Plural(len(plan.Changes()), "change"))
 	printChanges(w, plan.Changes())
