@@ -143,18 +143,30 @@ func (s *state) checkList(dir string) error {
 
 // loadList reads the held list. Errors wrap ErrDamaged.
 func (s *state) loadList(dir string) (policy.List, error) {
+	data, name, err := s.listBytes(dir)
+	if err != nil {
+		return policy.List{}, err
+	}
+	_, list, err := policy.ParseList(data)
+	if err != nil {
+		return policy.List{}, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
+	}
+	return list, nil
+}
+
+// listBytes reads the held list's file, whatever its name is at the moment. Errors wrap ErrDamaged.
+func (s *state) listBytes(dir string) (data []byte, name string, err error) {
 	for _, name := range []string{ListPath, listOldFile} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil || sum(data) != s.release.ListDigest {
-			continue
+		if err == nil && sum(data) == s.release.ListDigest {
+			return data, name, nil
 		}
-		_, list, err := policy.ParseList(data)
-		if err != nil {
-			return policy.List{}, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
-		}
-		return list, nil
 	}
-	return policy.List{}, s.checkList(dir) // which says what is wrong with each
+	if err := s.checkList(dir); err != nil {
+		return nil, "", err // it says what is wrong with each
+	}
+	// It was there a moment later: two updates ended while this ran. An empty list would be the wrong answer.
+	return nil, "", fmt.Errorf("%w: the list of release %d was replaced while it was read", ErrDamaged, s.release.Release)
 }
 
 // replaceList writes a new list. The held one, which the state still names, stays under its own or its second name
