@@ -38,12 +38,18 @@ const (
 	EvidenceHeader    Kind = "evidence-header"    // the first line of an evidence file
 	EvidenceDomain    Kind = "evidence-domain"    // every line between
 	EvidenceSignature Kind = "evidence-signature" // the last line
-	Findings          Kind = "findings"           // what check --format json prints
+
+	EvidenceMerged       Kind = "evidence-merged"        // the first line of a file that joins several vantages
+	EvidenceMergedDomain Kind = "evidence-merged-domain" // every line between
+	EvidenceMergedEnd    Kind = "evidence-merged-end"    // the last line
+
+	Findings Kind = "findings" // what check --format json prints
 )
 
 // Kinds returns all formats.
 func Kinds() []Kind {
-	return []Kind{Settings, Fragment, OldList, List, ChangeLeaf, TrustLeaf, ReleaseLeaf, EvidenceHeader, EvidenceDomain, EvidenceSignature, Findings}
+	return []Kind{Settings, Fragment, OldList, List, ChangeLeaf, TrustLeaf, ReleaseLeaf, EvidenceHeader, EvidenceDomain, EvidenceSignature,
+		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, Findings}
 }
 
 // Text returns the schema of kind as it is published.

@@ -170,20 +170,20 @@ func (f *probeFlags) options() (probe.Options, error) {
 		}
 	}
 	if f.previous != "" {
-		if o.Previous, err = readPrevious(f.previous); err != nil {
+		if o.Previous, err = readPrevious(f.previous, f.vantage); err != nil {
 			return o, fmt.Errorf("--previous: %w", err)
 		}
 	}
 	return o, nil
 }
 
-func readPrevious(path string) (map[policy.Domain]probe.Past, error) {
+func readPrevious(path, vantage string) (map[policy.Domain]probe.Past, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	past, err := probe.ReadPast(file, probe.MaxEvidence)
+	past, err := probe.ReadPast(file, probe.MaxEvidence, vantage)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

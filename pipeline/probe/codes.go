@@ -26,7 +26,7 @@ func Codes() []policy.Code {
 }
 
 func effects() []effect {
-	return slices.Concat(dnsCodes(), mxCodes(), listCodes(), smtpCodes(), starttlsCodes(), tlsCodes(), certCodes(), vantageCodes())
+	return slices.Concat(dnsCodes(), mxCodes(), listCodes(), smtpCodes(), starttlsCodes(), tlsCodes(), certCodes(), vantageCodes(), mergeCodes())
 }
 
 // effectOf finds a code. It searches the table's part only: a scan of many broken domains asks often.

@@ -1,7 +1,7 @@
 package probe
 
 import (
-	"fmt"
+	"errors"
 	"io"
 	"time"
 
@@ -14,25 +14,28 @@ type Past struct {
 	Since   time.Time
 }
 
-// Past returns what the next scan carries on.
-func (r Record) Past() (Past, error) {
-	since, err := time.Parse(timeFormat, r.Since)
-	if err != nil {
-		return Past{}, fmt.Errorf("%w: since %q", ErrEvidence, r.Since)
-	}
-	return Past{r.Verdict, since}, nil
-}
-
-// ReadPast reads an evidence file for Options.Previous.
-func ReadPast(r io.Reader, limit int64) (map[policy.Domain]Past, error) {
-	past := make(map[policy.Domain]Past)
-	_, err := WalkEvidence(r, limit, func(d policy.Domain, rec Record) error {
-		p, err := rec.Past()
-		past[d] = p
-		return err
-	})
+// ReadPast reads an evidence file for Options.Previous: the vantage's own, or a merged one, where its own lines count as
+// far as they are there, and the merged ones for the rest.
+func ReadPast(in io.Reader, limit int64, vantage string) (map[policy.Domain]Past, error) {
+	r, err := NewReader(in, limit)
 	if err != nil {
 		return nil, err
 	}
-	return past, nil
+	past := make(map[policy.Domain]Past)
+	for {
+		line, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return past, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		p := Past{line.Verdict, line.Since}
+		for _, own := range line.Seen {
+			if own.Vantage == vantage {
+				p = Past{own.Verdict, own.Since}
+			}
+		}
+		past[line.Domain] = p
+	}
 }

@@ -6,10 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/canonical"
 )
 
 // evidenceFormat names the file format; it stands in the header and in what a vantage signs.
@@ -24,7 +23,8 @@ const MaxEvidence = 4 << 30
 // ErrEvidence is what a refused evidence file wraps.
 var ErrEvidence = errors.New("not valid evidence")
 
-// Header is the first line of an evidence file: who looked, with what, since when.
+// Header is the first line of an evidence file: who looked, with what, since when. Readers accept members that they do
+// not know.
 type Header struct {
 	Canary       *canaryLine `json:"canary,omitempty"`
 	EHLO         string      `json:"ehlo"`
@@ -45,7 +45,8 @@ type canaryLine struct {
 	Verdict Verdict  `json:"verdict"`
 }
 
-// Record is one domain's line. It can be judged again: Judge(Domain, Observed, Policy, At, …).
+// Record is one domain's line. It can be judged again: Judge(Domain, Observed, Policy, At, …). A line may have more
+// members, which a later version wrote: see Line.
 type Record struct {
 	At       string      `json:"at"`
 	Codes    []string    `json:"codes"`
@@ -127,8 +128,8 @@ func appendLine(b []byte, v any) []byte {
 	return append(b, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
 }
 
-// readCanonical reads one canonical line into v: unknown keys, other order, other spelling and white space are refused,
-// since v encoded again must give the same bytes.
+// readCanonical reads one canonical line of a closed format into v: unknown keys, other order, other spelling and white
+// space are refused, since v encoded again must give the same bytes.
 func readCanonical(line []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
@@ -138,47 +139,9 @@ func readCanonical(line []byte, v any) error {
 	if !bytes.Equal(appendLine(nil, v), line) {
 		return fmt.Errorf("%w: not in canonical form", ErrEvidence)
 	}
-	return printable(line)
-}
-
-// printable refuses what canonical JSON cannot hold although encoding/json would give it back unchanged: control
-// characters as \u001b, bytes beyond ASCII, null for an empty list. line is valid JSON.
-func printable(line []byte) error {
-	inside := false // a string
-	for i := 0; i < len(line); i++ {
-		c := line[i]
-		switch {
-		case c < 0x20 || c > 0x7e:
-			return fmt.Errorf("%w: byte %#02x at offset %d", ErrEvidence, c, i)
-		case c == '"':
-			inside = !inside
-		case inside && c == '\\':
-			i++ // a byte follows, or it would not be valid
-			if line[i] != '"' && line[i] != '\\' {
-				return fmt.Errorf("%w: an escape other than \\\" and \\\\ at offset %d", ErrEvidence, i)
-			}
-		case !inside && !bytes.ContainsRune([]byte("{}[],:0123456789"), rune(c)):
-			return fmt.Errorf("%w: %q outside a string at offset %d", ErrEvidence, c, i)
-		}
-	}
-	return nil
-}
-
-// check finds what no honest writer writes, beyond the form.
-func (r Record) check() error {
-	if _, err := policy.ParseDomain(r.Domain); err != nil {
+	// encoding/json gives some things back unchanged that canonical JSON cannot hold: \u001b, null for an empty list.
+	if _, err := canonical.Members(line); err != nil {
 		return fmt.Errorf("%w: %w", ErrEvidence, err)
-	}
-	if r.Verdict.rank() < 0 {
-		return fmt.Errorf("%w: verdict %q of %s", ErrEvidence, r.Verdict, r.Domain)
-	}
-	if !slices.IsSorted(r.Codes) || len(slices.Compact(slices.Clone(r.Codes))) != len(r.Codes) {
-		return fmt.Errorf("%w: codes of %s are not sorted and unique", ErrEvidence, r.Domain)
-	}
-	at, err1 := time.Parse(timeFormat, r.At)
-	since, err2 := time.Parse(timeFormat, r.Since)
-	if err1 != nil || err2 != nil || since.After(at) {
-		return fmt.Errorf("%w: times of %s: at %q, since %q", ErrEvidence, r.Domain, r.At, r.Since)
 	}
 	return nil
 }

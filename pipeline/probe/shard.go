@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+
+	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // Shard is part I of N (1-based) of all domains. The zero value is the whole.
@@ -32,16 +34,32 @@ func (sh Shard) String() string {
 	return fmt.Sprintf("%d/%d", sh.I, sh.N)
 }
 
-// Select keeps the targets of the shard, in order. A domain's shard depends on its name alone, so that it is looked at
-// by the same machine every day, however the list grows.
+// describe is for people.
+func (sh Shard) describe() string {
+	if sh.N == 0 {
+		return "a whole scan"
+	}
+	return "shard " + sh.String()
+}
+
+// Has reports whether a domain belongs to the shard. That depends on its name alone, so that it is looked at by the
+// same machine every day, however the list grows: the first eight bytes of the name's SHA-256, big endian, modulo N.
+func (sh Shard) Has(d policy.Domain) bool {
+	if sh.N == 0 {
+		return true
+	}
+	sum := sha256.Sum256([]byte(d.String()))
+	return binary.BigEndian.Uint64(sum[:])%uint64(sh.N) == uint64(sh.I-1)
+}
+
+// Select keeps the targets of the shard, in order.
 func (sh Shard) Select(targets []Target) []Target {
 	if sh.N == 0 {
 		return targets
 	}
 	var mine []Target
 	for _, t := range targets {
-		sum := sha256.Sum256([]byte(t.Domain.String()))
-		if binary.BigEndian.Uint64(sum[:])%uint64(sh.N) == uint64(sh.I-1) {
+		if sh.Has(t.Domain) {
 			mine = append(mine, t)
 		}
 	}
