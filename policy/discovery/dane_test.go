@@ -111,10 +111,11 @@ func TestDANE(t *testing.T) {
 	}
 }
 
-// lines are resource records without the TTL and class that serveZone wants.
+// lines are resource records without the TTL and class that serveZone wants. A semicolon inside one is written "\;".
 func lines(records string) (out []string) {
+	records = strings.ReplaceAll(records, `\;`, "\x00")
 	for _, rr := range strings.Split(strings.TrimSuffix(records, ";"), ";") {
-		owner, rest, _ := strings.Cut(rr, " ")
+		owner, rest, _ := strings.Cut(strings.ReplaceAll(rr, "\x00", ";"), " ")
 		out = append(out, owner+" 60 IN "+rest)
 	}
 	return out

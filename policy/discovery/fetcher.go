@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -49,10 +50,13 @@ type Fetcher struct {
 // fetch fetches the policy of host and judges it.
 func (f *Fetcher) fetch(ctx context.Context, c *Client, host string, s *STS) {
 	s.Addresses = []Answer{c.LookupA(ctx, host), c.LookupAAAA(ctx, host)}
-	targets := f.targets(s)
-	if len(targets) == 0 {
-		return
+	if targets := f.targets(s); len(targets) > 0 {
+		f.try(ctx, targets, host, s)
 	}
+}
+
+// try asks one address after the other until one accepts a connection.
+func (f *Fetcher) try(ctx context.Context, targets []netip.AddrPort, host string, s *STS) {
 	left := f.Deadline
 	if left <= 0 {
 		left = fetchDeadline
@@ -61,7 +65,7 @@ func (f *Fetcher) fetch(ctx context.Context, c *Client, host string, s *STS) {
 	for _, target := range targets {
 		leave, err := f.enter(ctx, target.Addr())
 		if err != nil {
-			s.Status, s.Detail = STSFetchTimeout, "waiting for a turn: "+err.Error()
+			s.fail(STSFetchTimeout, "waiting for a turn: "+err.Error())
 			return
 		}
 		begun := time.Now()
@@ -119,11 +123,11 @@ func (f *Fetcher) targets(s *STS) []netip.AddrPort {
 	switch {
 	case len(out) > 0:
 	case found > 0:
-		s.Status, s.Detail = STSFetchForbidden, "no address that may be contacted"
+		s.fail(STSFetchForbidden, "no address that may be contacted")
 	case failed != "":
-		s.Status, s.Detail = STSFetchDNS, failed
+		s.fail(STSFetchDNS, failed)
 	default:
-		s.Status, s.Detail = STSFetchNoHost, "the policy host has no address"
+		s.fail(STSFetchNoHost, "the policy host has no address")
 	}
 	return out
 }
@@ -131,18 +135,23 @@ func (f *Fetcher) targets(s *STS) []netip.AddrPort {
 // dial connects to target; nil means that nobody accepts.
 func (f *Fetcher) dial(ctx context.Context, target netip.AddrPort, s *STS) net.Conn {
 	conn, err := (&net.Dialer{Timeout: dialDeadline}).DialContext(ctx, "tcp", target.String())
-	if err == nil {
+	switch {
+	case err == nil:
 		s.Server, s.Status, s.Detail = target, "", ""
 		return conn
-	}
-	s.Detail = err.Error()
-	if !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
-		s.Status = STSFetchConnect
-	}
-	if ctx.Err() != nil {
-		s.Status, s.Detail = STSFetchTimeout, "connecting: "+ctx.Err().Error()
+	case ctx.Err() != nil:
+		s.fail(STSFetchTimeout, "connecting: "+ctx.Err().Error())
+	case !noRoute(err):
+		s.fail(STSFetchConnect, err.Error())
+	default: // of several addresses one that refuses tells more than one without a way to it
+		s.fail(s.Status, cmp.Or(s.Detail, err.Error()))
 	}
 	return nil
+}
+
+// noRoute reports whether this machine has no way to such addresses, which says nothing about them.
+func noRoute(err error) bool {
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 }
 
 // handshake makes a TLS connection of conn; the certificate must be host's.
@@ -152,20 +161,18 @@ func (f *Fetcher) handshake(ctx context.Context, conn net.Conn, host string, s *
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 	})
 	err := secured.HandshakeContext(ctx)
-	var bad *tls.CertificateVerificationError
-	switch {
+	status := STSFetchTLS
+	switch bad := (*tls.CertificateVerificationError)(nil); {
 	case err == nil:
 		s.NotAfter = secured.ConnectionState().PeerCertificates[0].NotAfter
 		return secured
 	case errors.As(err, &bad):
 		s.NotAfter = bad.UnverifiedCertificates[0].NotAfter
-		s.Status = STSFetchCertificate
+		status = STSFetchCertificate
 	case ctx.Err() != nil:
-		s.Status = STSFetchTimeout
-	default:
-		s.Status = STSFetchTLS
+		status, err = STSFetchTimeout, ctx.Err()
 	}
-	s.Detail = "TLS handshake: " + err.Error()
+	s.fail(status, "TLS handshake: "+err.Error())
 	return nil
 }
 
@@ -183,7 +190,7 @@ func (f *Fetcher) get(ctx context.Context, conn *tls.Conn, host string, s *STS) 
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+authority+policyPath, nil)
 	if err != nil {
-		s.Status, s.Detail = STSFetchHTTP, err.Error()
+		s.fail(STSFetchHTTP, err.Error())
 		return
 	}
 	request.Header.Set("User-Agent", "policylist")
@@ -203,24 +210,24 @@ func (s *STS) read(ctx context.Context, response *http.Response) {
 	switch {
 	case response.StatusCode/100 == 3:
 		s.Location = clip(response.Header.Get("Location"), 1024)
-		s.Status, s.Detail = STSFetchRedirect, fmt.Sprintf("status %d", response.StatusCode)
+		s.fail(STSFetchRedirect, fmt.Sprintf("status %d to %q", response.StatusCode, s.Location))
 		return
 	case response.StatusCode != http.StatusOK:
-		s.Status, s.Detail = STSFetchStatus, fmt.Sprintf("status %d", response.StatusCode)
+		s.fail(STSFetchStatus, fmt.Sprintf("status %d", response.StatusCode))
 		return
 	}
 	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		s.Status, s.Detail = STSFetchEncoding, fmt.Sprintf("Content-Encoding %q", clip(encoding, 64))
+		s.fail(STSFetchEncoding, fmt.Sprintf("Content-Encoding %q", encoding))
 		return
 	}
 	s.Media = mtasts.ParseMediaType(s.ContentType)
 	body, err := io.ReadAll(io.LimitReader(response.Body, mtasts.MaxPolicyBytes+1))
 	switch {
-	case err != nil:
-		s.broken(ctx, "reading the policy", err)
+	case err != nil || ctx.Err() != nil: // a server may end its answer because we hang up
+		s.broken(ctx, "reading the policy", cmp.Or(err, ctx.Err()))
 		return
 	case len(body) > mtasts.MaxPolicyBytes:
-		s.Status, s.Detail = STSFetchSize, fmt.Sprintf("more than %d bytes", mtasts.MaxPolicyBytes)
+		s.fail(STSFetchSize, fmt.Sprintf("more than %d bytes", mtasts.MaxPolicyBytes))
 		return
 	}
 	sum := sha256.Sum256(body)
@@ -230,11 +237,9 @@ func (s *STS) read(ctx context.Context, response *http.Response) {
 
 // broken tells a deadline from a broken answer.
 func (s *STS) broken(ctx context.Context, what string, err error) {
-	s.Status = STSFetchHTTP
+	status := STSFetchHTTP
 	if ctx.Err() != nil {
-		s.Status, err = STSFetchTimeout, ctx.Err()
+		status, err = STSFetchTimeout, ctx.Err()
 	}
-	s.Detail = clip(what+": "+err.Error(), 256)
+	s.fail(status, what+": "+err.Error())
 }
-
-func clip(s string, most int) string { return s[:min(len(s), most)] }

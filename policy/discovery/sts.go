@@ -3,7 +3,9 @@ package discovery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/starttls-everywhere/policylist/policy"
@@ -53,13 +55,13 @@ func (s STSStatus) Known() bool {
 	return true
 }
 
-// STS is what FindSTS found out about one domain. Text that comes from a server (Detail, Location, ContentType, Body) is
-// not escaped: it may hold whatever somebody wants a terminal or a page to do.
+// STS is what FindSTS found out about one domain. Text that comes from a server (Location, ContentType, Body, and what the
+// Policy quotes of it) is not escaped: it may hold whatever somebody wants a terminal or a page to do.
 type STS struct {
 	Record Answer // of the TXT lookup at _mta-sts.<domain>; its CNAMEs are in Record.Chain
 	ID     string // of the one valid record
 	Status STSStatus
-	Detail string // the status in words, at most a line; "" for STSOK and STSNone
+	Detail string // the status in words, printable ASCII of at most 300 bytes; "" for STSOK and STSNone
 
 	Addresses  []Answer       // of the lookups of the policy host, A and AAAA
 	Server     netip.AddrPort // who was asked; the zero value when nobody answered a connection
@@ -80,17 +82,17 @@ type STS struct {
 func FindSTS(ctx context.Context, c *Client, f *Fetcher, domain policy.Domain) STS {
 	s := STS{Record: c.LookupTXT(ctx, "_mta-sts."+domain.String())}
 	if !s.Record.Status.Known() {
-		s.Status, s.Detail = STSRecordFailed, "TXT lookup: "+string(s.Record.Status)
+		s.fail(STSRecordFailed, "TXT lookup: "+string(s.Record.Status))
 		return s
 	}
 	rec, err := mtasts.ParseRecord(s.Record.TXT)
 	switch {
 	case errors.Is(err, mtasts.ErrManyRecords):
-		s.Status, s.Detail = STSRecordMany, err.Error()
+		s.fail(STSRecordMany, err.Error())
 	case errors.Is(err, mtasts.ErrNoRecord):
 		s.Status = STSNone
 	case err != nil:
-		s.Status, s.Detail = STSRecordInvalid, err.Error()
+		s.fail(STSRecordInvalid, err.Error())
 	default:
 		s.ID = rec.ID
 		f.fetch(ctx, c, "mta-sts."+domain.String(), &s)
@@ -103,14 +105,27 @@ func (s *STS) judge() {
 	p, err := mtasts.ParsePolicy(s.Body)
 	switch {
 	case errors.Is(err, mtasts.ErrNoMX):
-		s.Status, s.Detail = STSPolicyNoMX, err.Error()
+		s.fail(STSPolicyNoMX, err.Error())
 		return
 	case err != nil:
-		s.Status, s.Detail = STSPolicyInvalid, err.Error()
+		s.fail(STSPolicyInvalid, err.Error())
 		return
 	}
 	s.Policy, s.Status = p, STSOK
 	if s.Media == mtasts.MediaOther {
-		s.Status, s.Detail = STSFetchMedia, "media type is not text/plain"
+		s.fail(STSFetchMedia, fmt.Sprintf("media type %q", s.ContentType))
 	}
 }
+
+// fail sets the status. Errors of other packages quote what a server sent, and not all of them make it harmless.
+func (s *STS) fail(status STSStatus, detail string) {
+	s.Status = status
+	s.Detail = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, clip(detail, 300))
+}
+
+func clip(s string, most int) string { return s[:min(len(s), most)] }
