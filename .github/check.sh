@@ -150,6 +150,8 @@ unpack() {
 			fi
 		fi
 	done
+	# Set-id programs do not look for libraries beside them, and nobody wants them in a cache folder.
+	chmod -R ug-s "$temp/tree"
 	mv "$temp/tree" "$target"
 	rm -rf "$temp"
 }
