@@ -20,6 +20,9 @@ const maxLine = 1 << 20
 // MaxEvidence is the most that one evidence file may have: a million domains at 4 KB.
 const MaxEvidence = 4 << 30
 
+// MaxMerged is the most that a merged file may have: four vantages whose files are as large as any.
+const MaxMerged = 16 << 30
+
 // ErrEvidence is what a refused evidence file wraps.
 var ErrEvidence = errors.New("not valid evidence")
 
