@@ -90,6 +90,9 @@ func TestFiguresFuzz(t *testing.T) {
 		"mirror.FuzzParseEvidence",            // evidence of forks
 		"policy/mtasts.FuzzPolicy",            // MTA-STS policy
 		"policy/mtasts.FuzzRecord",            // MTA-STS record
+		"policy/discovery.FuzzParseTLSRPT",    // TLSRPT record
+		"policy/discovery.FuzzParseProof",     // proof of control
+		"policy/discovery.FuzzAnswer",         // DNS
 		"pipeline/probe.FuzzReply",            // SMTP
 		"cmd/starttls-policy.FuzzParseConfig", // configuration of a mail server
 		"cmd/starttls-list.FuzzReadConfig",    // and of a publisher

@@ -2,6 +2,8 @@ package discovery
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -93,6 +95,24 @@ func ParseProof(txts []string, now time.Time) Proof {
 		p.Status = ProofOK
 	}
 	return p
+}
+
+// Record is the text that ParseProof reads back, "" for a Proof that asks for nothing.
+func (p Proof) Record() string {
+	what := string(p.Kind)
+	switch p.Kind {
+	case "":
+		return ""
+	case ProofChange:
+		what += "=" + p.Change
+	}
+	return "v=STP1; " + what + "; exp=" + p.Expires.UTC().AddDate(0, 0, -1).Format(time.DateOnly)
+}
+
+// ChangeDigest is the Proof.Change that asks for entry: the hex SHA-256 of its canonical JSON, {"mode":"…","mxs":["…"]}.
+func ChangeDigest(entry policy.Policy) string {
+	sum := sha256.Sum256(entry.AppendJSON(nil))
+	return hex.EncodeToString(sum[:])
 }
 
 // field reads one field. Unlike in other records an unknown one is an error: what it was meant to limit would be done

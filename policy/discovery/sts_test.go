@@ -99,8 +99,8 @@ func TestSTS(t *testing.T) {
 		{name: "old TLS", change: func(w *web, _ *zone, _ *discovery.Fetcher) { w.version = tls.VersionTLS11 }, want: "fetch-tls"},
 		{name: "no TLS", change: func(w *web, _ *zone, _ *discovery.Fetcher) { w.clear = true }, want: "fetch-tls"},
 
-		{name: "redirect (10)", handler: http.RedirectHandler("https://www.a.example/.well-known/mta-sts.txt", 301), want: "fetch-redirect", detail: "301"},
-		{name: "temporary redirect", handler: http.RedirectHandler("/elsewhere", 302), want: "fetch-redirect", detail: "302"},
+		{name: "redirect (10)", handler: http.RedirectHandler("https://www.a.example/.well-known/mta-sts.txt", http.StatusMovedPermanently), want: "fetch-redirect", detail: "301"},
+		{name: "temporary redirect", handler: http.RedirectHandler("/elsewhere", http.StatusFound), want: "fetch-redirect", detail: "302"},
 		{name: "not modified", handler: status(304), want: "fetch-redirect", detail: "304"},
 		{name: "not found", handler: status(404), want: "fetch-status", detail: "404"},
 		{name: "server error", handler: status(500), want: "fetch-status", detail: "500"},
