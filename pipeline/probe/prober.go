@@ -94,7 +94,7 @@ func New(opts Options) (*Prober, error) {
 	}
 	p := &Prober{
 		opts: opts, dns: client,
-		guard:    guard{reserved: reserved(), loopback: opts.AllowLoopback, loopbackOnly: opts.EHLO == ""},
+		guard:    guard{loopback: opts.AllowLoopback, loopbackOnly: opts.EHLO == ""},
 		limit:    newLimiter(opts.PerMinute, opts.Clock),
 		loopback: newLimiter(0, opts.Clock),
 		slots:    make(chan struct{}, opts.Connections),
