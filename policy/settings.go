@@ -29,6 +29,18 @@ type Vantage struct {
 	Key  ed25519.PublicKey
 }
 
+// VantageKeys are the keys by name; nil without vantages.
+func (s Settings) VantageKeys() map[string]ed25519.PublicKey {
+	var keys map[string]ed25519.PublicKey
+	for _, v := range s.Vantages {
+		if keys == nil {
+			keys = make(map[string]ed25519.PublicKey)
+		}
+		keys[v.Name] = v.Key
+	}
+	return keys
+}
+
 // ParseSettings reads list.json. With errors among the findings the result is not to be used.
 func ParseSettings(f File) (Settings, []Finding) {
 	r := openDocument(f)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,6 +63,7 @@ func newProbeCommand() *cobra.Command {
 		Example: probeExample,
 		RunE:    func(c *cobra.Command, args []string) error { return f.run(c, args) },
 	}
+	c.AddCommand(newMergeCommand(), newHistoryCommand())
 	flags := c.Flags()
 	flags.BoolVar(&f.all, "all", false, "probe every domain of the source list SOURCE")
 	flags.BoolVar(&f.changed, "changed", false, "probe the domains of SOURCE that differ from the revision --base")
@@ -178,12 +178,12 @@ func (f *probeFlags) options() (probe.Options, error) {
 }
 
 func readPrevious(path, vantage string) (map[policy.Domain]probe.Past, error) {
-	file, err := os.Open(path)
+	file, err := openEvidence(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	past, err := probe.ReadPast(file, probe.MaxEvidence, vantage)
+	past, err := probe.ReadPast(file, probe.MaxMerged, vantage)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
