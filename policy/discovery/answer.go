@@ -1,5 +1,5 @@
-// Package discovery asks live what a domain publishes about itself: its MX hosts and their addresses, and any other
-// record that a sender would look at. It speaks to one recursive resolver that the caller names, never to the
+// Package discovery asks live what a domain publishes about itself: its MX hosts and their addresses (FindMX), TLSA records
+// (FindTLSA), MTA-STS policy (FindSTS), TLSRPT record (FindTLSRPT) and proof of control (FindProof). It speaks to one recursive resolver that the caller names, never to the
 // operating system's stub, because the stub hides what matters here: whether "no answer" was a fact or an accident.
 //
 //	client, err := discovery.NewClient(discovery.Options{Resolver: netip.MustParseAddrPort("127.0.0.1:53")})
@@ -41,11 +41,12 @@ type MXRecord struct {
 // Answer is one lookup's outcome. At most one of the record fields is filled, by Type.
 type Answer struct {
 	Name   string   // as asked, lower case, without the final dot
-	Type   string   // "A", "AAAA", "CNAME", "MX", "TLSA", "TXT"
+	Type   string   // "A", "AAAA", "CNAME", "MX", "NS", "TLSA", "TXT"
 	Status Status   // how it ended
 	Secure bool     // the resolver vouches for DNSSEC; always false unless Options.TrustAD
 	Chain  []string // the targets of the CNAME records that were followed, in order
 	MX     []MXRecord
+	NS     []string // as in MXRecord.Host
 	Addrs  []netip.Addr
 	TLSA   []TLSARecord
 	TXT    []string // each record's strings joined without a space (RFC 7208 section 3.3, RFC 8461 section 3.1)
@@ -57,4 +58,6 @@ type Answer struct {
 }
 
 // records counts what was kept.
-func (a *Answer) records() int { return len(a.MX) + len(a.Addrs) + len(a.TLSA) + len(a.TXT) }
+func (a *Answer) records() int {
+	return len(a.MX) + len(a.NS) + len(a.Addrs) + len(a.TLSA) + len(a.TXT)
+}

@@ -35,7 +35,11 @@ type Options struct {
 }
 
 // Client asks one recursive resolver. It is safe for concurrent use and keeps no state between lookups.
-type Client struct{ opts Options }
+type Client struct {
+	opts Options
+	// authority says that the "resolver" is a name server, asked for what itself knows (see AskServers).
+	authority bool
+}
 
 // NewClient checks opts and fills in defaults.
 func NewClient(opts Options) (*Client, error) {
@@ -48,7 +52,7 @@ func NewClient(opts Options) (*Client, error) {
 	if opts.Attempts <= 0 {
 		opts.Attempts = 3
 	}
-	return &Client{opts}, nil
+	return &Client{opts: opts}, nil
 }
 
 // LookupMX asks for MX records at name; here as below no final dot is needed.
@@ -94,6 +98,11 @@ func (c *Client) LookupCNAME(ctx context.Context, name string) Answer {
 	return a
 }
 
+// LookupNS asks for the name servers of a zone.
+func (c *Client) LookupNS(ctx context.Context, name string) Answer {
+	return c.lookup(ctx, name, dns.TypeNS)
+}
+
 // lookup follows CNAMEs, also those that the resolver left for us to follow, and sums the road up as one Answer.
 func (c *Client) lookup(ctx context.Context, name string, qtype uint16) Answer {
 	a := Answer{Name: plain(name), Type: dns.TypeToString[qtype], Secure: true}
@@ -118,6 +127,8 @@ func (c *Client) lookup(ctx context.Context, name string, qtype uint16) Answer {
 			a.Status = NoError
 		case msg.Rcode == dns.RcodeNameError:
 			a.Status = NXDomain
+		case next != target && c.authority:
+			a.Status = NoError // an alias into another zone: that is all that this server knows
 		case next != target && !denied(msg):
 			target = next // the resolver stopped at the alias: ask for its target ourselves
 			continue
@@ -165,6 +176,8 @@ func (a *Answer) take(msg *dns.Msg, name string, qtype uint16) {
 		switch rr := rr.(type) {
 		case *dns.MX:
 			a.MX = append(a.MX, MXRecord{rr.Preference, plain(rr.Mx)})
+		case *dns.NS:
+			a.NS = append(a.NS, plain(rr.Ns))
 		case *dns.A:
 			a.addAddr(rr.A)
 		case *dns.AAAA:
@@ -181,6 +194,7 @@ func (a *Answer) take(msg *dns.Msg, name string, qtype uint16) {
 		}
 		return strings.Compare(x.Host, y.Host)
 	})
+	slices.Sort(a.NS)
 	slices.SortFunc(a.Addrs, netip.Addr.Compare)
 	slices.SortFunc(a.TLSA, TLSARecord.compare)
 	slices.Sort(a.TXT)
@@ -202,6 +216,8 @@ func (c *Client) ask(ctx context.Context, name string, qtype uint16) (msg *dns.M
 		case msg != nil && edns && (msg.Rcode == dns.RcodeFormatError || msg.Rcode == dns.RcodeNotImplemented):
 			edns, status = false, Malformed // a resolver from before EDNS (RFC 6891 section 7)
 			continue
+		case msg != nil && c.authority && !msg.Authoritative && statusOf(msg.Rcode) == "":
+			status = Malformed // a lame server's referral, which looks like the absence of records
 		case msg != nil:
 			status = statusOf(msg.Rcode)
 		}
@@ -230,6 +246,7 @@ func (c *Client) attempt(ctx context.Context, name string, qtype uint16, edns bo
 func (c *Client) exchange(ctx context.Context, network, name string, qtype uint16, edns bool) (*dns.Msg, Status) {
 	query := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
 	query.AuthenticatedData = c.opts.TrustAD // "tell me AD" without asking for signatures (RFC 6840 section 5.7)
+	query.RecursionDesired = !c.authority
 	if edns {
 		query.SetEdns0(udpSize, false)
 	}

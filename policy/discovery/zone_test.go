@@ -21,6 +21,7 @@ type zone struct {
 	mu     sync.Mutex // guards what follows
 	rcode  map[string]string
 	silent map[string]bool
+	lame   bool // does not know the zone
 	lazy   bool            // leaves CNAMEs to the client
 	liar   bool            // sets AD unasked
 	plain  map[string]bool // names that it does not set AD for
@@ -31,6 +32,12 @@ type zone struct {
 }
 
 func serveZone(t *testing.T, records ...string) *zone {
+	t.Helper()
+	packets, streams := listen(t, "127.0.0.1:0")
+	return serveOn(t, packets, streams, records...)
+}
+
+func serveOn(t *testing.T, packets net.PacketConn, streams net.Listener, records ...string) *zone {
 	t.Helper()
 	z := &zone{rcode: make(map[string]string), silent: make(map[string]bool), counts: make(map[string]int), plain: make(map[string]bool), flaky: make(map[string]int)}
 	for _, text := range records {
@@ -43,7 +50,6 @@ func serveZone(t *testing.T, records ...string) *zone {
 	asked, first := context.WithCancel(context.Background())
 	z.asked = asked
 	t.Cleanup(first)
-	packets, streams := listen(t)
 	z.addr = packets.LocalAddr().(*net.UDPAddr).AddrPort()
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		if reply := z.answer(q, w.LocalAddr().Network() == "udp"); reply != nil {
@@ -63,11 +69,11 @@ func serveZone(t *testing.T, records ...string) *zone {
 
 // listen takes one port number for both transports. The kernel picks it for UDP; somebody else may have it for TCP, even
 // as the near end of a connection, so it takes a few picks at times.
-func listen(t *testing.T) (net.PacketConn, net.Listener) {
+func listen(t *testing.T, at string) (net.PacketConn, net.Listener) {
 	t.Helper()
 	var last error
 	for range 100 {
-		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		packets, err := net.ListenPacket("udp", at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,6 +114,7 @@ func (z *zone) answer(q *dns.Msg, udp bool) *dns.Msg {
 	}
 	z.fill(reply, strings.ToLower(name), q.Question[0].Qtype)
 	reply.AuthenticatedData = reply.AuthenticatedData && z.liar
+	reply.Authoritative = !z.lame
 	if udp {
 		reply.Truncate(1232)
 	}
