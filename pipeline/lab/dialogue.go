@@ -31,7 +31,7 @@ func scripted(b Behaviour) bool {
 func (h *host) talk(conn net.Conn, b Behaviour) {
 	switch b {
 	case Hanging:
-		io.Copy(io.Discard, conn)
+		h.swallow(conn)
 		return
 	case Dropping:
 		return
@@ -159,7 +159,7 @@ func (s *script) startTLS() bool {
 	case StartTLS554:
 		return s.say("554 5.7.3 TLS is disabled by policy\r\n")
 	case StartTLSHangs:
-		io.Copy(io.Discard, s.conn)
+		s.host.swallow(s.in)
 		return false
 	case EndlessCert:
 		s.say(ready)

@@ -11,6 +11,18 @@ import (
 // drip is the pace of a tarpit.
 const drip = 20 * time.Millisecond
 
+// swallow reads without answering; it notes a QUIT, which comes in one piece.
+func (h *host) swallow(from io.Reader) {
+	piece := make([]byte, 512)
+	for {
+		n, err := from.Read(piece)
+		if err != nil {
+			return
+		}
+		quitCounter{h}.Write(piece[:n])
+	}
+}
+
 // flood writes text until the visitor has enough.
 func flood(conn net.Conn, text string) {
 	for {

@@ -60,7 +60,9 @@ func goodCases() []liveCase {
 	}
 	return []liveCase{
 		ok(lab.Good), ok(lab.RSA), ok(lab.RSAPSS), ok(lab.Ed25519), ok(lab.TLS12Only), ok(lab.TLS13Only), ok(lab.Wildcard),
-		ok(lab.NeedsSNI), ok(lab.OnlySNI), ok(lab.LongChain),
+		ok(lab.LongChain),
+		{name: "good only with SNI (case 43)", set: serve(lab.NeedsSNI), verdict: Pass, codes: []string{"tls.sni-required"}},
+		{name: "no handshake without SNI", set: serve(lab.OnlySNI), verdict: Pass, codes: []string{"tls.sni-required"}},
 		{name: "expired cross-sign of a root in the chain (case 45)", set: serve(lab.ExtraChain), mxs: []string{"mx1.@"},
 			verdict: Pass, codes: []string{"cert.stale-extra"}},
 		ok(lab.OddSpelling), // cases 34, 35
@@ -229,7 +231,7 @@ func canaryCases() []liveCase {
 }
 
 func liveCases() []liveCase {
-	return slices.Concat(goodCases(), dnsCases(), mxCases(), listCases(), smtpCases(), canaryCases())
+	return slices.Concat(goodCases(), dnsCases(), mxCases(), listCases(), smtpCases(), poolCases(), canaryCases())
 }
 
 // TestLive plays every case against the lab.

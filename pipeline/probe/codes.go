@@ -148,6 +148,8 @@ func smtpCodes() []effect {
 			"check whether the probe's address or name is on a block list"),
 		leavesOpen("smtp.malformed", "R36", "what the server sent is not SMTP",
 			"check what listens on the port"),
+		warns("pool.inconsistent", "R42", "sessions with one and the same address show different things: one of several machines behind it is not in order",
+			"bring all machines behind the address to the same configuration and certificate"),
 		fails("smtp.no-ehlo", "R29", "the server does not know EHLO, so it cannot offer STARTTLS",
 			"switch on ESMTP in the mail server or in the firewall before it"),
 	}
@@ -178,6 +180,8 @@ func tlsCodes() []effect {
 			"check what answers for the server: a proxy before it may not understand STARTTLS"),
 		fails("tls.handshake", "R30", "no TLS session comes about: server and senders of today share no parameters",
 			"allow TLS 1.2 or later with an ECDHE cipher suite"),
+		notes("tls.sni-required", "R27", "only clients that ask for the host name (SNI) get the right certificate",
+			"nothing, if that is meant; old senders without SNI see another certificate, so a good default one serves more of them"),
 		fails("tls.version", "R30", "the server speaks nothing newer than TLS 1.1",
 			"allow TLS 1.2 or later"),
 	}

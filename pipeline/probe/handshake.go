@@ -45,7 +45,7 @@ func suites() []uint16 {
 
 // handshake speaks TLS as a client that wants to know all: it offers down to TLS 1.0 and looks at no certificate, so
 // that one handshake shows what a server has; Judge says what of it is good enough. SNI is the MX name
-// (RFC 8461 section 4.1 with RFC 6066 section 3: without the final dot).
+// (RFC 8461 section 4.1 with RFC 6066 section 3: without the final dot); a zero name asks for none.
 func handshake(ctx context.Context, conn net.Conn, name policy.Domain) (*tls.Conn, error) {
 	secure := tls.Client(conn, &tls.Config{
 		ServerName:         name.String(),
@@ -56,9 +56,6 @@ func handshake(ctx context.Context, conn net.Conn, name policy.Domain) (*tls.Con
 	})
 	return secure, secure.HandshakeContext(ctx)
 }
-
-// FailKey is the Failure for a certificate whose kind of key we do not know.
-const FailKey Failure = "key-type"
 
 // handshakeFailure sorts the errors of a handshake.
 func handshakeFailure(err error) (Failure, string) {
@@ -107,18 +104,23 @@ func describe(state tls.ConnectionState, name policy.Domain, roots *x509.CertPoo
 		}
 	}
 	for _, n := range leaf.DNSNames[:min(len(leaf.DNSNames), keptNames)] {
-		t.Names = append(t.Names, escape(n, 255))
+		t.Names = append(t.Names, cutEscaped(escape(n, 255), 255))
 	}
-	switch {
-	case len(leaf.DNSNames) == 0:
-		t.Match = "none" // the subject's common name does not count (RFC 9525 section 6.3)
-	case leaf.VerifyHostname(name.String()) == nil:
-		t.Match = "yes"
-	default:
-		t.Match = "no"
-	}
+	t.Match = match(leaf.DNSNames, name)
 	t.Trust, t.Detail = judgeChain(state.PeerCertificates, roots, now)
 	return t
+}
+
+// match holds a host name against the names of a certificate; the subject's common name does not count (RFC 9525 section
+// 6.3).
+func match(sans []string, name policy.Domain) string {
+	switch {
+	case len(sans) == 0:
+		return "none"
+	case (&x509.Certificate{DNSNames: sans}).VerifyHostname(name.String()) == nil:
+		return "yes"
+	}
+	return "no"
 }
 
 // judgeChain follows the certificates that the server sent, and only those: a sender fetches no missing ones. Any path

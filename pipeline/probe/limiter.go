@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // Clock is the time of day and the art of waiting; tests bring their own.
@@ -32,14 +34,16 @@ func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// limiter keeps the manners: one connection at a time to an address and at most perMinute begun within any minute.
-// Providers turn away who comes oftener, and then a scan measures nothing but their patience. Safe for concurrent use.
+// limiter keeps the manners: one connection at a time to an address and to a host, which may have many addresses, and
+// at most perMinute begun within any minute. Providers turn away who comes oftener, and then a scan measures nothing
+// but their patience. Safe for concurrent use.
 type limiter struct {
-	perMinute int // 0: no limit but one at a time
+	perMinute int           // 0: no limit but one at a time
+	backoff   time.Duration // how long we stay away after a server turned us away
 	clock     Clock
 
-	mu    sync.Mutex // guards hosts
-	hosts map[netip.Addr]*turnstile
+	mu    sync.Mutex // guards gates
+	gates map[any]*turnstile
 }
 
 // turnstile lets one visitor through at a time. started is guarded by holding the token.
@@ -49,36 +53,69 @@ type turnstile struct {
 }
 
 func newLimiter(perMinute int, clock Clock) *limiter {
-	return &limiter{perMinute: perMinute, clock: clock, hosts: make(map[netip.Addr]*turnstile)}
+	return &limiter{perMinute: perMinute, clock: clock, gates: make(map[any]*turnstile)}
 }
 
-// enter waits for the right to connect to addr. The caller calls leave when the connection is closed.
-func (l *limiter) enter(ctx context.Context, addr netip.Addr) (leave func(), err error) {
+// enter waits for the right to connect to addr, an address of the hosts named. The caller calls leave when the
+// connection is closed.
+func (l *limiter) enter(ctx context.Context, addr netip.Addr, hosts ...policy.Domain) (leave func(), err error) {
+	// The address is the last token that anybody takes: two hosts that share addresses cannot wait for each other.
+	var gates []*turnstile
+	for _, h := range hosts {
+		gates = append(gates, l.gate(h))
+	}
+	gates = append(gates, l.gate(addr))
+	held := 0
+	leave = func() {
+		for _, g := range gates[:held] {
+			<-g.token
+		}
+	}
+	for _, g := range gates {
+		select {
+		case g.token <- struct{}{}:
+			held++
+		case <-ctx.Done():
+			leave()
+			return nil, ctx.Err()
+		}
+	}
+	if err := l.pace(ctx, gates); err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
+}
+
+func (l *limiter) gate(key any) *turnstile {
 	l.mu.Lock()
-	t := l.hosts[addr]
+	defer l.mu.Unlock()
+	t := l.gates[key]
 	if t == nil {
 		t = &turnstile{token: make(chan struct{}, 1)}
-		l.hosts[addr] = t
+		l.gates[key] = t
 	}
-	l.mu.Unlock()
-	select {
-	case t.token <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	leave = func() { <-t.token }
+	return t
+}
+
+// pace waits until another visit may begin at all gates, whose tokens the caller holds.
+func (l *limiter) pace(ctx context.Context, gates []*turnstile) error {
 	if l.perMinute == 0 {
-		return leave, nil
+		return nil
 	}
-	if len(t.started) == l.perMinute {
-		if wait := t.started[0].Add(time.Minute).Sub(l.clock.Now()); wait > 0 {
-			if err := l.clock.Sleep(ctx, wait); err != nil {
-				leave()
-				return nil, err
-			}
+	var wait time.Duration
+	for _, g := range gates {
+		if len(g.started) == l.perMinute {
+			wait = max(wait, g.started[0].Add(time.Minute).Sub(l.clock.Now()))
 		}
-		t.started = t.started[1:]
 	}
-	t.started = append(t.started, l.clock.Now())
-	return leave, nil
+	if wait > 0 {
+		if err := l.clock.Sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+	for _, g := range gates {
+		g.started = append(g.started[max(0, len(g.started)+1-l.perMinute):], l.clock.Now())
+	}
+	return nil
 }

@@ -63,21 +63,23 @@ const (
 	FailNotTLS      Failure = "not-tls"      // what came instead of a TLS record
 	FailVersion     Failure = "tls-version"  // the server refuses every TLS version that we offer
 	FailHandshake   Failure = "handshake"    // any other refusal inside the handshake
-	FailCertificate Failure = "bad-encoding" // a certificate that cannot be parsed
+	FailCertificate Failure = "bad-encoding" // a certificate that cannot be parsed, or more of them than anybody needs
+	FailKey         Failure = "key-type"     // a certificate for a kind of key that we do not know
 )
 
 // Session is what one server address said.
 type Session struct {
-	Address  string  `json:"address"`
-	Clear    string  `json:"clear,omitempty"`  // bytes that came unencrypted right behind the 220 to STARTTLS
-	Detail   string  `json:"detail,omitempty"` // the failure in words
-	EHLO     *Reply  `json:"ehlo,omitempty"`
-	Failure  Failure `json:"failure,omitempty"`
-	Greeting *Reply  `json:"greeting,omitempty"`
-	Offer    string  `json:"offer,omitempty"` // "starttls", "masked" or nothing
-	Stage    Stage   `json:"stage"`
-	STARTTLS *Reply  `json:"starttls,omitempty"`
-	TLS      *TLS    `json:"tls,omitempty"`
+	Address  string   `json:"address"`
+	Clear    string   `json:"clear,omitempty"`  // bytes that came unencrypted right behind the 220 to STARTTLS
+	Detail   string   `json:"detail,omitempty"` // the failure in words
+	EHLO     *Reply   `json:"ehlo,omitempty"`
+	Failure  Failure  `json:"failure,omitempty"`
+	Greeting *Reply   `json:"greeting,omitempty"`
+	Offer    string   `json:"offer,omitempty"`   // "starttls", "masked" or nothing
+	Samples  []Sample `json:"samples,omitempty"` // further sessions with the address, in order
+	Stage    Stage    `json:"stage"`
+	STARTTLS *Reply   `json:"starttls,omitempty"`
+	TLS      *TLS     `json:"tls,omitempty"`
 }
 
 // TLS is a completed handshake.

@@ -34,9 +34,15 @@ type Options struct {
 	// AllowLoopback permits targets on loopback and lifts the rate limit for them. Without EHLO it also forbids all
 	// other targets.
 	AllowLoopback bool
-	PerMinute     int // sessions begun with one address within a minute; 0 means 2
-	Domains       int // looked at in parallel; 0 means 32
-	Connections   int // open at a time in all; 0 means 64
+	PerMinute     int // sessions begun with one address, or with one host, within a minute; 0 means 2
+	Samples       int // sessions with one address under one name, at least; 1 or 2, 0 means 2
+	// Backoff is how long we stay away from a server that turned us away, before we come back once; 0 means 90 s. On
+	// loopback there is none.
+	Backoff time.Duration
+	// MaxAge is how long what was seen of a server is used for other domains; 0 means 6 h.
+	MaxAge      time.Duration
+	Domains     int // looked at in parallel; 0 means 32
+	Connections int // open at a time in all; 0 means 64
 
 	Vantage  string                 // name of this observer, for the evidence; may be empty
 	Tool     string                 // name and version of the program, for the evidence
@@ -72,6 +78,7 @@ type Prober struct {
 
 	hosts    flight[policy.Domain, [2]discovery.Answer]
 	sessions flight[sessionKey, Session]
+	bare     flight[netip.Addr, nameless]
 	canary   flight[policy.Domain, Result]
 }
 
@@ -99,12 +106,11 @@ func New(opts Options) (*Prober, error) {
 		loopback: newLimiter(0, opts.Clock),
 		slots:    make(chan struct{}, opts.Connections),
 	}
-	p.visitor = visitor{
-		ehlo: opts.EHLO, port: uint16(opts.SMTPPort), timeout: opts.Timeout, roots: opts.Roots.Pool, now: opts.Clock.Now,
-	}
-	if p.visitor.ehlo == "" {
-		p.visitor.ehlo = "localhost.localdomain"
-	}
+	p.visitor = newVisitor(&opts)
+	p.limit.backoff = opts.Backoff
+	p.sessions.maxAge, p.sessions.now = opts.MaxAge, opts.Clock.Now
+	p.bare.maxAge, p.bare.now = opts.MaxAge, opts.Clock.Now
+	p.hosts.maxAge, p.hosts.now = opts.MaxAge, opts.Clock.Now
 	return p, nil
 }
 
@@ -131,17 +137,21 @@ func (o *Options) complete() error {
 		o.Roots = roots
 	}
 	for _, d := range []struct{ field, fallback *int }{
-		{&o.SMTPPort, new(25)}, {&o.PerMinute, new(2)}, {&o.Domains, new(32)}, {&o.Connections, new(64)},
+		{&o.SMTPPort, new(25)}, {&o.PerMinute, new(2)}, {&o.Samples, new(2)}, {&o.Domains, new(32)}, {&o.Connections, new(64)},
 	} {
 		if *d.field <= 0 {
 			*d.field = *d.fallback
 		}
 	}
-	if o.Timeout <= 0 {
-		o.Timeout = 90 * time.Second
-	}
-	if o.ExpiryWarning <= 0 {
-		o.ExpiryWarning = 14 * 24 * time.Hour
+	for _, d := range []struct {
+		field    *time.Duration
+		fallback time.Duration
+	}{
+		{&o.Timeout, 90 * time.Second}, {&o.ExpiryWarning, 14 * 24 * time.Hour}, {&o.Backoff, 90 * time.Second}, {&o.MaxAge, 6 * time.Hour},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.fallback
+		}
 	}
 	if o.Clock == nil {
 		o.Clock = SystemClock{}
@@ -280,22 +290,5 @@ func (p *Prober) session(ctx context.Context, addr netip.Addr, name policy.Domai
 	if !p.guard.allows(addr) {
 		return Session{Address: addr.String(), Failure: FailForbidden, Stage: StageConnect}, nil
 	}
-	return p.sessions.do(ctx, sessionKey{addr, name}, func() Session {
-		limit := p.limit
-		if addr.IsLoopback() {
-			limit = p.loopback
-		}
-		leave, err := limit.enter(ctx, addr)
-		if err != nil {
-			return Session{} // ctx has ended: nobody looks at this
-		}
-		defer leave()
-		select {
-		case p.slots <- struct{}{}:
-			defer func() { <-p.slots }()
-		case <-ctx.Done():
-			return Session{}
-		}
-		return p.visitor.visit(ctx, addr, name)
-	})
+	return p.sessions.do(ctx, sessionKey{addr, name}, func() Session { return p.sample(ctx, addr, name) })
 }

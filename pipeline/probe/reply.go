@@ -13,8 +13,9 @@ import (
 const (
 	maxReplyLine  = 2048
 	maxReplyLines = 100
-	keptLines     = 12  // of a reply go into the evidence
-	keptLine      = 160 // bytes of each, before escaping
+	keptLines     = 12      // of a reply go into the evidence
+	keptLine      = 160     // bytes of each, before escaping
+	keptReply     = 1 << 10 // bytes of a reply, escaped
 )
 
 // errReply is what a reply that is no SMTP reply wraps.
@@ -137,7 +138,7 @@ func keyword(line string) string {
 	return ""
 }
 
-// Reply is a server's reply as evidence keeps it: at most keptLines lines, escaped.
+// Reply is a server's reply as evidence keeps it: at most keptLines lines and keptReply bytes, escaped.
 type Reply struct {
 	Code  uint16   `json:"code"`
 	Lines []string `json:"lines"`
@@ -145,8 +146,13 @@ type Reply struct {
 
 func (r reply) keep() *Reply {
 	out := &Reply{Code: uint16(r.code), Lines: []string{}}
+	size := 0
 	for _, line := range r.lines[:min(len(r.lines), keptLines)] {
-		out.Lines = append(out.Lines, escape(line, keptLine))
+		kept := escape(line, keptLine)
+		if size += len(kept); size > keptReply {
+			break
+		}
+		out.Lines = append(out.Lines, kept)
 	}
 	return out
 }

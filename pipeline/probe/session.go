@@ -25,6 +25,7 @@ const (
 
 // visitor is who we are when we talk to mail servers.
 type visitor struct {
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	ehlo    string
 	port    uint16
 	timeout time.Duration // of a whole session, so that a server cannot keep us by sending a byte now and then
@@ -32,23 +33,32 @@ type visitor struct {
 	now     func() time.Time
 }
 
-// visit holds one session with the server at addr under the MX host name.
-func (v *visitor) visit(ctx context.Context, addr netip.Addr, name policy.Domain) Session {
+// newVisitor is who opts, which are complete, say that we are.
+func newVisitor(opts *Options) visitor {
+	dialer := net.Dialer{Timeout: min(opts.Timeout, connectTimeout)}
+	return visitor{
+		dial: dialer.DialContext, ehlo: cmp.Or(opts.EHLO, "localhost.localdomain"), port: uint16(opts.SMTPPort),
+		timeout: opts.Timeout, roots: opts.Roots.Pool, now: opts.Clock.Now,
+	}
+}
+
+// visit holds one session with the server at addr under the MX host name, or under none, and says what it saw. names
+// are those in the server's certificate.
+func (v *visitor) visit(ctx context.Context, addr netip.Addr, name policy.Domain) (s Session, names []string) {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	s := Session{Address: addr.String(), Stage: StageConnect}
-	dialer := net.Dialer{Timeout: min(v.timeout, connectTimeout)}
-	conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(addr, v.port).String())
+	s = Session{Address: addr.String(), Stage: StageConnect}
+	conn, err := v.dial(ctx, "tcp", netip.AddrPortFrom(addr, v.port).String())
 	if err != nil {
 		s.Failure = connectFailure(err)
-		return s
+		return s, nil
 	}
 	defer conn.Close()
 	// Reads and writes end with the session, whatever the server does.
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	d := &dialogue{visitor: v, wire: conn, conn: conn, in: bufio.NewReader(conn), seen: &s}
 	d.run(ctx, name)
-	return s
+	return s, d.names
 }
 
 func connectFailure(err error) Failure {
@@ -69,17 +79,16 @@ type dialogue struct {
 	wire net.Conn // the TCP connection
 	conn net.Conn // the same, or TLS over it
 	in   *bufio.Reader
-	seen *Session
+
+	seen  *Session
+	names []string // in the certificate
 }
 
 // run goes through the stages; what is seen on the way stays in d.seen.
 func (d *dialogue) run(ctx context.Context, name policy.Domain) {
-	greeting, ok := d.hear(StageGreeting, &d.seen.Greeting)
-	if !ok {
-		return
-	}
 	defer d.quit()
-	if greeting.code != 220 {
+	greeting, ok := d.hear(StageGreeting, &d.seen.Greeting)
+	if !ok || greeting.code != 220 {
 		return
 	}
 	ehlo, ok := d.ask(StageEHLO, "EHLO "+d.ehlo, &d.seen.EHLO)
@@ -118,7 +127,8 @@ func (d *dialogue) encrypt(ctx context.Context, name policy.Domain) {
 		return
 	}
 	d.seen.Stage = StageDone
-	d.seen.TLS = describe(secure.ConnectionState(), name, d.roots, d.now())
+	state := secure.ConnectionState()
+	d.seen.TLS, d.names = describe(state, name, d.roots, d.now()), state.PeerCertificates[0].DNSNames
 	d.conn, d.in = secure, bufio.NewReader(secure)
 }
 
@@ -146,17 +156,19 @@ func (d *dialogue) hear(stage Stage, into **Reply) (rep reply, ok bool) {
 	return rep, false
 }
 
-// quit is the manners: whoever answered at all is told that we leave. After a failed handshake there is nobody to tell.
+// quit is the manners: we do not hang up without a word (RFC 5321 section 4.1.1.10), except where nobody listens: after a
+// failed handshake, and when the server hung up.
 func (d *dialogue) quit() {
-	if d.seen.Failure != "" {
+	switch {
+	case d.seen.Stage == StageTLS, d.seen.Failure == FailClosed:
 		return
 	}
 	d.conn.SetDeadline(time.Now().Add(min(quitTimeout, d.timeout)))
 	if _, err := io.WriteString(d.conn, "QUIT\r\n"); err != nil {
 		return
 	}
-	if d.seen.Clear != "" {
-		return // the buffer holds an unknown number of replies
+	if d.seen.Failure != "" || d.seen.Clear != "" {
+		return // it is silent, or floods us; or the buffer holds an unknown number of replies
 	}
 	if _, err := readReply(d.in); err == nil {
 		// The server closes after its reply (RFC 5321 section 4.1.1.10). Waiting for it means that the next session never

@@ -150,7 +150,7 @@ func (j *judge) host(h Host) hostState {
 		return hostDead
 	}
 	for _, s := range h.Sessions {
-		state = merge(state, j.session(h, s))
+		state = merge(state, j.server(h, s))
 	}
 	if broken && state != hostBad {
 		return hostUnknown
