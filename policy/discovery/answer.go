@@ -21,7 +21,7 @@ const (
 	NoError   Status = "noerror"   // records of the asked type
 	NoData    Status = "nodata"    // the name exists, records of the asked type do not (RFC 2308 section 2.2)
 	NXDomain  Status = "nxdomain"  // the name does not exist (RFC 2308 section 2.1)
-	ServFail  Status = "servfail"  // the resolver could not find out, or found bogus signatures
+	ServFail  Status = "servfail"  // the resolver could not find out, or found bogus signatures (see Answer.Bogus)
 	Refused   Status = "refused"   // the resolver does not answer us
 	Timeout   Status = "timeout"   // no reply within the deadline, over any transport
 	Malformed Status = "malformed" // a reply that is no answer: other question, looping CNAMEs, unknown response code
@@ -40,16 +40,19 @@ type MXRecord struct {
 
 // Answer is one lookup's outcome. At most one of the record fields is filled, by Type.
 type Answer struct {
-	Name   string   // as asked, lower case, without the final dot
-	Type   string   // "A", "AAAA", "CNAME", "MX", "NS", "TLSA", "TXT"
-	Status Status   // how it ended
-	Secure bool     // the resolver vouches for DNSSEC; always false unless Options.TrustAD
-	Chain  []string // the targets of the CNAME records that were followed, in order
-	MX     []MXRecord
-	NS     []string // as in MXRecord.Host
-	Addrs  []netip.Addr
-	TLSA   []TLSARecord
-	TXT    []string // each record's strings joined without a space (RFC 7208 section 3.3, RFC 8461 section 3.1)
+	Name   string // as asked, lower case, without the final dot
+	Type   string // "A", "AAAA", "CNAME", "MX", "NS", "TLSA", "TXT"
+	Status Status // how it ended
+	Secure bool   // the resolver vouches for DNSSEC; always false unless Options.TrustAD
+	// Bogus says of a ServFail that the resolver has an answer, but not one that DNSSEC lets pass: signatures are expired,
+	// broken or missing. Without a validating resolver it is never set.
+	Bogus bool
+	Chain []string // the targets of the CNAME records that were followed, in order
+	MX    []MXRecord
+	NS    []string // as in MXRecord.Host
+	Addrs []netip.Addr
+	TLSA  []TLSARecord
+	TXT   []string // each record's strings joined without a space (RFC 7208 section 3.3, RFC 8461 section 3.1)
 	// Dropped counts records beyond maxRecords, which were not kept.
 	Dropped int
 	// Failures counts the attempts that ended in silence, SERVFAIL or garbage. Beside a known Status it says that the

@@ -82,6 +82,7 @@ func (c *Client) LookupCNAME(ctx context.Context, name string) Answer {
 	a.Failures = failures
 	if status != "" {
 		a.Status = status
+		a.Bogus = status == ServFail && c.bogus(ctx, a.Name, dns.TypeCNAME)
 		return a
 	}
 	a.Secure = c.opts.TrustAD && msg.AuthenticatedData
@@ -112,6 +113,7 @@ func (c *Client) lookup(ctx context.Context, name string, qtype uint16) Answer {
 		a.Failures += failures
 		if status != "" {
 			a.Status, a.Secure = status, false
+			a.Bogus = status == ServFail && c.bogus(ctx, target, qtype)
 			return a
 		}
 		// A chain is as secure as its weakest link.
@@ -209,12 +211,12 @@ func (a *Answer) addAddr(ip net.IP) {
 // ask sends one question until somebody answers it, and counts the attempts that failed. The status is "" when msg is an
 // answer about the name.
 func (c *Client) ask(ctx context.Context, name string, qtype uint16) (msg *dns.Msg, status Status, failures int) {
-	edns := true
+	q := question{name: name, qtype: qtype, edns: true}
 	for range c.opts.Attempts {
-		msg, status = c.attempt(ctx, name, qtype, edns)
+		msg, status = c.attempt(ctx, q)
 		switch {
-		case msg != nil && edns && (msg.Rcode == dns.RcodeFormatError || msg.Rcode == dns.RcodeNotImplemented):
-			edns, status = false, Malformed // a resolver from before EDNS (RFC 6891 section 7)
+		case msg != nil && q.edns && (msg.Rcode == dns.RcodeFormatError || msg.Rcode == dns.RcodeNotImplemented):
+			q.edns, status = false, Malformed // a resolver from before EDNS (RFC 6891 section 7)
 			continue
 		case msg != nil && c.authority && !msg.Authoritative && statusOf(msg.Rcode) == "":
 			status = Malformed // a lame server's referral, which looks like the absence of records
@@ -232,22 +234,41 @@ func (c *Client) ask(ctx context.Context, name string, qtype uint16) (msg *dns.M
 	return msg, status, failures
 }
 
+// bogus asks again what ended in SERVFAIL, with checking disabled (RFC 4035 section 3.2.2): when an answer comes now,
+// there is one, and it was only its signatures that the resolver did not like.
+func (c *Client) bogus(ctx context.Context, name string, qtype uint16) bool {
+	if c.authority {
+		return false
+	}
+	msg, _ := c.attempt(ctx, question{name: name, qtype: qtype, edns: true, unchecked: true})
+	return msg != nil && statusOf(msg.Rcode) == ""
+}
+
+// question is what is asked, and how.
+type question struct {
+	name      string
+	qtype     uint16
+	edns      bool
+	unchecked bool // CD: do not look at signatures
+}
+
 // attempt asks over UDP, and over TCP when the answer was cut.
-func (c *Client) attempt(ctx context.Context, name string, qtype uint16, edns bool) (*dns.Msg, Status) {
-	msg, status := c.exchange(ctx, "udp", name, qtype, edns)
+func (c *Client) attempt(ctx context.Context, q question) (*dns.Msg, Status) {
+	msg, status := c.exchange(ctx, "udp", q)
 	if msg != nil && msg.Truncated {
-		return c.exchange(ctx, "tcp", name, qtype, edns)
+		return c.exchange(ctx, "tcp", q)
 	}
 	return msg, status
 }
 
 // exchange is one question over one fresh socket: the kernel picks an unpredictable source port and drops datagrams
 // from other addresses. The deadline is Options.Timeout, or the context's when that is nearer.
-func (c *Client) exchange(ctx context.Context, network, name string, qtype uint16, edns bool) (*dns.Msg, Status) {
-	query := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
+func (c *Client) exchange(ctx context.Context, network string, q question) (*dns.Msg, Status) {
+	query := new(dns.Msg).SetQuestion(dns.Fqdn(q.name), q.qtype)
 	query.AuthenticatedData = c.opts.TrustAD // "tell me AD" without asking for signatures (RFC 6840 section 5.7)
+	query.CheckingDisabled = q.unchecked
 	query.RecursionDesired = !c.authority
-	if edns {
+	if q.edns {
 		query.SetEdns0(udpSize, false)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)

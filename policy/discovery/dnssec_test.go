@@ -39,6 +39,8 @@ func signedMail() []dnssectest.Zone {
 		{Name: "nowhere.example.", Records: mail("m CNAME m.stranger.example.", tlsa+digest)},
 		{Name: "hosted.example.", Records: mail(a, "_25._tcp.m CNAME _25._tcp.m.good.example.")},
 		{Name: "outside.example.", Records: mail(a, "_25._tcp.m CNAME _25._tcp.m.plain.example.")},
+		{Name: "down.example.", Down: true},
+		{Name: "lost.example.", Records: mail(a, "_25._tcp.m CNAME _25._tcp.m.down.example.")},
 		{Name: "wild.example.", Records: mail(a, "*._tcp.m TLSA 2 0 1 "+digest)},
 		{Name: "pkix.example.", Records: mail(a, "_25._tcp.m TLSA 0 1 1 "+digest)},
 		{Name: "same.example.", Records: []string{"to CNAME good.example."}, Signing: dnssectest.Unsigned},
@@ -48,7 +50,7 @@ func signedMail() []dnssectest.Zone {
 // TestSignedZones asks real name servers, through a resolver that validates.
 func TestSignedZones(t *testing.T) {
 	s := dnssectest.Serve(t, signedMail()...)
-	for domain, want := range map[string]string{ // kind and base with a trusted resolver
+	for domain, want := range map[string]string{ // kind and base with a trusted resolver, and whether an answer was bogus
 		"good.example":     "usable m.good.example",
 		"nsec3.example":    "usable m.nsec3.example",
 		"none.example":     "none ",
@@ -56,16 +58,17 @@ func TestSignedZones(t *testing.T) {
 		"optout.example":   "none ",
 		"plain.example":    "insecure ",
 		"island.example":   "insecure ",
-		"expired.example":  "failed ",
-		"forged.example":   "failed ",
-		"stripped.example": "failed ",
-		"denial.example":   "failed ",
+		"expired.example":  "failed bogus",
+		"forged.example":   "failed bogus",
+		"stripped.example": "failed bogus",
+		"denial.example":   "failed bogus",
+		"lost.example":     "failed ",
 		"family.example":   "usable m.family.example",
 		"foreign.example":  "insecure ",
 		"alias.example":    "usable m.good.example",
 		"own.example":      "usable m.own.example",
 		"away.example":     "usable m.away.example",
-		"nowhere.example":  "failed ",
+		"nowhere.example":  "failed ", // of an address: not asked for TLSA records
 		"hosted.example":   "usable m.hosted.example",
 		"outside.example":  "none ",
 		"wild.example":     "usable m.wild.example",
@@ -89,6 +92,9 @@ func TestSignedZones(t *testing.T) {
 			host := route.Hosts[0].Domain
 			dane := discovery.FindTLSA(t.Context(), c, route.Answer, host, 25, c.LookupA(t.Context(), host.String()), c.LookupAAAA(t.Context(), host.String()))
 			got := fmt.Sprintf("%s %s", dane.Kind, dane.Base)
+			if n := len(dane.Answers); n > 0 && dane.Answers[n-1].Bogus {
+				got += "bogus"
+			}
 			if trust && got != want || !trust && (dane.Kind != discovery.DANEInsecure || route.Answer.Secure) {
 				t.Errorf("%s, trust %v: %q with %+v, want %q", domain, trust, got, dane.Answers, want)
 			}
@@ -98,7 +104,7 @@ func TestSignedZones(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := c.LookupMX(t.Context(), "stranger.example"); a.Status != discovery.ServFail || a.Secure {
+	if a := c.LookupMX(t.Context(), "stranger.example"); a.Status != discovery.ServFail || a.Secure || !a.Bogus {
 		t.Errorf("a zone with a stranger's key: %+v", a)
 	}
 	if a := c.LookupTLSA(t.Context(), "_25._tcp.m.optout.example"); a.Status != discovery.NXDomain || a.Secure {

@@ -21,7 +21,7 @@ type zone struct {
 	mu     sync.Mutex // guards what follows
 	rcode  map[string]string
 	silent map[string]bool
-	lame   bool // does not know the zone
+	lame   bool            // does not know the zone
 	lazy   bool            // leaves CNAMEs to the client
 	liar   bool            // sets AD unasked
 	plain  map[string]bool // names that it does not set AD for

@@ -29,6 +29,7 @@ func TestServe(t *testing.T) {
 		dnssectest.Zone{Name: "island.example.", Records: records, Signing: dnssectest.Island},
 		dnssectest.Zone{Name: "stranger.example.", Records: records, Signing: dnssectest.Stranger},
 		dnssectest.Zone{Name: "bad3.example.", Denial: dnssectest.NSEC3, Faults: map[string]dnssectest.Fault{"* NSEC3": dnssectest.Expired}},
+		dnssectest.Zone{Name: "down.example.", Records: records, Down: true},
 		dnssectest.Zone{Name: "test.", Records: records},
 	)
 	client, err := discovery.NewClient(discovery.Options{Resolver: s.Resolver, TrustAD: true})
@@ -65,11 +66,13 @@ func TestServe(t *testing.T) {
 		{"mx.island.example", discovery.NoError, false},
 		{"mx.stranger.example", discovery.ServFail, false},
 		{"gone.bad3.example", discovery.ServFail, false},
+		{"mx.down.example", discovery.ServFail, false},
 		{"mx.test", discovery.NoError, true},
 		{"gone.test", discovery.NXDomain, true},
 	} {
-		if a := client.LookupA(t.Context(), c.name); a.Status != c.status || a.Secure != c.secure {
-			t.Errorf("%s: %s, secure %v; want %s, %v", c.name, a.Status, a.Secure, c.status, c.secure)
+		a := client.LookupA(t.Context(), c.name)
+		if bogus := c.status == discovery.ServFail && c.name != "mx.down.example"; a.Status != c.status || a.Secure != c.secure || a.Bogus != bogus {
+			t.Errorf("%s: %s, secure %v, bogus %v; want %s, %v, %v", c.name, a.Status, a.Secure, a.Bogus, c.status, c.secure, bogus)
 		}
 	}
 	if a := client.LookupAAAA(t.Context(), "denial.nsec.example"); a.Status != discovery.ServFail {

@@ -58,13 +58,14 @@ func Serve(t testing.TB, zones ...Zone) Servers {
 		return tool.Command(context.Background(), t, packages, "usr/sbin/nsd", "-d", "-c", config)
 	})
 	for _, z := range tree.zones {
-		if !answers(s.Authority, z.name) {
+		if !z.Down && !answers(s.Authority, z.name) {
 			t.Fatalf("nsd does not serve the zone %s: is there an error in its records?", z.name)
 		}
 	}
+	refusing := refuse(t)
 	s.Resolver = start(t, "unbound", func(at netip.AddrPort) *exec.Cmd {
 		config := filepath.Join(folder, "unbound.conf")
-		write(t, config, unboundConfig(folder, at, s, tree))
+		write(t, config, unboundConfig(folder, at, refusing, s, tree))
 		return tool.Command(context.Background(), t, packages, "usr/sbin/unbound", "-d", "-p", "-c", config)
 	})
 	return s
@@ -115,6 +116,26 @@ func free() (netip.AddrPort, error) {
 	return at, errors.Join(streams.Close(), packets.Close())
 }
 
+// refuse starts a name server that refuses.
+func refuse(t testing.TB) netip.AddrPort {
+	t.Helper()
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan struct{})
+	server := &dns.Server{
+		PacketConn: packets, NotifyStartedFunc: func() { close(started) },
+		Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+			w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeRefused))
+		}),
+	}
+	go server.ActivateAndServe()
+	<-started
+	t.Cleanup(func() { server.Shutdown() })
+	return packets.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
 // answers reports whether a name server has the zone.
 func answers(at netip.AddrPort, zone string) bool {
 	query := new(dns.Msg).SetQuestion(zone, dns.TypeSOA)
@@ -139,13 +160,16 @@ remote-control:
 	control-enable: no
 `, at.Addr(), at.Port(), folder, filepath.Join(folder, "xfrd.state"), filepath.Join(folder, "zone.list"))
 	for i, z := range tree.zones {
+		if z.Down {
+			continue
+		}
 		fmt.Fprintf(&b, "zone:\n\tname: %q\n\tzonefile: %q\n", z.name, zoneFile(i))
 	}
 	return b.String()
 }
 
 // unboundConfig has a stub for every zone: delegations lead to port 53, which is not ours.
-func unboundConfig(folder string, at netip.AddrPort, s Servers, tree *tree) string {
+func unboundConfig(folder string, at, refusing netip.AddrPort, s Servers, tree *tree) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `server:
 	interface: %s
@@ -170,7 +194,11 @@ remote-control:
 	control-enable: no
 `, at.Addr(), at.Port(), folder, s.Anchor)
 	for _, z := range tree.zones {
-		fmt.Fprintf(&b, "stub-zone:\n\tname: %q\n\tstub-addr: %s@%d\n", z.name, s.Authority.Addr(), s.Authority.Port())
+		at := s.Authority
+		if z.Down {
+			at = refusing
+		}
+		fmt.Fprintf(&b, "stub-zone:\n\tname: %q\n\tstub-addr: %s@%d\n", z.name, at.Addr(), at.Port())
 	}
 	return b.String()
 }

@@ -48,6 +48,8 @@ type Zone struct {
 	// Faults are by owner name, absolute or relative to Name, and may be narrowed to a type: "mx", "mx NSEC", "@ DNSKEY". A
 	// bare name does not mean its NSEC record; with NSEC3 use "* NSEC3" for all of them.
 	Faults map[string]Fault
+	// Down has the zone's name server refuse every question: lookups end in SERVFAIL although no signature is wrong.
+	Down bool
 }
 
 // tree is all zones, each before those below it; the first is the root.
