@@ -26,6 +26,7 @@ type bucket struct {
 	gateway  *storetest.VersityGW
 	endpoint string        // the gateway's, or that of a proxy before it
 	patience time.Duration // of a request; 0 for the usual one
+	pause    time.Duration // before a request is sent again, at most; 0 for the usual one
 }
 
 func newBucket(t testing.TB) *bucket {
@@ -44,7 +45,7 @@ func (b *bucket) store(prefix string) *s3.Store {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	o.Endpoint, o.Patience = b.endpoint, b.patience
+	o.Endpoint, o.Patience, o.Pause = b.endpoint, b.patience, b.pause
 	o.Credentials = credentials.NewStaticCredentialsProvider(b.gateway.AccessKey, b.gateway.SecretKey, "")
 	s, err := s3.Open(b.t.Context(), o)
 	if err != nil {

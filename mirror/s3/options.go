@@ -29,6 +29,9 @@ type Options struct {
 	// Patience is how long one request may make no progress; 0 stands for 30 seconds.
 	Patience time.Duration
 
+	// Pause is the longest pause before a request is sent again; 0 stands for the SDK's 20 seconds.
+	Pause time.Duration
+
 	// Page is the number of keys asked for at once when listing; 0 leaves it to the store, which means 1000.
 	Page int32
 }

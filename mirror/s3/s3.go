@@ -65,11 +65,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Patience == 0 {
 		o.Patience = patience
 	}
+	if o.Pause == 0 {
+		o.Pause = retry.DefaultMaxBackoff
+	}
 	s := &Store{options: o}
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(transport(o.Patience)),
 		config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts = attempts })
+			return retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts, r.MaxBackoff = attempts, o.Pause })
 		}),
 	}
 	if o.Credentials != nil {
@@ -125,7 +128,7 @@ func transport(patience time.Duration) *awshttp.BuildableClient {
 // deadline bounds a whole operation that moves up to n bytes, retries and their pauses included.
 func (s *Store) deadline(ctx context.Context, n int64) (context.Context, context.CancelFunc) {
 	once := s.options.Patience + time.Duration(min(n, largest)/slowest)*time.Second
-	return context.WithTimeout(ctx, attempts*(once+retry.DefaultMaxBackoff/4))
+	return context.WithTimeout(ctx, attempts*(once+s.options.Pause/4))
 }
 
 func (s *Store) key(p string) *string { return aws.String(path.Join(s.options.Prefix, p)) }
