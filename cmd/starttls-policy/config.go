@@ -15,6 +15,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 	"github.com/starttls-everywhere/policylist/policy/mta"
 )
 
@@ -29,6 +30,10 @@ type config struct {
 	State   string
 	Lists   []listConfig
 	Postfix *postfixConfig // nil: no table is written
+	Serve   *serveConfig
+	// Overrides are what this machine's administrator says, Adopt the domains whose testing policies it enforces.
+	Overrides socketmap.Overrides
+	Adopt     adopted
 }
 
 type listConfig struct {
@@ -60,6 +65,9 @@ type configFile struct {
 		Postmap   *bool                                `toml:"postmap"`
 		ExactOnly bool                                 `toml:"exact-only"`
 	} `toml:"postfix"`
+	Serve     *serveFile                       `toml:"serve"`
+	Overrides []overrideFile                   `toml:"override"`
+	Adopt     []setting[adoptName, *adoptName] `toml:"early-adopter"`
 }
 
 // setting makes the decoder call UnmarshalText, which it does not for string types, and so place the error.
@@ -84,7 +92,7 @@ func (n *listName) UnmarshalText(text []byte) error {
 	if len(text) == 0 || len(text) > 64 {
 		return fmt.Errorf("list name %q: it takes 1 to 64 letters", text)
 	}
-	for _, taken := range []string{stateLock, lastUpdate, defaultTable} {
+	for _, taken := range []string{stateLock, lastUpdate, defaultTable, switchFile, policiesFile} {
 		if strings.HasPrefix(string(text), taken) { // the table also has compiled forms
 			return fmt.Errorf("list name %q: names that begin with %q belong to files in the state folder", text, taken)
 		}
@@ -182,7 +190,10 @@ func parseConfig(path string, data []byte) (config, error) {
 	if err := d.Decode(&f); err != nil {
 		return config{}, placed(path, err)
 	}
-	c := f.config()
+	c, err := f.config()
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
 	seen := map[listName]bool{}
 	for i, l := range c.Lists {
 		switch {
@@ -201,8 +212,8 @@ func parseConfig(path string, data []byte) (config, error) {
 	return c, nil
 }
 
-func (f configFile) config() config {
-	c := config{State: string(f.State.value)}
+func (f configFile) config() (c config, err error) {
+	c.State = string(f.State.value)
 	if c.State == "" {
 		c.State = defaultState
 	}
@@ -217,7 +228,16 @@ func (f configFile) config() config {
 		c.Postfix = &postfixConfig{p.Map.value, p.Type.value, p.Dialect.value, p.Postmap, p.ExactOnly}
 		c.Postfix.setDefaults(c.State)
 	}
-	return c
+	if f.Serve == nil {
+		f.Serve = &serveFile{}
+	}
+	serve, err := f.Serve.config()
+	if err != nil {
+		return c, err
+	}
+	c.Serve, c.Adopt = &serve, adoptedBy(f.Adopt)
+	c.Overrides, err = overrides(f.Overrides)
+	return c, err
 }
 
 func (p *postfixConfig) setDefaults(state string) {

@@ -1,8 +1,16 @@
 package main
 
 import (
+	"fmt"
+	"net/netip"
 	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 )
 
 // What join writes reads back as what went in, with every key spelled out.
@@ -15,7 +23,8 @@ func TestConfigTextRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	want := config{State: "/var/lib/x", Lists: []listConfig{list}, Postfix: &postfix}
+	serve := serveConfig{Mode: 0o660, Sources: []sourceName{"mta-sts", "list"}}
+	want := config{State: "/var/lib/x", Lists: []listConfig{list}, Postfix: &postfix, Serve: &serve, Overrides: socketmap.Overrides{}, Adopt: adopted{}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read back as\n%+v\nwant\n%+v", got, want)
 	}
@@ -23,6 +32,52 @@ func TestConfigTextRoundTrip(t *testing.T) {
 	second.Name = "second"
 	if got, err = parseConfig("config.toml", []byte(text+listText(second))); err != nil || len(got.Lists) != 2 {
 		t.Errorf("with a list appended behind [postfix]: %+v, %v", got, err)
+	}
+}
+
+// The keys that the file shows as comments are right, too.
+func TestConfigTextComments(t *testing.T) {
+	list := listConfig{Name: "a", Mirrors: []mirrorPlace{"/srv"}, Expired: "empty"}
+	text := regexp.MustCompile(`(?m)^#([a-z\[])`).ReplaceAllString(configText("/var/lib/x", list, nil), "$1")
+	c, err := parseConfig("config.toml", []byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	want := serveConfig{
+		Listen: []listenPlace{"unix:/var/spool/postfix/starttls-policy/socket", "127.0.0.1:8461"}, Mode: 0o660, Group: "postfix",
+		Sources: []sourceName{"mta-sts", "list"}, Resolver: netip.MustParseAddrPort("127.0.0.1:53"), Update: updateEvery(6 * time.Hour),
+	}
+	if !reflect.DeepEqual(*c.Serve, want) || len(c.Overrides) != 1 || len(c.Adopt) != 1 {
+		t.Errorf("%+v, %+v, %+v", *c.Serve, c.Overrides, c.Adopt)
+	}
+}
+
+// What [serve], [[override]] and early-adopter may not say, each with the place or the name of what is wrong.
+func TestConfigRefusals(t *testing.T) {
+	for text, want := range map[string]string{
+		"[serve]\nlisten = [\"localhost:1\"]":                                    "config.toml:2:",
+		"[serve]\nlisten = [\"unix:socket\"]":                                    "unix:/absolute/path",
+		"[serve]\nmode = \"0999\"":                                               "octal",
+		"[serve]\nsources = [\"dns\"]":                                           "mta-sts",
+		"[serve]\nsources = [\"dane\"]":                                          "trust-ad",
+		"[serve]\nupdate = \"1s\"":                                               "from \"10m\"",
+		"[serve]\nresolver = \"127.0.0.1\"":                                      "config.toml:2:",
+		"[[override]]\nreason = \"x\"":                                           "number 1 has no domain",
+		"[[override]]\ndomain = \"a.example\"":                                   "a.example has no reason",
+		"[[override]]\ndomain = \"a b\"\nreason = \"x\"":                         "config.toml:2:",
+		"[[override]]\ndomain = \"a.example\"\nreason = \"x\"\nuntil = \"soon\"": "such as",
+		"[[override]]\ndomain = \"a.example\"\nreason = \"x\"\nmxs = [\"mx a\"]": "config.toml:4:",
+	} {
+		text := "[[list]]\nname = \"a\"\nmirrors = [\"/srv\"]\n" + text + "\n"
+		_, err := parseConfig("config.toml", []byte(text))
+		shift := regexp.MustCompile(`^config.toml:(\d):`).FindStringSubmatch(want)
+		if shift != nil { // the list comes first
+			n, _ := strconv.Atoi(shift[1])
+			want = fmt.Sprintf("config.toml:%d:", n+3)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s\n%v, want %q", text, err, want)
+		}
 	}
 }
 

@@ -12,13 +12,47 @@ func configText(state string, list listConfig, postfix *postfixConfig) string {
 
 # Folder for everything that is kept: lists, their proofs, what was last seen of each log.
 state = %q
+
+# Domains whose "testing" policies this machine enforces, as an early adopter; "*" stands for all.
+#early-adopter = ["a.example"]
 `, state)
 	b.WriteString(listText(list))
 	if postfix != nil {
 		b.WriteString(postfixText(*postfix))
 	}
+	b.WriteString(serveText)
 	return b.String()
 }
+
+// serveText shows the parts that nobody needs at first, as comments.
+const serveText = `
+# What this machine's administrator says of a domain, whatever the lists and the domain itself say.
+#[[override]]
+#domain = "a.example"
+# The MX names to demand, or leave it out: then the domain is delivered to as if it had no policy.
+#mxs = ["mx.a.example", ".mail.a.example"]
+# Why; it is needed. The last day of it, in UTC; without one it stays.
+#reason = "they told us on the telephone"
+#until = "2027-01-31"
+
+# The daemon, "starttls-policy serve". Without it the table above is all that a mail server needs.
+#[serve]
+# Where to listen: "unix:/path" or "ADDRESS:PORT". Not needed where systemd passes the sockets. Below Postfix's queue
+# directory a socket can be reached by a chrooted smtp as well.
+#listen = ["unix:/var/spool/postfix/starttls-policy/socket", "127.0.0.1:8461"]
+# Permission and group of the unix sockets.
+#mode = "0660"
+#group = "postfix"
+# Who is asked, in the order in which they count: "dane", "mta-sts", "list". With ["list"] nobody is asked anything.
+# "dane" needs smtp_dns_support_level = dnssec in main.cf.
+#sources = ["mta-sts", "list"]
+# The resolver, instead of that of /etc/resolv.conf; and whether it validates DNSSEC and is reached over a way that nobody
+# can tamper with, such as loopback.
+#resolver = "127.0.0.1:53"
+#trust-ad = false
+# How often it updates the lists, or "off" when a timer does.
+#update = "6h"
+`
 
 // listText is one [[list]], to be appended to a file as well.
 func listText(l listConfig) string {

@@ -71,7 +71,7 @@ func (a *app) export(c *cobra.Command, o exportOptions) error {
 		return failed(errors.New("no list is held yet, so there is nothing to export"), "starttls-policy update")
 	}
 	dialect := dialectFor(c.Context(), p.Dialect)
-	text, report, err := tableText(views, mta.Options{Dialect: dialect, ExactOnly: p.ExactOnly})
+	text, report, err := tableText(views, localSay{cfg.Overrides, cfg.Adopt, a.now()}, mta.Options{Dialect: dialect, ExactOnly: p.ExactOnly})
 	if err != nil {
 		return err
 	}

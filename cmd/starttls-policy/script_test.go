@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 //	copyfolder FROM TO     copy a folder
 //	serve FOLDER VAR       serve it over HTTP on loopback; sets VAR to the URL
 //	exits CODE COMMAND…    run a command that must end with this code
+//	daemon ARGS…           start "starttls-policy serve" and wait until it listens; another one ends the one before
+//	enddaemon -9|-TERM     end it; its log is then the file daemon.log
+//	ask ADDRESS MAP KEY WANT   ask it, as Postfix does, until the answer is WANT; "…" at its end stands for anything
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -50,6 +53,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"publish": scriptPublish, "rotate": scriptRotate, "bulk": scriptBulk, "copyfolder": scriptCopy, "serve": scriptServe, "exits": scriptExits,
+			"daemon": scriptDaemon, "enddaemon": scriptEnd, "ask": scriptAsk,
 		},
 	})
 }

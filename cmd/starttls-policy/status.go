@@ -103,7 +103,7 @@ func (r *listReport) takeError(before listReport) {
 
 // tableState compares the Postfix table with what it should be. Both results are empty without a table.
 func (a *app) tableState(ctx context.Context, cfg config, lists []list) (state string, right bool) {
-	t := a.newTable(ctx, cfg.Postfix, lists)
+	t := a.newTable(ctx, cfg, lists)
 	if t == nil {
 		return "", true
 	}

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/mta"
 )
@@ -33,10 +33,19 @@ type namedView struct {
 type table struct {
 	app     *app
 	config  postfixConfig
+	local   localSay
+	state   string
 	dialect mta.Dialect
 	lists   []list
 	views   []*namedView // by list; nil: not read yet
 	report  tableReport
+}
+
+// localSay is what this machine's administrator has to say about domains.
+type localSay struct {
+	overrides socketmap.Overrides
+	adopt     adopted
+	now       time.Time
 }
 
 // tableReport says what the table is made of.
@@ -51,15 +60,18 @@ type tableReport struct {
 	Testing    int      `json:"testing"`              // entries without a line
 	Written    bool     `json:"written"`              // false: it was as it should be
 	Incomplete bool     `json:"incomplete,omitempty"` // what belongs in the table is not known
+	Off        string   `json:"off,omitempty"`        // why everything is switched off
 	Error      string   `json:"error,omitempty"`
 }
 
 // newTable returns nil when no table is configured.
-func (a *app) newTable(ctx context.Context, p *postfixConfig, lists []list) *table {
+func (a *app) newTable(ctx context.Context, c config, lists []list) *table {
+	p := c.Postfix
 	if p == nil {
 		return nil
 	}
-	t := &table{app: a, config: *p, lists: lists, views: make([]*namedView, len(lists)), dialect: dialectFor(ctx, p.Dialect)}
+	t := &table{app: a, config: *p, state: c.State, local: localSay{c.Overrides, c.Adopt, a.now()}}
+	t.lists, t.views, t.dialect = lists, make([]*namedView, len(lists)), dialectFor(ctx, p.Dialect)
 	t.report = tableReport{Map: string(p.Map), Type: string(p.Type), Dialect: t.dialect.String()}
 	return t
 }
@@ -90,6 +102,10 @@ func (t *table) write(ctx context.Context) error {
 // text is the table as it should be. It is nil when that cannot be told, because no list is held or one is damaged; then
 // the old table stays, but not beyond its end.
 func (t *table) text() ([]byte, error) {
+	if off := readSwitch(t.state); off != nil {
+		t.report.Off = off.Reason
+		return []byte("# TLS policy table for Postfix (smtp_tls_policy_maps): empty. Everything is switched off (starttls-policy enable).\n"), nil
+	}
 	t.report.Incomplete = true
 	known := false
 	for i := range t.lists {
@@ -102,7 +118,7 @@ func (t *table) text() ([]byte, error) {
 		return outlived(string(t.config.Map), t.app.now())
 	}
 	t.report.Incomplete = false
-	text, report, err := tableText(t.views, mta.Options{Dialect: t.dialect, ExactOnly: t.config.ExactOnly})
+	text, report, err := tableText(t.views, t.local, mta.Options{Dialect: t.dialect, ExactOnly: t.config.ExactOnly})
 	t.report.take(report)
 	return text, err
 }
@@ -139,7 +155,7 @@ func names(domains []policy.Domain) []string {
 }
 
 // tableText renders all lists into one table. The header names the first list that holds a release.
-func tableText(views []*namedView, o mta.Options) ([]byte, mta.Report, error) {
+func tableText(views []*namedView, local localSay, o mta.Options) ([]byte, mta.Report, error) {
 	var buf bytes.Buffer
 	expired := true
 	for _, v := range views {
@@ -158,11 +174,14 @@ func tableText(views []*namedView, o mta.Options) ([]byte, mta.Report, error) {
 		err := mta.PostfixExpired(&buf, o)
 		return buf.Bytes(), mta.Report{}, err
 	}
-	entries, err := merge(views)
+	merged, err := merge(views)
+	if err == nil {
+		merged, err = local.apply(merged)
+	}
 	if err != nil {
 		return nil, mta.Report{}, err
 	}
-	report, err := mta.Postfix(&buf, entries, o)
+	report, err := mta.Postfix(&buf, merged.All(), o)
 	return buf.Bytes(), report, err
 }
 
@@ -181,10 +200,10 @@ func membersText(views []*namedView) string {
 	return b.String()
 }
 
-// merge yields each domain once, sorted, with the policy of the first list that names it.
-func merge(views []*namedView) (iter.Seq2[policy.Domain, policy.Policy], error) {
+// merge takes each domain once, with the policy of the first list that names it.
+func merge(views []*namedView) (policy.List, error) {
 	if len(views) == 1 {
-		return views[0].List.All(), nil
+		return views[0].List, nil
 	}
 	var entries []policy.Entry
 	taken := map[policy.Domain]bool{}
@@ -196,8 +215,30 @@ func merge(views []*namedView) (iter.Seq2[policy.Domain, policy.Policy], error) 
 			}
 		}
 	}
-	merged, err := policy.NewList(entries)
-	return merged.All(), err
+	return policy.NewList(entries)
+}
+
+// apply puts the administrator's word above the lists'.
+func (l localSay) apply(list policy.List) (policy.List, error) {
+	if len(l.overrides) == 0 && len(l.adopt) == 0 {
+		return list, nil
+	}
+	var entries []policy.Entry
+	for d, p := range list.All() {
+		if _, ok := l.overrides.Find(d, l.now); ok {
+			continue
+		}
+		if p.Mode == policy.Testing && l.adopt.has(d) {
+			p.Mode = policy.Enforce
+		}
+		entries = append(entries, policy.Entry{Domain: d, Policy: p})
+	}
+	for d := range l.overrides {
+		if o, ok := l.overrides.Find(d, l.now); ok && len(o.Policy.MXs) > 0 {
+			entries = append(entries, policy.Entry{Domain: d, Policy: o.Policy})
+		}
+	}
+	return policy.NewList(entries)
 }
 
 // outlived returns an empty table when no list is held any more, say because the disk lost the state, and the table at

@@ -122,7 +122,7 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 		return report, err
 	}
 	defer unlock()
-	table := a.newTable(ctx, cfg.Postfix, lists)
+	table := a.newTable(ctx, cfg, lists)
 	var errTables error
 	if table != nil && len(lists) > 1 {
 		// A list that has expired must not wait until the mirrors of those before it have answered. What fails here

@@ -72,7 +72,7 @@ func (r *Decider) Decide(ctx context.Context, d policy.Domain) Decision {
 		c.because("policies are switched off on this machine (starttls-policy enable)")
 		return c
 	}
-	if o, ok := r.Overrides.find(d, now); ok {
+	if o, ok := r.Overrides.Find(d, now); ok {
 		c.Source, c.Policy = SourceOverride, o.Policy
 		c.because("an override of this machine says so: %s", o.Reason)
 		return c

@@ -145,10 +145,14 @@ func (l *Live) tlsa(ctx context.Context, r discovery.Route) []discovery.DANE {
 	return out
 }
 
-// Forget makes the next answer about d look anew, as if nothing had been known.
-func (l *Live) Forget(d policy.Domain) {
+// Recheck asks d anew. A valid policy stays until the domain itself says another.
+func (l *Live) Recheck(ctx context.Context, d policy.Domain) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(l.Patience, livePatience))
+	defer cancel()
 	l.routes.remove(d)
-	l.policies.remove(d)
+	if l.Fetcher != nil {
+		l.search(ctx, d)
+	}
 }
 
 // Close waits for the refreshes under way.

@@ -18,8 +18,8 @@ type Override struct {
 // Overrides are by domain. Nobody changes them once they are in use.
 type Overrides map[policy.Domain]Override
 
-// find returns the override that holds at now.
-func (o Overrides) find(d policy.Domain, now time.Time) (Override, bool) {
+// Find returns the override that holds at now.
+func (o Overrides) Find(d policy.Domain, now time.Time) (Override, bool) {
 	found, ok := o[d]
 	if !ok || !found.Until.IsZero() && !now.Before(found.Until) {
 		return Override{}, false

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror/socketmap"
+)
+
+// policiesFile keeps the domains' own MTA-STS policies over a restart of "serve".
+const policiesFile = "mta-sts.jsonl"
+
+// defaultUpdate is how often lists are updated: a release is renewed at least daily, and one update in four may be lost.
+const defaultUpdate = 6 * time.Hour
+
+// reload takes up lists whose state has changed since they were read.
+func (s *served) reload() {
+	next, changed := make([]socketmap.Held, len(s.lists)), false
+	before := s.decider.Lists()
+	for i, l := range s.lists {
+		mark := stateMark(l.client.Dir)
+		if mark == s.seen[i] && before != nil {
+			next[i] = before[i]
+			continue
+		}
+		held, err := socketmap.Load(l.name, l.client)
+		switch {
+		case err != nil && before != nil && before[i].Release != nil:
+			// An update may be at it, or the disk fails: what is in memory was verified.
+			s.log.Error("list not read, the one before stays", "list", l.name, "err", flat{err})
+			held = before[i]
+		case err != nil:
+			s.log.Error("list not read, its domains are answered as not listed", "list", l.name, "err", flat{err})
+		case held.Release == nil:
+			s.log.Warn("list was never fetched", "list", l.name)
+		default:
+			s.log.Info("list in force", "list", l.name, "release", held.Release.Release, "domains", held.Len(), "expires", stamp(held.Release.Expires))
+		}
+		next[i], s.seen[i], changed = held, mark, true
+	}
+	if changed {
+		s.decider.SetLists(next)
+		before = nil
+		debug.FreeOSMemory() // the list before is garbage now, a hundred megabytes at a million domains
+	}
+}
+
+// stateMark changes whenever an update has written a list's state.
+func stateMark(dir string) string {
+	data, err := os.ReadFile(filepath.Join(dir, "state.json"))
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(data))
+}
+
+// update runs "update" now and then, in a process of its own: what it takes to verify a large list is given back when it
+// ends, and whatever may go wrong there does not touch the answers.
+func (s *served) update(ctx context.Context) error {
+	period := time.Duration(s.config.Serve.Update)
+	if period == 0 {
+		period = defaultUpdate
+	}
+	wait := time.Duration(rand.Int64N(int64(time.Minute)))
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		s.runUpdate(ctx)
+		// A fifth of the period apart, so that a thousand machines that came back together do not stay together.
+		wait = period - period/10 + time.Duration(rand.Int64N(int64(period/5)))
+	}
+}
+
+// runUpdate logs what "update" said. The reload sees what it did.
+func (s *served) runUpdate(ctx context.Context) {
+	self, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		s.log.Error("lists not updated", "err", err)
+		return
+	}
+	cmd := exec.CommandContext(ctx, self, "update", "--config", s.app.configPath)
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.CombinedOutput()
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("update", "result", err.Error(), "output", string(out))
+	}
+}

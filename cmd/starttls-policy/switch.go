@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/starttls-everywhere/policylist/mirror/durable"
+)
+
+// switchFile stands in the state folder while everything is switched off.
+const switchFile = "disabled"
+
+// switchedOff is what the file says.
+type switchedOff struct {
+	Since  string `json:"since"`
+	Reason string `json:"reason"`
+}
+
+// readSwitch returns nil while nothing is switched off. A file that cannot be read says "off" as well: somebody meant it.
+func readSwitch(state string) *switchedOff {
+	data, err := os.ReadFile(filepath.Join(state, switchFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var s switchedOff
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	if err != nil {
+		s.Reason = fmt.Sprintf("the file %s cannot be read: %v", switchFile, err)
+	}
+	return &s
+}
+
+// watchSwitch looks at the file at most ten times a second, however often it is asked.
+func watchSwitch(state string) func() bool {
+	path := filepath.Join(state, switchFile)
+	var looked atomic.Int64 // nanoseconds since begin
+	var off atomic.Bool
+	begin := time.Now()
+	look := func() {
+		_, err := os.Lstat(path)
+		off.Store(!errors.Is(err, fs.ErrNotExist))
+	}
+	look()
+	return func() bool {
+		now := int64(time.Since(begin))
+		if last := looked.Load(); now-last > int64(100*time.Millisecond) && looked.CompareAndSwap(last, now) {
+			look()
+		}
+		return off.Load()
+	}
+}
+
+func newDisable(a *app) *cobra.Command {
+	var reason string
+	c := &cobra.Command{
+		Use:   "disable --reason TEXT",
+		Short: "switch all policies off at once, until \"enable\"",
+		Long: `Disable is the kill switch: from now on no domain has a policy. "serve" answers NOTFOUND to every question within a tenth
+of a second, and the Postfix table is emptied; mail goes out as the mail server's own settings say. Lists are updated as
+before, so that "enable" needs no network. Both are logged, and "status" tells.
+
+Exit codes: 0 done, 1 something local failed, 2 wrong usage or configuration.`,
+		Example: `  $ starttls-policy disable --reason a.example-unreachable
+  all policies are off until "starttls-policy enable": a.example-unreachable
+  $ starttls-policy enable
+  all policies are in force again`,
+		Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if reason == "" {
+				return usage(c, errors.New("--reason is needed: whoever finds it switched off will want to know why"))
+			}
+			return a.switchOff(c.Context(), reason)
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why, for whoever reads it later")
+	return c
+}
+
+func newEnable(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "enable",
+		Short: "undo \"disable\"",
+		Long: `Enable puts the policies in force again that "disable" switched off, by the lists as they are held now.
+
+Exit codes: 0 done, or nothing to do; 1 something local failed; 2 wrong usage or configuration.`,
+		Example: `  $ starttls-policy enable
+  nothing is switched off`,
+		Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error { return a.switchOn(c.Context()) },
+	}
+}
+
+func (a *app) switchOff(ctx context.Context, reason string) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(switchedOff{Since: stamp(a.now()), Reason: reason})
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(cfg.State, 0o755); err != nil {
+		return err
+	}
+	if err := durable.WriteFile(filepath.Join(cfg.State, switchFile), append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	line(a.stdout, "all policies are off until \"starttls-policy enable\": %s", reason)
+	return a.rewriteTable(ctx, cfg)
+}
+
+func (a *app) switchOn(ctx context.Context) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	err = os.Remove(filepath.Join(cfg.State, switchFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		line(a.stdout, "nothing is switched off")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	line(a.stdout, "all policies are in force again")
+	return a.rewriteTable(ctx, cfg)
+}
+
+// rewriteTable makes the Postfix table what it should be now. An update that runs meanwhile does the same at its end.
+func (a *app) rewriteTable(ctx context.Context, cfg config) error {
+	lists, err := a.openLists(cfg)
+	if err != nil {
+		return err
+	}
+	if table := a.newTable(ctx, cfg, lists); table != nil {
+		return table.write(ctx)
+	}
+	return nil
+}
