@@ -53,6 +53,9 @@ func (p *Publisher) WithLogFolder(ctx context.Context, f func(dir string) error)
 		return err
 	}
 	defer leave()
+	if err := p.checkRecovered(); err != nil {
+		return err
+	}
 	dir, err := p.logFolder()
 	if err != nil {
 		return err

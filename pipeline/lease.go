@@ -47,6 +47,9 @@ func (v *Vault) readLease(ctx context.Context) (l lease, raw []byte, at time.Tim
 		return l, nil, at, err
 	}
 	if err := json.Unmarshal(raw, &l); err != nil || l.Epoch < 1 {
+		if v.mending {
+			return lease{}, raw, at, nil
+		}
 		return l, nil, at, fmt.Errorf("%w: %s: %.100q", ErrVault, leasePath, raw)
 	}
 	return l, raw, at, nil

@@ -60,13 +60,24 @@ type meta struct {
 	Start   int64 `json:"start"` // index of the first of its entries
 	Count   int   `json:"count"` // entries
 	Done    bool  `json:"done"`  // published on at least one mirror, which verified it
+	// Recovered: the folder was rebuilt from mirrors, which do not keep every file for ever.
+	Recovered bool `json:"recovered,omitempty"`
 	// Files are the digests of the other files, lower-case hex SHA-256: a disk that forgot a bit, or a file of another
 	// list, must not reach a mirror. The checkpoint and the proof join them when the release is done.
 	Files map[string]string `json:"files"`
 }
 
-// alwaysThere are the files that every release has.
-var alwaysThere = [...]string{outEntries, outList, outBlob, outBundle}
+// needed are the files without which a release is not whole. Of one that was published before the state was lost only
+// what is in the log has to be there.
+func (m meta) needed() []string {
+	switch {
+	case m.Recovered && m.Done:
+		return []string{outEntries, outProof}
+	case m.Done:
+		return []string{outEntries, outList, outBlob, outBundle, outCheckpoint, outProof}
+	}
+	return []string{outEntries, outList, outBlob, outBundle}
+}
 
 func digest(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 
@@ -171,7 +182,7 @@ func (o outbox) meta(release int64) (meta, error) {
 	d.DisallowUnknownFields()
 	complete := func(name string) bool { return m.Files[name] != "" }
 	if err := d.Decode(&m); err != nil || m.Release != release || m.Start < 0 || m.Count < 1 ||
-		!all(alwaysThere[:], complete) || m.Done && !all([]string{outCheckpoint, outProof}, complete) {
+		!all(m.needed(), complete) {
 		return m, fmt.Errorf("%w: %s: not the description of release %d", ErrState, o.path(release, outMeta), release)
 	}
 	return m, nil

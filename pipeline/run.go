@@ -166,6 +166,9 @@ func (p *Publisher) peek(ctx context.Context) (*Published, error) {
 		return nil, err
 	}
 	defer leave()
+	if err := p.checkRecovered(); err != nil {
+		return nil, err
+	}
 	p.outbox = outbox{dir: filepath.Join(p.State, "outbox")}
 	if _, err := os.Stat(p.outbox.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -210,6 +213,9 @@ func (p *Publisher) session(ctx context.Context, f func(last *Published) error) 
 		return err
 	}
 	defer leave()
+	if err := p.checkRecovered(); err != nil {
+		return err
+	}
 	if err := p.openLog(ctx); err != nil {
 		return err
 	}

@@ -55,6 +55,10 @@ type Vault struct {
 	raw        []byte // state.json as this run read or wrote it last; nil: there is none
 	seen       map[string]seen
 	conditions mirror.Conditions
+
+	mending bool   // a damaged state is no obstacle: it is to be replaced
+	damage  error  // found while mending
+	kept    string // where the replaced state.json went
 }
 
 // DefaultTerm is above what any single step without a look at the lease takes, except probing: a run that probes longer
@@ -128,7 +132,9 @@ func (v *Vault) load(ctx context.Context) error {
 		return err
 	}
 	v.raw = data
-	v.contents, err = parseContents(data)
+	if v.contents, err = parseContents(data); err != nil && v.mending {
+		v.contents, v.damage, err = contents{}, err, nil
+	}
 	return err
 }
 

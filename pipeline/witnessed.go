@@ -132,24 +132,14 @@ type answer struct {
 func (p *Publisher) ask(ctx context.Context, signed transparency.Cosigned, tree tlog.Tree) ([]answer, error) {
 	witnesses := p.Trust.Newest().Witnesses.Witnesses()
 	hints := p.hints()
-	var mu sync.Mutex // the log is read by one at a time
-	t := witness.Tree{Note: logLine(signed.Note), Size: tree.N, Prove: func(old int64) (tlog.TreeProof, error) {
-		mu.Lock()
-		defer mu.Unlock()
+	answers := p.askAll(ctx, witnesses, witness.Tree{Note: logLine(signed.Note), Size: tree.N, Prove: func(old int64) (tlog.TreeProof, error) {
 		return tlog.ProveTree(tree.N, old, p.log)
-	}}
-	answers := make([]answer, len(witnesses))
-	var wg sync.WaitGroup
+	}}, hints)
 	for i, w := range witnesses {
-		wg.Go(func() {
-			c, err := p.Witnesses.AddCheckpoint(ctx, w, t, hints[w.VKey])
-			if off := c.Time.Sub(p.Now()); err == nil && off.Abs() > maxSkew {
-				err = fmt.Errorf("%w of %s: its clock and ours are %v apart", witness.ErrUnavailable, w.Name, off.Abs().Round(time.Second))
-			}
-			answers[i] = answer{c, err}
-		})
+		if off := answers[i].Time.Sub(p.Now()); answers[i].err == nil && off.Abs() > maxSkew {
+			answers[i].err = fmt.Errorf("%w of %s: its clock and ours are %v apart", witness.ErrUnavailable, w.Name, off.Abs().Round(time.Second))
+		}
 	}
-	wg.Wait()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -167,6 +157,27 @@ func (p *Publisher) ask(ctx context.Context, signed transparency.Cosigned, tree 
 	}
 	p.keepHints(next)
 	return answers, nil
+}
+
+// askAll asks witnesses at once. Results are in their order.
+func (p *Publisher) askAll(ctx context.Context, witnesses []transparency.WitnessURL, t witness.Tree, hints map[string]int64) []answer {
+	var mu sync.Mutex // the log is read by one at a time
+	prove := t.Prove
+	t.Prove = func(old int64) (tlog.TreeProof, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return prove(old)
+	}
+	answers := make([]answer, len(witnesses))
+	var wg sync.WaitGroup
+	for i, w := range witnesses {
+		wg.Go(func() {
+			c, err := p.Witnesses.AddCheckpoint(ctx, w, t, hints[w.VKey])
+			answers[i] = answer{c, err}
+		})
+	}
+	wg.Wait()
+	return answers
 }
 
 // hints reads what is remembered of the witnesses. Nothing depends on it, so a damaged file is no file.

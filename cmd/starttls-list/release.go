@@ -69,15 +69,21 @@ func newReleaseCommand() *cobra.Command {
 
 // openPublisher reads the configuration; what is wrong in it is the caller's mistake.
 func openPublisher(c *cobra.Command, path string) (*pipeline.Publisher, error) {
+	p, _, err := openConfigured(c, path)
+	return p, err
+}
+
+// openConfigured is openPublisher, with the configuration itself.
+func openConfigured(c *cobra.Command, path string) (*pipeline.Publisher, *config, error) {
 	cfg, err := readConfig(path)
 	if err != nil {
-		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: "starttls-list init writes a configuration that explains every key"}
+		return nil, nil, &term.Exit{Code: exitUsage, Err: err, Hint: "starttls-list init writes a configuration that explains every key"}
 	}
 	p, err := cfg.publisher(c)
 	if err != nil {
-		return nil, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s: %w", path, err), Hint: configHint(err)}
+		return nil, nil, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s: %w", path, err), Hint: configHint(err)}
 	}
-	return p, nil
+	return p, cfg, nil
 }
 
 // configHint says what to do about a configuration that leads nowhere.
@@ -129,6 +135,8 @@ func releaseHint(err error) string {
 		return "add a [[mirror]] with an empty place for the new log; transparency/README.md tells how its address goes over"
 	case errors.Is(err, pipeline.ErrAhead):
 		return "restore the state from its newest copy, or let starttls-list recover rebuild it from a mirror; do not release from an older one"
+	case errors.Is(err, pipeline.ErrRecover):
+		return "run starttls-list recover again: it begins anew"
 	case errors.Is(err, pipeline.ErrFork), errors.Is(err, mirror.ErrConflict):
 		return "two histories exist: find out who else publishes with these keys before anything else"
 	case errors.Is(err, pipeline.ErrState), errors.Is(err, tilelog.ErrCorrupt):

@@ -63,12 +63,16 @@ func TestOfflineTranscripts(t *testing.T) {
 	}
 }
 
-// The examples of init and release follow one another.
+// The examples of init, release and, when the state is lost, recover follow one another.
 func TestOperatorTranscripts(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, c := range []*cobra.Command{newInitCommand(), newReleaseCommand()} {
-		transcript(t, c.Example) // the password that init sets serves release too
+		transcript(t, c.Example) // the password that init sets serves the others too
 	}
+	if err := os.RemoveAll("mylist/state"); err != nil {
+		t.Fatal(err)
+	}
+	transcript(t, newRecoverCommand().Example)
 }
 
 func TestEveryCommandIsExplained(t *testing.T) {
