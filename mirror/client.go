@@ -124,6 +124,9 @@ func (c *Client) Update(ctx context.Context) (Outcome, error) {
 	if err != nil {
 		return out, err
 	}
+	if err := sweep(c.Dir, h.chain); err != nil {
+		c.Log.Warn("temporary files of an earlier update stay", "err", err) // they cost their space, nothing else
+	}
 	// What needs no network comes first: an expired list must go even when every mirror is gone.
 	if out.Freshness == Expired && !c.KeepStale {
 		if err := c.sink(out.View); err != nil {

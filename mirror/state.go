@@ -124,6 +124,17 @@ func (s *state) save(dir string) error {
 	return durable.WriteFile(path, data, 0o644)
 }
 
+// sweep removes the temporary files of an update that was killed. Whoever calls it has the client's lock.
+func sweep(dir string, chain *transparency.TrustChain) error {
+	var trust []string
+	for _, t := range chain.Versions() {
+		name := filepath.Base(TrustPath(t.Version))
+		trust = append(trust, name, name+copySuffix)
+	}
+	return errors.Join(durable.Sweep(dir, stateFile, stateOldFile, ListPath, listOldFile, PointerPath),
+		durable.Sweep(filepath.Join(dir, trustDir), trust...))
+}
+
 // checkList looks for the held list's file without keeping its bytes. Errors wrap ErrDamaged.
 func (s *state) checkList(dir string) error {
 	var errs []error

@@ -8,11 +8,14 @@ import (
 	"path/filepath"
 )
 
+// tempPrefix begins the names of files that are not whole yet.
+const tempPrefix = ".tmp-"
+
 // WriteFile replaces path: temporary file in the same folder, fsync, rename, fsync of the folder. The folder must
-// exist.
+// exist. What a kill in the middle leaves is removed by Sweep.
 func WriteFile(path string, data []byte, perm os.FileMode) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".tmp-"+filepath.Base(path)+"-*")
+	f, err := os.CreateTemp(dir, tempPrefix+filepath.Base(path)+"-*")
 	if err != nil {
 		return err
 	}
