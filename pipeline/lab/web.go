@@ -16,17 +16,6 @@ import (
 	"time"
 )
 
-// WebFault is how the web server misbehaves for one host. The zero value is no fault.
-type WebFault string
-
-const (
-	WebRedirect WebFault = "redirect"  // 301 to www.<host>
-	WebNotFound WebFault = "not-found" // 404
-	WebHTML     WebFault = "html"      // Content-Type text/html
-	WebCert     WebFault = "cert"      // certificate for another name
-	WebHang     WebFault = "hang"      // takes the request and says nothing
-)
-
 // webServer serves every policy host from one socket, told apart by SNI and Host header.
 type webServer struct {
 	addr    netip.AddrPort
@@ -38,6 +27,7 @@ type webServer struct {
 	mu       sync.Mutex // guards what follows
 	policies map[string]string
 	faults   map[string]WebFault
+	stats    Stats
 }
 
 func newWebServer(addr netip.Addr, ca *authority) (*webServer, error) {
@@ -75,6 +65,27 @@ func (l *Lab) SetWebFault(host string, fault WebFault) {
 	l.web.faults[host] = fault
 }
 
+// WebStats is what the web server saw so far; its sessions are requests.
+func (l *Lab) WebStats() Stats {
+	l.web.mu.Lock()
+	defer l.web.mu.Unlock()
+	return l.web.stats
+}
+
+// count notes the begin of a request and returns what to call at its end, which comes before the visitor sees it.
+func (w *webServer) count() (done func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stats.Sessions++
+	w.stats.Open++
+	w.stats.Peak = max(w.stats.Peak, w.stats.Open)
+	return func() {
+		w.mu.Lock()
+		w.stats.Open--
+		w.mu.Unlock()
+	}
+}
+
 func (w *webServer) setPolicy(host, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,13 +105,20 @@ func (w *webServer) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	switch {
 	case !known:
 		return nil, errors.New("no such policy host")
+	case fault == WebNoTLS:
+		return nil, errors.New("no certificate today")
 	case fault == WebCert:
 		return w.ca.leaf(name, WrongName)
+	case fault == WebExpired:
+		return w.ca.leaf(name, Expired)
+	case fault == WebWildcard:
+		return w.ca.leaf(name, Wildcard)
 	}
 	return w.ca.leaf(name, Good)
 }
 
 func (w *webServer) serve(out http.ResponseWriter, r *http.Request) {
+	defer w.count()()
 	name, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		name = r.Host
@@ -109,24 +127,17 @@ func (w *webServer) serve(out http.ResponseWriter, r *http.Request) {
 	text, known := w.policies[name]
 	fault := w.faults[name]
 	w.mu.Unlock()
-	kind := "text/plain; charset=utf-8"
-	switch {
-	case !known || fault == WebNotFound || r.URL.Path != "/.well-known/mta-sts.txt":
+	if !known || r.URL.Path != "/.well-known/mta-sts.txt" {
 		http.NotFound(out, r)
 		return
-	case fault == WebRedirect:
-		http.Redirect(out, r, "https://www."+r.Host+r.URL.Path, http.StatusMovedPermanently)
-		return
-	case fault == WebHang:
-		select {
-		case <-w.done:
-		case <-r.Context().Done():
-		}
-		return
-	case fault == WebHTML:
-		kind = "text/html"
 	}
-	out.Header().Set("Content-Type", kind)
+	if w.misbehave(out, r, fault) {
+		return
+	}
+	out.Header()["Content-Type"] = mediaType(fault)
+	if fault == WebEncoding {
+		out.Header().Set("Content-Encoding", "gzip")
+	}
 	fmt.Fprint(out, text)
 }
 

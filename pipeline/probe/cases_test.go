@@ -17,6 +17,7 @@ type liveCase struct {
 	name    string
 	set     func(t *testing.T, l *lab.Lab, d string)
 	mxs     []string // of the list's policy, "@" stands for the domain; nil: the domain is not listed
+	testing bool     // the list's mode is testing, not enforce
 	verdict Verdict
 	codes   []string
 	hasty   bool // the server hangs: probe with a short deadline
@@ -231,7 +232,8 @@ func canaryCases() []liveCase {
 }
 
 func liveCases() []liveCase {
-	return slices.Concat(goodCases(), dnsCases(), mxCases(), listCases(), smtpCases(), poolCases(), canaryCases())
+	return slices.Concat(goodCases(), dnsCases(), mxCases(), listCases(), smtpCases(), poolCases(), optOutCases(), canaryCases(),
+		daneCases(), stsCases(), crossCases(), reportCases())
 }
 
 // TestLive plays every case against the lab.
@@ -246,6 +248,9 @@ func TestLive(t *testing.T) {
 			target := Target{Domain: domain(d)}
 			if c.mxs != nil {
 				target.Policy = enforce(t, d, c.mxs...)
+			}
+			if c.testing {
+				target.Policy.Mode = policy.Testing
 			}
 			r := probeOne(t, newProber(t, l, c.hasty, c.opts), target)
 			if r.Verdict != c.verdict || !slices.Equal(r.Codes, c.codes) {

@@ -26,7 +26,8 @@ func Codes() []policy.Code {
 }
 
 func effects() []effect {
-	return slices.Concat(dnsCodes(), mxCodes(), listCodes(), smtpCodes(), starttlsCodes(), tlsCodes(), certCodes(), vantageCodes(), mergeCodes())
+	return slices.Concat(dnsCodes(), mxCodes(), listCodes(), smtpCodes(), starttlsCodes(), tlsCodes(), certCodes(), vantageCodes(), mergeCodes(),
+		daneCodes(), stsCodes(), crossCodes(), reportCodes())
 }
 
 // effectOf finds a code. It searches the table's part only: a scan of many broken domains asks often.
@@ -35,6 +36,14 @@ func effectOf(id string) effect {
 	switch group, _, _ := strings.Cut(id, "."); group {
 	case "cert":
 		part = certCodes()
+	case "cross":
+		part = crossCodes()
+	case "dane":
+		part = daneCodes()
+	case "proof", "tlsrpt":
+		part = reportCodes()
+	case "sts":
+		part = stsCodes()
 	case "smtp":
 		part = smtpCodes()
 	case "starttls":
@@ -214,6 +223,8 @@ func certCodes() []effect {
 
 func vantageCodes() []effect {
 	return []effect{
+		leavesOpen("probe.opted-out", "R36", "the probe was asked to stay away, and did",
+			"nothing; to be probed again, ask the list's operator to strike the entry from the opt-out list"),
 		leavesOpen("vantage.withdrawn", "R36", "the canary domain looked wrong from this vantage, so nothing that it saw counts",
 			"check the vantage's own network: outbound port 25, SMTP inspection, resolver"),
 	}

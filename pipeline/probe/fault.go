@@ -3,10 +3,6 @@ package probe
 import (
 	"fmt"
 	"time"
-
-	"golang.org/x/net/publicsuffix"
-
-	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // fault names the code for a session that did not reach a TLS session, "" for one that did. detail is what was seen.
@@ -157,14 +153,4 @@ func list(names []string) string {
 		return names[0]
 	}
 	return fmt.Sprintf("%s and %d more", names[0], len(names)-1)
-}
-
-// registrable is the domain that somebody registered: one label more than the public suffix; the name itself where the
-// public suffix list has no answer.
-func registrable(d policy.Domain) string {
-	name, err := publicsuffix.EffectiveTLDPlusOne(d.String())
-	if err != nil {
-		return d.String()
-	}
-	return name
 }

@@ -108,6 +108,7 @@ func describe(state tls.ConnectionState, name policy.Domain, roots *x509.CertPoo
 	}
 	t.Match = match(leaf.DNSNames, name)
 	t.Trust, t.Detail = judgeChain(state.PeerCertificates, roots, now)
+	t.Keys = keysOf(state.PeerCertificates, roots, now)
 	return t
 }
 
@@ -130,13 +131,7 @@ func judgeChain(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) 
 	for _, c := range chain[1:] {
 		rest.AddCert(c)
 	}
-	switch {
-	case now.Before(leaf.NotBefore):
-		now = leaf.NotBefore
-	case now.After(leaf.NotAfter):
-		now = leaf.NotAfter
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: rest, CurrentTime: now})
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: rest, CurrentTime: within(leaf, now)})
 	if err == nil {
 		return TrustOK, ""
 	}

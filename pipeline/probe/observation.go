@@ -13,24 +13,30 @@ import (
 // The types of this file are also its JSON: keys stand in byte order, values are strings, unsigned integers, lists and
 // objects, all strings are printable ASCII.
 type Observation struct {
-	Hosts   []Host   `json:"hosts,omitempty"`   // in the order of preference, then name
-	Lookups []Lookup `json:"lookups,omitempty"` // MX; with an implicit MX also A and AAAA of the domain
-	Omitted uint     `json:"omitted,omitempty"` // hosts and addresses beyond our limits, not looked at
-	Route   string   `json:"route,omitempty"`   // a discovery.RouteKind
+	Hosts    []Host   `json:"hosts,omitempty"`     // in the order of preference, then name
+	Lookups  []Lookup `json:"lookups,omitempty"`   // MX; with an implicit MX also A and AAAA of the domain
+	Omitted  uint     `json:"omitted,omitempty"`   // hosts and addresses beyond our limits, not looked at
+	OptedOut uint     `json:"opted-out,omitempty"` // 1: the domain is on the opt-out list, and nothing was looked at
+	Proof    *Proof   `json:"proof,omitempty"`
+	Route    string   `json:"route,omitempty"` // a discovery.RouteKind
+	STS      *STS     `json:"sts,omitempty"`
+	TLSRPT   *TLSRPT  `json:"tlsrpt,omitempty"`
 }
 
 // Lookup is a DNS answer (discovery.Answer).
 type Lookup struct {
-	CNAME   []string `json:"cname,omitempty"` // targets followed, in order
-	Name    string   `json:"name"`
-	Records []string `json:"records,omitempty"` // "10 mx.good.example.", "192.0.2.1"
-	Secure  uint     `json:"secure,omitempty"`  // 1: a trusted resolver vouched for DNSSEC
-	Status  string   `json:"status"`            // a discovery.Status
-	Type    string   `json:"type"`
+	CNAME    []string `json:"cname,omitempty"`    // targets followed, in order
+	Failures uint     `json:"failures,omitempty"` // attempts that got no answer, before the one that did
+	Name     string   `json:"name"`
+	Records  []string `json:"records,omitempty"` // "10 mx.good.example.", "192.0.2.1"
+	Secure   uint     `json:"secure,omitempty"`  // 1: a trusted resolver vouched for DNSSEC
+	Status   string   `json:"status"`            // a discovery.Status
+	Type     string   `json:"type"`
 }
 
 // Host is one MX host.
 type Host struct {
+	DANE       *DANE     `json:"dane,omitempty"`
 	Flaw       string    `json:"flaw,omitempty"` // a discovery.Flaw
 	Lookups    []Lookup  `json:"lookups,omitempty"`
 	Name       string    `json:"name"`
@@ -55,6 +61,7 @@ type Failure string
 
 const (
 	FailForbidden   Failure = "forbidden"    // a private or reserved address, not contacted
+	FailOptedOut    Failure = "opted-out"    // on the opt-out list, not contacted
 	FailNoRoute     Failure = "no-route"     // this vantage has no way to such addresses
 	FailUnreachable Failure = "unreachable"  // nobody accepts connections
 	FailTimeout     Failure = "timeout"      // connected, then silence or a trickle until the deadline
@@ -87,9 +94,10 @@ type TLS struct {
 	Chain     []string `json:"chain"`            // hex SHA-256 of each certificate sent, leaf first
 	Detail    string   `json:"detail,omitempty"` // why Trust is not TrustOK
 	Key       string   `json:"key"`              // "ecdsa-256", "rsa-2048", "ed25519"
-	Match     string   `json:"match"`            // "yes", "no", "none" (no name in it at all): the host name against the SANs
-	Names     []string `json:"names,omitempty"`  // the first SANs
-	NotAfter  string   `json:"not-after"`        // of the leaf
+	Keys      *Keys    `json:"keys,omitempty"`
+	Match     string   `json:"match"`           // "yes", "no", "none" (no name in it at all): the host name against the SANs
+	Names     []string `json:"names,omitempty"` // the first SANs
+	NotAfter  string   `json:"not-after"`       // of the leaf
 	NotBefore string   `json:"not-before"`
 	Offered   string   `json:"offered,omitempty"` // the newest version that we offered: Version is the server's own best up to it
 	Stale     uint     `json:"stale,omitempty"`   // certificates behind the leaf that are out of their time
@@ -111,7 +119,7 @@ const (
 )
 
 func lookup(a discovery.Answer) Lookup {
-	l := Lookup{Name: escape(a.Name, 255), Status: string(a.Status), Type: a.Type}
+	l := Lookup{Failures: uint(a.Failures), Name: escape(a.Name, 255), Status: string(a.Status), Type: a.Type}
 	if a.Secure {
 		l.Secure = 1
 	}
@@ -123,6 +131,9 @@ func lookup(a discovery.Answer) Lookup {
 	}
 	for _, ip := range a.Addrs {
 		l.Records = append(l.Records, ip.String())
+	}
+	for _, r := range a.TLSA {
+		l.Records = append(l.Records, tlsaText(r))
 	}
 	for _, t := range a.TXT {
 		l.Records = append(l.Records, escape(t, 1024))

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
 )
@@ -29,6 +27,7 @@ type Options struct {
 	Roots         Roots  // zero means MozillaRoots
 	EHLO          string // our own host name, resolvable; servers turn away visitors without one
 	SMTPPort      int    // 0 means 25
+	HTTPSPort     int    // of policy hosts; 0 means 443
 	Timeout       time.Duration
 	ExpiryWarning time.Duration // 0 means 14 days
 	// AllowLoopback permits targets on loopback and lifts the rate limit for them. Without EHLO it also forbids all
@@ -44,8 +43,11 @@ type Options struct {
 	Domains     int // looked at in parallel; 0 means 32
 	Connections int // open at a time in all; 0 means 64
 
+	PoliciesPerMinute int // policies fetched from one address within a minute; 0 means 60
+
 	Vantage  string                 // name of this observer, for the evidence; may be empty
 	Tool     string                 // name and version of the program, for the evidence
+	OptOut   OptOut                 // who asked not to be probed
 	Canary   policy.Domain          // a domain known to be good; zero means none
 	Previous map[policy.Domain]Past // of the last scan, see ReadPast; may be nil
 	Clock    Clock                  // nil means SystemClock
@@ -74,9 +76,12 @@ type Prober struct {
 	guard    guard
 	limit    *limiter // for everybody
 	loopback *limiter // for loopback targets
+	web      webLimit
+	fetcher  discovery.Fetcher
 	slots    chan struct{}
 
 	hosts    flight[policy.Domain, [2]discovery.Answer]
+	tlsa     flight[policy.Domain, discovery.DANE]
 	sessions flight[sessionKey, Session]
 	bare     flight[netip.Addr, nameless]
 	canary   flight[policy.Domain, Result]
@@ -104,13 +109,19 @@ func New(opts Options) (*Prober, error) {
 		guard:    guard{loopback: opts.AllowLoopback, loopbackOnly: opts.EHLO == ""},
 		limit:    newLimiter(opts.PerMinute, opts.Clock),
 		loopback: newLimiter(0, opts.Clock),
+		web:      webLimit{newLimiter(opts.PoliciesPerMinute, opts.Clock), newLimiter(0, opts.Clock)},
 		slots:    make(chan struct{}, opts.Connections),
 	}
 	p.visitor = newVisitor(&opts)
+	p.fetcher = discovery.Fetcher{
+		Allow: p.guard.allows, Roots: opts.Roots.Pool, Port: opts.HTTPSPort, Now: opts.Clock.Now,
+		Deadline: min(opts.Timeout, maxFetch), Enter: p.enterWeb,
+	}
 	p.limit.backoff = opts.Backoff
 	p.sessions.maxAge, p.sessions.now = opts.MaxAge, opts.Clock.Now
 	p.bare.maxAge, p.bare.now = opts.MaxAge, opts.Clock.Now
 	p.hosts.maxAge, p.hosts.now = opts.MaxAge, opts.Clock.Now
+	p.tlsa.maxAge, p.tlsa.now = opts.MaxAge, opts.Clock.Now
 	return p, nil
 }
 
@@ -126,8 +137,10 @@ func (o *Options) complete() error {
 	if o.Vantage != escape(o.Vantage, 64) || o.Tool != escape(o.Tool, 128) {
 		return fmt.Errorf("%w: the names of vantage and tool are short printable ASCII", ErrOptions)
 	}
-	if o.SMTPPort < 0 || o.SMTPPort > 65535 {
-		return fmt.Errorf("%w: port %d", ErrOptions, o.SMTPPort)
+	for _, port := range []int{o.SMTPPort, o.HTTPSPort} {
+		if port < 0 || port > 65535 {
+			return fmt.Errorf("%w: port %d", ErrOptions, port)
+		}
 	}
 	if o.Roots.Pool == nil {
 		roots, err := MozillaRoots()
@@ -137,7 +150,7 @@ func (o *Options) complete() error {
 		o.Roots = roots
 	}
 	for _, d := range []struct{ field, fallback *int }{
-		{&o.SMTPPort, new(25)}, {&o.PerMinute, new(2)}, {&o.Samples, new(2)}, {&o.Domains, new(32)}, {&o.Connections, new(64)},
+		{&o.SMTPPort, new(25)}, {&o.HTTPSPort, new(443)}, {&o.PerMinute, new(2)}, {&o.Samples, new(2)}, {&o.PoliciesPerMinute, new(60)}, {&o.Domains, new(32)}, {&o.Connections, new(64)},
 	} {
 		if *d.field <= 0 {
 			*d.field = *d.fallback
@@ -231,62 +244,22 @@ func (p *Prober) one(ctx context.Context, t Target) (Result, error) {
 }
 
 func (p *Prober) look(ctx context.Context, t Target) (Result, error) {
-	o, err := p.observe(ctx, t.Domain)
-	if err != nil {
-		return Result{}, err
+	o := Observation{OptedOut: 1}
+	if !p.opts.OptOut.hasName(t.Domain) {
+		var err error
+		if o, err = p.observe(ctx, t.Domain); err != nil {
+			return Result{}, err
+		}
 	}
 	now := p.opts.Clock.Now()
 	return p.result(t, o, Judge(t.Domain, o, t.Policy, now, p.opts.ExpiryWarning)), nil
 }
 
-// observe collects the facts of one domain; the error is ctx's.
-func (p *Prober) observe(ctx context.Context, domain policy.Domain) (Observation, error) {
-	route := discovery.FindMX(ctx, p.dns, domain)
-	o := Observation{
-		Route: string(route.Kind), Omitted: uint(route.Omitted),
-		Lookups: lookups(append([]discovery.Answer{route.Answer}, route.Address...)...),
-	}
-	group, inner := errgroup.WithContext(ctx)
-	o.Hosts = make([]Host, len(route.Hosts))
-	budget := maxSessions
-	for i, h := range route.Hosts {
-		o.Hosts[i] = Host{Flaw: string(h.Flaw), Name: escape(h.Name, 255), Preference: h.Preference}
-		if h.Flaw != "" {
-			continue
-		}
-		answers, err := p.addresses(ctx, h.Domain)
-		if err != nil {
-			return Observation{}, err
-		}
-		o.Hosts[i].Lookups = lookups(answers[:]...)
-		addrs := addresses(answers[:]...)
-		if len(addrs) > budget {
-			o.Omitted += uint(len(addrs) - budget)
-			addrs = addrs[:budget]
-		}
-		budget -= len(addrs)
-		o.Hosts[i].Sessions = make([]Session, len(addrs))
-		for k, addr := range addrs {
-			group.Go(func() (err error) {
-				o.Hosts[i].Sessions[k], err = p.session(inner, addr, h.Domain)
-				return err
-			})
-		}
-	}
-	if err := group.Wait(); err != nil {
-		return Observation{}, err
-	}
-	return o, ctx.Err()
-}
-
-func (p *Prober) addresses(ctx context.Context, host policy.Domain) ([2]discovery.Answer, error) {
-	return p.hosts.do(ctx, host, func() [2]discovery.Answer {
-		return [2]discovery.Answer{p.dns.LookupA(ctx, host.String()), p.dns.LookupAAAA(ctx, host.String())}
-	})
-}
-
 // session returns what the server at addr shows to those who ask for name, from a visit or from an earlier one.
 func (p *Prober) session(ctx context.Context, addr netip.Addr, name policy.Domain) (Session, error) {
+	if p.opts.OptOut.hasName(name) || p.opts.OptOut.hasAddr(addr) {
+		return Session{Address: addr.String(), Failure: FailOptedOut, Stage: StageConnect}, nil
+	}
 	if !p.guard.allows(addr) {
 		return Session{Address: addr.String(), Failure: FailForbidden, Stage: StageConnect}, nil
 	}

@@ -3,6 +3,7 @@ package probe
 import (
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -19,6 +20,11 @@ func TestReadmeListsEveryCode(t *testing.T) {
 			t.Errorf("%s has two rows", m[1])
 		}
 		rows[m[1]] = words[m[2]]
+		for cell := range strings.SplitSeq(strings.Trim(m[0], "|"), "|") {
+			if strings.TrimSpace(cell) == "" {
+				t.Errorf("%s has an empty cell", m[1])
+			}
+		}
 	}
 	for _, e := range effects() {
 		if rows[e.ID] != e.verdict {

@@ -35,13 +35,25 @@ type Judgement struct {
 // a certificate's holder is warned, pol is the list's policy or the zero value for none.
 func Judge(domain policy.Domain, o Observation, pol policy.Policy, now time.Time, expiry time.Duration) Judgement {
 	j := &judge{domain: domain, policy: pol, now: now, expiry: expiry, alone: len(o.Hosts) == 1, verdict: Pass}
+	if o.OptedOut > 0 {
+		j.add("probe.opted-out", "%s", domain)
+		return Judgement{Verdict: j.verdict, Codes: j.codes, Findings: j.findings}
+	}
 	j.route(o)
 	hosts := make([]hostState, len(o.Hosts))
 	for i, h := range o.Hosts {
 		hosts[i] = j.host(h)
 	}
 	j.unreached(o.Hosts, hosts)
-	j.coverage(o.Hosts, hosts)
+	names := mxNames(o.Hosts, hosts)
+	j.coverage(names)
+	for _, h := range o.Hosts {
+		j.dane(h)
+	}
+	j.sts(o.STS, names)
+	j.listed(o.STS)
+	j.tlsrpt(o.TLSRPT)
+	j.proof(o.Proof)
 	if j.verdict.rank() < Inconclusive.rank() && !slices.Contains(hosts, hostGood) {
 		j.add("mx.unresolvable", "no MX host of the domain can be reached")
 	}
@@ -202,47 +214,60 @@ func (j *judge) unreached(hosts []Host, states []hostState) {
 	}
 }
 
-// coverage holds the live MX names against the policy, both ways (R42, R27).
-func (j *judge) coverage(hosts []Host, states []hostState) {
+// mxName is an MX host by the name that policies must allow.
+type mxName struct {
+	policy.Domain
+	dead bool // nobody answers for it
+}
+
+// mxNames leaves out hosts with a flawed name: that is told already.
+func mxNames(hosts []Host, states []hostState) []mxName {
+	var names []mxName
+	for i, h := range hosts {
+		if name, err := policy.ParseDomain(h.Name); err == nil {
+			dead := states[i] == hostDead || states[i] == hostUnreachable || states[i] == hostUnknown && len(h.Sessions) == 0
+			names = append(names, mxName{name, dead})
+		}
+	}
+	return names
+}
+
+// coverage holds the MX names against the list's policy, both ways (R42, R27).
+func (j *judge) coverage(names []mxName) {
 	if len(j.policy.MXs) == 0 {
 		return
 	}
-	var names []policy.Domain
-	for i, h := range hosts {
-		name, err := policy.ParseDomain(h.Name)
-		if err != nil {
-			continue // its flaw is told already
-		}
-		names = append(names, name)
+	for _, n := range names {
 		switch {
-		case j.policy.Allows(name):
-		case states[i] == hostDead || states[i] == hostUnreachable || states[i] == hostUnknown && len(h.Sessions) == 0:
-			j.add("mx.not-covered-dead", "%s", name)
+		case j.policy.Allows(n.Domain):
+		case n.dead:
+			j.add("mx.not-covered-dead", "%s", n)
 		default:
-			j.add("mx.not-covered", "%s", name)
+			j.add("mx.not-covered", "%s", n)
 		}
 	}
-	if len(names) > 0 {
-		j.unused(names)
-	}
+	j.unused(names, j.policy.MXs, "mx.unused-pattern", "")
 }
 
-func (j *judge) unused(names []policy.Domain) {
-	for _, p := range j.policy.MXs {
+// unused tells of patterns that match no MX host, of whose policy says; those that lie under somebody else's registered
+// domain need a person (R53).
+func (j *judge) unused(names []mxName, patterns []policy.MXPattern, id, whose string) {
+	if len(names) == 0 {
+		return
+	}
+	var live []policy.Domain
+	for _, n := range names {
+		live = append(live, n.Domain)
+	}
+	for _, p := range patterns {
 		switch {
-		case slices.ContainsFunc(names, p.Matches):
-		case foreign(p, append(slices.Clone(names), j.domain)):
-			j.add("mx.foreign-unused", "%s", p)
+		case slices.ContainsFunc(live, p.Matches):
+		case len(policy.ForeignUnused(j.domain, policy.Policy{MXs: []policy.MXPattern{p}}, live, policy.Position{})) > 0:
+			j.add("mx.foreign-unused", "%s%s", whose, p)
 		default:
-			j.add("mx.unused-pattern", "%s", p)
+			j.add(id, "%s%s", whose, p)
 		}
 	}
-}
-
-// foreign reports whether p lies under a registrable domain that none of the names shares.
-func foreign(p policy.MXPattern, names []policy.Domain) bool {
-	base := registrable(p.Base())
-	return !slices.ContainsFunc(names, func(n policy.Domain) bool { return registrable(n) == base })
 }
 
 // session judges one address of a host; unreachable ones are weighed later, by unreached.
@@ -252,6 +277,9 @@ func (j *judge) session(h Host, s Session) hostState {
 	case FailForbidden:
 		j.add("mx.private-address", "%s", at)
 		return hostDead
+	case FailOptedOut:
+		j.add("probe.opted-out", "%s", at)
+		return hostUnknown
 	case FailUnreachable:
 		return hostUnreachable
 	case FailNoRoute:
