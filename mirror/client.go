@@ -381,9 +381,13 @@ func (c *Client) choose(h *held, cand *candidate, next *state) (policy.List, err
 		next.Highest = max(h.Highest, cand.Leaf.Release)
 	}
 	next.Held, next.HeldWhy = 0, ""
-	data, err := cand.List.Bytes(cand.Leaf.Header())
-	if err != nil {
-		return before, err
+	data := cand.file
+	if data == nil {
+		parts, err := cand.Parts()
+		if err != nil {
+			return before, err
+		}
+		data = slices.Concat(parts[:]...)
 	}
 	return cand.List, h.replaceList(c.Dir, data)
 }

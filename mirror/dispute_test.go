@@ -27,7 +27,7 @@ func (w *world) usurp(list policy.List, edit func(*ReleaseLeaf)) *Release {
 	w.must(err)
 	w.objects[BlobPath(digest)] = w.zstd.EncodeAll(data, nil)
 	raw := w.sign(leaf)
-	r := &Release{leaf, raw, w.add(raw), list}
+	r := &Release{Leaf: leaf, Raw: raw, Index: w.add(raw), List: list}
 	w.publish(leaf.Release, w.now)
 	return r
 }

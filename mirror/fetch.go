@@ -1,14 +1,12 @@
 package mirror
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/starttls-everywhere/policylist/policy"
@@ -44,6 +42,7 @@ type candidate struct {
 	method     string // "none", "delta" or "snapshot"
 	checkpoint transparency.Cosigned
 	pointer    []byte // the proof file, its checkpoint reduced to verified lines
+	file       []byte // policy.json where it came as a whole, nil where it was rebuilt
 	quorum     time.Time
 	rng        transparency.CompactRange
 	alarms     []Alarm
@@ -197,7 +196,7 @@ func (c *candidate) delta(ctx context.Context, r Reader, h *held) error {
 		bad := fmt.Errorf("the entries %d to %d do not lead to the checkpoint's root", h.rng.Size(), c.checkpoint.Tree.N)
 		return cmp.Or(c.findFork(ctx, r, h), bad)
 	}
-	replay := NewReplay(h.chain, &Release{h.release, []byte(h.Leaf), h.Index, list})
+	replay := NewReplay(h.chain, &Release{Leaf: h.release, Raw: []byte(h.Leaf), Index: h.Index, List: list})
 	for _, e := range entries {
 		replay.Add(e)
 	}
@@ -249,7 +248,7 @@ func (c *candidate) snapshot(ctx context.Context, r Reader, h *held, p *pointer)
 	if header != p.leaf.Header() || int64(list.Len()) != p.leaf.Count {
 		return fmt.Errorf("the list of release %d says other times, author or count than its leaf", p.leaf.Release)
 	}
-	c.List = list
+	c.List, c.file = list, data
 	return nil
 }
 
@@ -271,21 +270,6 @@ func readBlob(ctx context.Context, r Reader, leaf *ReleaseLeaf) ([]byte, error) 
 		return nil, fmt.Errorf("%s: its content has another digest", path)
 	}
 	return data, nil
-}
-
-// Unzstd decompresses one zstd file to at most limit bytes.
-func Unzstd(packed []byte, limit int64) ([]byte, error) {
-	z, err := newUnzstd(packed)
-	if err != nil {
-		return nil, err
-	}
-	defer z.Close()
-	return ReadLimited(z, limit)
-}
-
-// newUnzstd decodes with bounded memory, on the caller's own thread.
-func newUnzstd(packed []byte) (*zstd.Decoder, error) {
-	return zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20), zstd.WithDecoderLowmem(true))
 }
 
 // checkConsistent shows from tiles, verified against the new root, that the held tree is a prefix of the new one.

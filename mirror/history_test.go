@@ -186,8 +186,10 @@ func TestReplayFromTheStart(t *testing.T) {
 		if len(releases) != 11 || replay.Last() != releases[10] || replay.Next() != int64(len(h.leaves)) {
 			t.Fatalf("seed %d: %d releases, %v", seed, len(releases), alarms)
 		}
-		if !reflect.DeepEqual(releases[10], h.last) {
-			t.Errorf("seed %d: got %+v, want %+v", seed, releases[10], h.last)
+		want, lines := *h.last, h.last.List.Lines()
+		want.lines = &lines // kept from release to release, they are what formatting all of the list gives
+		if !reflect.DeepEqual(releases[10], &want) {
+			t.Errorf("seed %d: got %+v, want %+v", seed, releases[10], want)
 		}
 		if len(alarms) != h.waste || more != 0 {
 			t.Errorf("seed %d: %d alarms and %d more for %d leaves without effect", seed, len(alarms), more, h.waste)

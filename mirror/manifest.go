@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"io"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -212,26 +210,6 @@ func (r *syncRun) wanted(it syncItem, rel syncedRelease, keep time.Duration) boo
 		return r.offered[it.path]
 	}
 	return r.pointer.leaf.Timestamp.Sub(rel.leaf.Timestamp) <= keep
-}
-
-// CheckPacked checks a zstd file by the SHA-256 of its content, of which it decompresses at most limit bytes.
-func CheckPacked(packed []byte, limit int64, digest [32]byte) error {
-	z, err := newUnzstd(packed)
-	if err != nil {
-		return err
-	}
-	defer z.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, io.LimitReader(z, limit+1))
-	switch got := h.Sum(nil); {
-	case err != nil:
-		return err
-	case n > limit:
-		return fmt.Errorf("%w of %d bytes", ErrTooLarge, limit)
-	case !bytes.Equal(got, digest[:]):
-		return fmt.Errorf("its content has the digest %x", got)
-	}
-	return nil
 }
 
 func (r *syncRun) proofItems() []syncItem {

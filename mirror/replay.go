@@ -17,6 +17,19 @@ type Release struct {
 	Raw   []byte // the leaf's bytes
 	Index int64  // its place in the log
 	List  policy.List
+
+	lines *policy.Lines // List's; nil where nobody has needed them yet
+}
+
+// Parts are the release's policy.json in three pieces, which must not be changed: those whose digest replay compared
+// with the leaf's.
+func (r *Release) Parts() ([3][]byte, error) {
+	lines := r.lines
+	if lines == nil {
+		fresh := r.List.Lines()
+		lines = &fresh
+	}
+	return lines.Parts(r.Leaf.Header())
 }
 
 // Digest is the SHA-256 of the leaf's bytes, which the next release names as its previous.
@@ -123,7 +136,7 @@ func (r *Replay) AddParsed(data []byte, leaf Leaf, err error) *Release {
 			r.alarm(index, err)
 		}
 	default:
-		list, err := r.judge(leaf.Release)
+		list, lines, err := r.judge(leaf.Release)
 		if err != nil {
 			r.abandon()
 			r.alarm(index, fmt.Errorf("release %d: %w", leaf.Release.Release, err))
@@ -131,7 +144,7 @@ func (r *Replay) AddParsed(data []byte, leaf Leaf, err error) *Release {
 		}
 		r.claimed = r.run[min(leaf.Release.From-r.start, int64(len(r.run))):]
 		r.claim(leaf.Release.From)
-		r.last = &Release{leaf.Release, append([]byte(nil), data...), index, list}
+		r.last = &Release{leaf.Release, append([]byte(nil), data...), index, list, lines}
 		return r.last
 	}
 	return nil
@@ -164,33 +177,43 @@ func (r *Replay) addTrust(leaf *TrustLeaf) error {
 	return nil
 }
 
-// judge is the definition of a valid release.
-func (r *Replay) judge(leaf *ReleaseLeaf) (policy.List, error) {
+// judge is the definition of a valid release. It returns the list after it.
+func (r *Replay) judge(leaf *ReleaseLeaf) (list policy.List, lines *policy.Lines, err error) {
 	if err := leaf.checkAlone(r.chain); err != nil {
-		return policy.List{}, err
+		return list, nil, err
 	}
 	if r.origin != "" && leaf.Origin != r.origin {
-		return policy.List{}, fmt.Errorf("its origin is %q, this log's is %q", leaf.Origin, r.origin)
+		return list, nil, fmt.Errorf("its origin is %q, this log's is %q", leaf.Origin, r.origin)
 	}
 	if leaf.Trust != r.trust {
-		return policy.List{}, fmt.Errorf("it names trust version %d where version %d holds", leaf.Trust, r.trust)
+		return list, nil, fmt.Errorf("it names trust version %d where version %d holds", leaf.Trust, r.trust)
 	}
 	if err := leaf.checkAfter(r.last); err != nil {
-		return policy.List{}, err
+		return list, nil, err
 	}
 	changes, err := r.changes(leaf)
 	if err != nil {
-		return policy.List{}, err
+		return list, nil, err
 	}
-	var before policy.List
-	if r.last != nil {
-		before = r.last.List
+	before := r.before()
+	if list, err = before.List.Apply(changes); err != nil {
+		return list, nil, err
 	}
-	list, err := before.Apply(changes)
-	if err != nil {
-		return policy.List{}, err
+	after := before.lines.Apply(changes)
+	return list, &after, leaf.checkList(list.Len(), after)
+}
+
+// before is the last valid release with its lines, which are made once: from there on a release costs its changes.
+func (r *Replay) before() *Release {
+	switch {
+	case r.last == nil:
+		return &Release{lines: &policy.Lines{}}
+	case r.last.lines == nil:
+		lines := r.last.List.Lines()
+		last := *r.last
+		last.lines, r.last = &lines, &last
 	}
-	return list, leaf.checkList(list)
+	return r.last
 }
 
 // changes returns the edits in [From, To), which must be the change leaves that end just before the release leaf;
@@ -232,13 +255,13 @@ func (r *ReleaseLeaf) checkAfter(last *Release) error {
 }
 
 // checkList verifies count, size and digest of the rebuilt list.
-func (r *ReleaseLeaf) checkList(l policy.List) error {
+func (r *ReleaseLeaf) checkList(count int, l policy.Lines) error {
 	size, digest, err := l.Write(io.Discard, r.Header())
 	switch {
 	case err != nil:
 		return err
-	case int64(l.Len()) != r.Count || size != r.ListSize || digest != r.ListDigest:
-		return fmt.Errorf("the rebuilt list has %d domains, %d bytes, digest %x; the leaf says %d, %d, %x", l.Len(), size, digest, r.Count, r.ListSize, r.ListDigest)
+	case int64(count) != r.Count || size != r.ListSize || digest != r.ListDigest:
+		return fmt.Errorf("the rebuilt list has %d domains, %d bytes, digest %x; the leaf says %d, %d, %x", count, size, digest, r.Count, r.ListSize, r.ListDigest)
 	}
 	return nil
 }

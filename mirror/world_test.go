@@ -187,7 +187,7 @@ func (w *world) close(from, to int64, edits ...policy.Edit) *Release {
 	data, err := list.Bytes(leaf.Header())
 	w.must(err)
 	raw := w.sign(leaf)
-	r := &Release{leaf, raw, w.add(raw), list}
+	r := &Release{Leaf: leaf, Raw: raw, Index: w.add(raw), List: list}
 	w.objects[BlobPath(sum(data))] = w.zstd.EncodeAll(data, nil)
 	w.publish(leaf.Release, w.now)
 	w.last = r

@@ -129,14 +129,12 @@ type Header struct {
 // Write writes policy.json, format 0.1, in its only form and returns how many bytes and their SHA-256. One domain
 // stands on each line; the last has no comma; a newline ends the file.
 func (l List) Write(w io.Writer, h Header) (size int64, digest [32]byte, err error) {
-	author, err := canonical.AppendString(nil, h.Author)
-	if err != nil || len(h.Author) > MaxAuthorLen {
-		return 0, digest, fmt.Errorf("%w: author of %d bytes: up to %d of printable ASCII can be published", ErrList, len(h.Author), MaxAuthorLen)
+	buf, err := appendHeader(make([]byte, 0, 1<<16), h)
+	if err != nil {
+		return 0, digest, err
 	}
 	sum := sha256.New()
 	out := io.MultiWriter(sum, w)
-	buf := fmt.Appendf(make([]byte, 0, 1<<16), "{\n\"timestamp\":\"%s\",\n\"expires\":\"%s\",\n\"version\":\"0.1\",\n\"author\":%s,\n\"policy-aliases\":{},\n\"policies\":{\n",
-		h.Timestamp.UTC().Format(TimeFormat), h.Expires.UTC().Format(TimeFormat), author)
 	for i, e := range l.entries {
 		buf = append(buf, '"')
 		buf = append(buf, e.Domain.name...)
@@ -155,9 +153,22 @@ func (l List) Write(w io.Writer, h Header) (size int64, digest [32]byte, err err
 			buf = buf[:0]
 		}
 	}
-	n, err := out.Write(append(buf, "}\n}\n"...))
+	n, err := out.Write(append(buf, listTail...))
 	sum.Sum(digest[:0])
 	return size + int64(n), digest, err
+}
+
+// listTail ends policy.json after its last line.
+const listTail = "}\n}\n"
+
+// appendHeader appends what stands before the first domain.
+func appendHeader(b []byte, h Header) ([]byte, error) {
+	author, err := canonical.AppendString(nil, h.Author)
+	if err != nil || len(h.Author) > MaxAuthorLen {
+		return nil, fmt.Errorf("%w: author of %d bytes: up to %d of printable ASCII can be published", ErrList, len(h.Author), MaxAuthorLen)
+	}
+	return fmt.Appendf(b, "{\n\"timestamp\":\"%s\",\n\"expires\":\"%s\",\n\"version\":\"0.1\",\n\"author\":%s,\n\"policy-aliases\":{},\n\"policies\":{\n",
+		h.Timestamp.UTC().Format(TimeFormat), h.Expires.UTC().Format(TimeFormat), author), nil
 }
 
 // Bytes is Write into memory.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -148,11 +149,11 @@ func writeList(folder string, r *mirror.Release) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	data, err := r.List.Bytes(r.Leaf.Header())
+	parts, err := r.Parts()
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(folder, fmt.Sprintf("policy-%d.json", r.Leaf.Release)), data, 0o644)
+	return os.WriteFile(filepath.Join(folder, fmt.Sprintf("policy-%d.json", r.Leaf.Release)), slices.Concat(parts[:]...), 0o644)
 }
 
 // compareMirrors also keeps the evidence of forks, whose files it returns.

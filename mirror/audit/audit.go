@@ -95,6 +95,8 @@ type run struct {
 	undated  bool            // newest was not known during the replay: lists and evidence wait to be compared
 	listed   map[string]bool // nil where the mirror cannot be listed
 	releases []released
+	rebuilt  *mirror.Release // the last of them, with its list
+	unpacker mirror.Unpacker
 	broken   bool // the replay stopped early: what comes later in the log is unknown
 
 	requests, objects atomic.Int64

@@ -23,7 +23,7 @@ func (r *run) checkObjects(ctx context.Context) error {
 			if err := r.checkProof(gctx, rel); err != nil || !r.undated {
 				return err
 			}
-			return r.checkDated(gctx, rel.leaf)
+			return r.checkDated(gctx, rel.leaf, nil)
 		})
 		if r.Progress != nil {
 			r.Progress("releases", i+1, len(r.releases))
@@ -76,41 +76,50 @@ func (r *run) due(path string, leaf *mirror.ReleaseLeaf, keep time.Duration) (lo
 	return must || r.listed[path], must
 }
 
-// checkDated compares what is kept for some time only: how long is counted back from the newest release.
-func (r *run) checkDated(ctx context.Context, leaf *mirror.ReleaseLeaf) error {
-	if err := r.checkList(ctx, leaf); err != nil {
+// checkDated compares what is kept for some time only: how long is counted back from the newest release. The list is
+// compared with the one that was rebuilt, byte by byte, or by its digest when that one is gone again and rebuilt nil.
+func (r *run) checkDated(ctx context.Context, leaf *mirror.ReleaseLeaf, rebuilt *mirror.Release) error {
+	r.expect(mirror.BlobPGPPath(leaf.ListDigest))
+	list := packed{mirror.BlobPath(leaf.ListDigest), mirror.KeepLists, leaf.ListSize, leaf.ListDigest, ListMissing, ListMismatch, rebuilt}
+	if err := r.checkPacked(ctx, leaf, list); err != nil || leaf.Evidence == nil {
 		return err
 	}
-	return r.checkEvidence(ctx, leaf)
+	return r.checkPacked(ctx, leaf, packed{mirror.EvidencePath(*leaf.Evidence), mirror.KeepEvidence, mirror.MaxObservationsBytes, *leaf.Evidence,
+		EvidenceMissing, EvidenceMismatch, nil})
 }
 
-func (r *run) checkList(ctx context.Context, leaf *mirror.ReleaseLeaf) error {
-	r.expect(mirror.BlobPGPPath(leaf.ListDigest))
-	return r.checkPacked(ctx, mirror.BlobPath(leaf.ListDigest), leaf, mirror.KeepLists, leaf.ListSize, leaf.ListDigest, ListMissing, ListMismatch)
+// packed is a zstd file that belongs to a release.
+type packed struct {
+	path              string
+	keep              time.Duration
+	limit             int64 // bytes of its content
+	digest            [32]byte
+	missing, mismatch string          // codes
+	rebuilt           *mirror.Release // whose list it is; nil when only the digest is known
 }
 
-func (r *run) checkEvidence(ctx context.Context, leaf *mirror.ReleaseLeaf) error {
-	if leaf.Evidence == nil {
-		return nil
-	}
-	return r.checkPacked(ctx, mirror.EvidencePath(*leaf.Evidence), leaf, mirror.KeepEvidence, mirror.MaxObservationsBytes, *leaf.Evidence,
-		EvidenceMissing, EvidenceMismatch)
-}
-
-func (r *run) checkPacked(ctx context.Context, path string, leaf *mirror.ReleaseLeaf, keep time.Duration, limit int64, digest [32]byte, missing, mismatch string) error {
-	look, must := r.due(path, leaf, keep)
+func (r *run) checkPacked(ctx context.Context, leaf *mirror.ReleaseLeaf, p packed) error {
+	look, must := r.due(p.path, leaf, p.keep)
 	if !look {
 		return nil
 	}
 	if !must {
-		missing = ""
+		p.missing = ""
 	}
-	data, ok, err := r.read(ctx, path, mirror.PackedLimit(limit), missing, mismatch)
+	data, ok, err := r.read(ctx, p.path, mirror.PackedLimit(p.limit), p.missing, p.mismatch)
 	if err != nil || !ok {
 		return err
 	}
-	if err := mirror.CheckPacked(data, limit, digest); err != nil {
-		r.find(mismatch, path, err.Error())
+	if p.rebuilt == nil {
+		err = mirror.CheckPacked(data, p.limit, p.digest)
+	} else {
+		var parts [3][]byte
+		if parts, err = p.rebuilt.Parts(); err == nil {
+			err = r.unpacker.Compare(data, parts[:]...)
+		}
+	}
+	if err != nil {
+		r.find(p.mismatch, p.path, err.Error())
 	}
 	return nil
 }
@@ -121,7 +130,7 @@ func (r *run) checkPolicy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if ok && sha256.Sum256(list) != r.newest.ListDigest {
+	if ok && !r.isNewest(list) {
 		r.find(PolicyMismatch, mirror.ListPath, fmt.Sprintf("release %d", r.newest.Release))
 		ok = false
 	}
@@ -137,6 +146,25 @@ func (r *run) checkPolicy(ctx context.Context) error {
 		r.find(BundleInvalid, mirror.ListBundlePath, err.Error())
 	}
 	return nil
+}
+
+// isNewest reports whether data is the newest release's list: the rebuilt one, where that is it, saves the digest.
+func (r *run) isNewest(data []byte) bool {
+	if r.rebuilt == nil || r.rebuilt.Leaf.ListDigest != r.newest.ListDigest {
+		return sha256.Sum256(data) == r.newest.ListDigest
+	}
+	parts, err := r.rebuilt.Parts()
+	if err != nil {
+		return false
+	}
+	for _, p := range parts {
+		rest, ok := bytes.CutPrefix(data, p)
+		if !ok {
+			return false
+		}
+		data = rest
+	}
+	return len(data) == 0
 }
 
 // findUnexpected lists what no release put there. Tiles beyond the checkpoint are a release that is on its way.

@@ -209,9 +209,9 @@ func (p *player) play(b *bundle) error {
 
 // found takes in a valid release. Its list and evidence are compared meanwhile if it is known already which are young.
 func (p *player) found(rel *mirror.Release) error {
-	p.releases = append(p.releases, released{rel.Leaf, rel.Raw, p.build.tree()})
+	p.releases, p.rebuilt = append(p.releases, released{rel.Leaf, rel.Raw, p.build.tree()}), rel
 	if p.newest != nil {
-		p.g.Go(func() error { return p.checkDated(p.ctx, rel.Leaf) })
+		p.g.Go(func() error { return p.checkDated(p.ctx, rel.Leaf, rel) })
 	}
 	if p.Lists == nil {
 		return nil
