@@ -13,7 +13,10 @@ import (
 // domains take the 90 MB of their file and not one allocation more, and are ready as soon as they are read.
 //
 // The zero value is the empty list. Safe for concurrent use.
-type Text struct{ lines []byte }
+type Text struct {
+	lines []byte
+	index textIndex
+}
 
 // OpenText reads the header of policy.json and keeps data, which must not change. It trusts the lines: the caller knows
 // from a verified digest that they are a list, else ParseList is the one to ask. Errors wrap ErrList.
@@ -27,7 +30,7 @@ func OpenText(data []byte) (Header, Text, error) {
 	if !ok || len(lines) > 0 && lines[len(lines)-1] != '\n' {
 		return Header{}, Text{}, fmt.Errorf("%w: the file must end with two closing braces, each on its line", ErrList)
 	}
-	return h, Text{lines}, nil
+	return h, Text{lines: lines}, nil
 }
 
 // Len is the number of domains. It reads all lines.
@@ -36,6 +39,9 @@ func (t Text) Len() int { return bytes.Count(t.lines, []byte("\n")) }
 // Lookup finds the policy of exactly d, as List.Lookup does. A line on the way that is none is an error, which wraps
 // ErrList: then nobody knows what the list says of d.
 func (t Text) Lookup(d Domain) (Policy, bool, error) {
+	if t.index.slots != nil {
+		return t.index.lookup(t.lines, d)
+	}
 	low, high := 0, len(t.lines) // both at the start of a line, or at the end
 	for low < high {
 		begin := low + 1 + bytes.LastIndexByte(t.lines[low:(low+high)/2], '\n')
@@ -61,11 +67,20 @@ func (t Text) Lookup(d Domain) (Policy, bool, error) {
 
 // compareLine compares the domain at the start of a line with d, without copying it.
 func compareLine(line []byte, d Domain) (int, error) {
-	name, rest, ok := bytes.Cut(line, []byte(`":{`))
-	if !ok || len(name) == 0 || name[0] != '"' || len(rest) == 0 {
+	name, ok := lineName(line)
+	if !ok {
 		return 0, fmt.Errorf("%w: a line of the policies begins with %.20q", ErrList, line)
 	}
-	return cmp.Compare(string(name[1:]), d.name), nil // the compiler copies nothing for a comparison
+	return cmp.Compare(string(name), d.name), nil // the compiler copies nothing for a comparison
+}
+
+// lineName is the domain at the start of a line.
+func lineName(line []byte) ([]byte, bool) {
+	name, rest, ok := bytes.Cut(line, []byte(`":{`))
+	if !ok || len(name) == 0 || name[0] != '"' || len(rest) == 0 {
+		return nil, false
+	}
+	return name[1:], true
 }
 
 func linePolicy(line []byte, d Domain) (Policy, error) {

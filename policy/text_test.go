@@ -33,9 +33,11 @@ func textOf(t testing.TB, entries []policy.Entry) (policy.List, policy.Text) {
 func sameAnswer(t *testing.T, l policy.List, text policy.Text, d policy.Domain) {
 	t.Helper()
 	want, listed := l.Lookup(d)
-	got, found, err := text.Lookup(d)
-	if err != nil || found != listed || !got.Equal(want) {
-		t.Errorf("%s of %d: %v %v %v, want %v %v", d, l.Len(), got, found, err, want, listed)
+	for _, text := range []policy.Text{text, text.Indexed()} {
+		got, found, err := text.Lookup(d)
+		if err != nil || found != listed || !got.Equal(want) {
+			t.Errorf("%s of %d: %v %v %v, want %v %v", d, l.Len(), got, found, err, want, listed)
+		}
 	}
 }
 
@@ -107,6 +109,9 @@ func FuzzText(f *testing.F) {
 		if _, _, err := text.Lookup(d); err != nil && !errors.Is(err, policy.ErrList) {
 			t.Fatal(err)
 		}
+		if _, _, err := text.Indexed().Lookup(d); err != nil && !errors.Is(err, policy.ErrList) {
+			t.Fatal(err)
+		}
 		if strict == nil {
 			sameAnswer(t, l, text, d)
 		}
@@ -134,6 +139,17 @@ func BenchmarkText(b *testing.B) {
 	b.Run("text", func(b *testing.B) {
 		for i := range b.N {
 			text.Lookup(at(i))
+		}
+	})
+	indexed := text.Indexed()
+	b.Run("indexed", func(b *testing.B) {
+		for i := range b.N {
+			indexed.Lookup(at(i))
+		}
+	})
+	b.Run("index", func(b *testing.B) {
+		for range b.N {
+			text.Indexed()
 		}
 	})
 	b.Run("parse", func(b *testing.B) {

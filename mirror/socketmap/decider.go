@@ -50,7 +50,8 @@ func (r *Decider) Answer(ctx context.Context, mapName, key string) Reply {
 		r.Metrics.count(SourceNone)
 		return Reply{}
 	}
-	c := r.Decide(ctx, d)
+	c := Decision{Domain: d, brief: true}
+	r.decide(ctx, &c)
 	reply, err := dialectOf(mapName).reply(c)
 	if err != nil {
 		r.Log.Error("a policy cannot be told to the mail server", "domain", d.String(), "source", c.Source, "err", err)
@@ -63,31 +64,36 @@ func (r *Decider) Answer(ctx context.Context, mapName, key string) Reply {
 	return reply
 }
 
-// Decide decides about mail for d.
+// Decide decides about mail for d, and says why.
 func (r *Decider) Decide(ctx context.Context, d policy.Domain) Decision {
+	c := Decision{Domain: d}
+	r.decide(ctx, &c)
+	return c
+}
+
+func (r *Decider) decide(ctx context.Context, c *Decision) {
 	now := r.Now()
-	c := Decision{Domain: d, Source: SourceNone}
+	c.Source = SourceNone
 	if r.Off() {
 		c.Source = SourceOff
 		c.because("policies are switched off on this machine (starttls-policy enable)")
-		return c
+		return
 	}
-	if o, ok := r.Overrides.Find(d, now); ok {
+	if o, ok := r.Overrides.Find(c.Domain, now); ok {
 		c.Source, c.Policy = SourceOverride, o.Policy
 		c.because("an override of this machine says so: %s", o.Reason)
-		return c
+		return
 	}
-	if r.Live != nil && r.Live.decide(ctx, d, &c) {
-		return c
+	if r.Live != nil && r.Live.decide(ctx, c.Domain, c) {
+		return
 	}
-	r.byLists(d, now, &c)
+	r.byLists(c.Domain, now, c)
 	if r.Live != nil && c.Source == SourceList {
-		r.Live.narrow(ctx, &c)
+		r.Live.narrow(ctx, c)
 		if c.trouble != "" {
 			c.Downgrade = "a listed domain's own policy cannot be looked up: " + c.trouble
 		}
 	}
-	return c
 }
 
 // byLists lets the first list that names the domain decide. What the lists before it could not be asked for has no say:

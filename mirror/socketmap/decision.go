@@ -45,9 +45,13 @@ type Decision struct {
 	Temp      string   // see Reply
 	Why       []string // a sentence for each source that was asked, in order
 
+	brief   bool   // nobody asks why
 	trouble string // why the domain's own MTA-STS policy is not known
 }
 
 func (c *Decision) because(format string, args ...any) {
+	if c.brief {
+		return
+	}
 	c.Why = append(c.Why, fmt.Sprintf(format, args...))
 }

@@ -30,7 +30,7 @@ func Load(name string, c *mirror.Client) (Held, error) {
 	if err != nil || out.Release == nil {
 		return h, err
 	}
-	h.Release, h.text = out.Release, text
+	h.Release, h.text = out.Release, text.Indexed()
 	h.expires = out.Release.Expires.Add(-min(out.ClockBehind, maxAhead))
 	return h, nil
 }

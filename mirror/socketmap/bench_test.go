@@ -1,0 +1,122 @@
+package socketmap
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/policy"
+)
+
+// benchDomains is the size of the list that the benchmarks ask.
+const benchDomains = 1_000_000
+
+func benchName(i int) string { return "d" + strconv.Itoa(i) + ".example" }
+
+// million is a list of benchDomains.
+func million(b testing.TB) Held {
+	entries := make([]policy.Entry, benchDomains)
+	for i := range entries {
+		entries[i] = policy.Entry{Domain: domain(b, benchName(i)), Policy: wants(b, fmt.Sprintf("enforce mx%d.provider.example .mail.provider.example", i%2000))}
+	}
+	list, err := policy.NewList(entries)
+	if err != nil {
+		b.Fatal(err)
+	}
+	leaf := &mirror.ReleaseLeaf{Release: 7, Timestamp: start, Expires: start.AddDate(0, 0, 14)}
+	data, err := list.Bytes(policy.Header{Timestamp: leaf.Timestamp, Expires: leaf.Expires, Author: "A list"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, text, err := policy.OpenText(data)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return Held{Name: "million", Release: leaf, text: text.Indexed(), expires: leaf.Expires}
+}
+
+// load asks n random keys over so many connections, each waiting for its answer before it asks again, and returns how long
+// each answer took.
+func load(b testing.TB, address net.Addr, connections, n int) []time.Duration {
+	took := make([][]time.Duration, connections)
+	var all sync.WaitGroup
+	for i := range connections {
+		all.Go(func() {
+			c, err := net.Dial(address.Network(), address.String())
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			defer c.Close()
+			rnd, r, buf, out := rand.New(rand.NewPCG(uint64(i), 1)), bufio.NewReader(c), []byte(nil), []byte(nil)
+			for range n / connections {
+				out = appendNetstring(out[:0], "floor "+benchName(rnd.IntN(benchDomains)))
+				begin := time.Now()
+				if _, err := c.Write(out); err != nil {
+					b.Error(err)
+					return
+				}
+				if buf, err = readNetstring(r, buf); err != nil {
+					b.Error(err)
+					return
+				}
+				took[i] = append(took[i], time.Since(begin))
+			}
+		})
+	}
+	all.Wait()
+	out := slices.Concat(took...)
+	slices.Sort(out)
+	return out
+}
+
+// fixed answers so many bytes to everything.
+type fixed int
+
+func (f fixed) Answer(context.Context, string, string) Reply {
+	return Reply{Value: strings.Repeat("x", int(f))}
+}
+
+// BenchmarkServe asks a list of a million domains over a socket, in a closed loop, and beside it, in the same run, a server
+// that knows nothing and answers the same number of bytes: the ratio is what the lookup costs.
+func BenchmarkServe(b *testing.B) {
+	r, _, _ := decider(million(b))
+	size := len(r.Answer(b.Context(), "floor", benchName(0)).Value)
+	for _, server := range []struct {
+		name string
+		Answerer
+	}{{"nothing", fixed(size)}, {"million", r}} {
+		for _, network := range []string{"tcp", "unix"} {
+			for _, connections := range []int{1, 16} {
+				b.Run(fmt.Sprintf("%s/%s/%d", server.name, network, connections), func(b *testing.B) {
+					address := "127.0.0.1:0"
+					if network == "unix" {
+						address = filepath.Join(b.TempDir(), "s")
+					}
+					l, err := net.Listen(network, address)
+					if err != nil {
+						b.Fatal(err)
+					}
+					s := &Server{Answerer: server.Answerer, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+					go s.Serve(b.Context(), l)
+					b.ResetTimer()
+					took := load(b, l.Addr(), connections, max(b.N, connections))
+					b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "answers/s")
+					b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+				})
+			}
+		}
+	}
+}
