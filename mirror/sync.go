@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -25,6 +26,9 @@ var (
 	// ErrOtherLog means that the destination holds an earlier log of the same list. Tiles have the same names in every
 	// log, so the new one needs a mirror of its own; only the trust versions are copied to the old one.
 	ErrOtherLog = errors.New("the mirror holds an earlier log of this list")
+	// ErrOccupied means that the destination holds objects and is no mirror. Nothing is written: whoever mistyped a path
+	// would have a list among other things.
+	ErrOccupied = errors.New("the destination is not empty, and no mirror")
 	// ErrDestination means that what the destination says of itself cannot be believed.
 	ErrDestination = errors.New("the destination's own pointer or trust is damaged")
 )
@@ -66,8 +70,8 @@ type Synced struct {
 	ToRequests   int64    `json:"to_requests"`   // at the destination; a listing counts as one
 }
 
-// Run copies. Errors wrap ErrSource, ErrUnreachable, ErrLagging, ErrOtherLog, ErrDestination, ErrConflict, or are *ForkError;
-// others are the destination's. What was written before an error is good.
+// Run copies. Errors wrap ErrSource, ErrUnreachable, ErrLagging, ErrOtherLog, ErrOccupied, ErrDestination, ErrConflict, or are
+// *ForkError; others are the destination's. What was written before an error is good.
 func (s *Sync) Run(ctx context.Context) (Synced, error) {
 	r := &syncRun{Sync: s, src: newSourceReader(s.From), dst: &storeCounter{Store: s.To}, deep: s.Check || s.Repair}
 	err := r.run(ctx)
@@ -123,12 +127,17 @@ func (r *syncRun) run(ctx context.Context) error {
 // openDestination lists what is there and takes over the trust versions: a source that lacks one of them lags.
 func (r *syncRun) openDestination(ctx context.Context) error {
 	r.have = map[string]bool{}
+	mirror := false
 	r.dst.requests.Add(1)
 	for path, err := range r.To.List(ctx, "") {
 		if err != nil {
 			return err
 		}
 		r.have[path] = true
+		mirror = mirror || isOfMirror(path)
+	}
+	if len(r.have) > 0 && !mirror {
+		return ErrOccupied
 	}
 	err := FollowTrust(ctx, r.dst, r.Chain, func(*transparency.Trust) error { return nil })
 	if errors.Is(err, transparency.ErrTrust) && r.Repair {
@@ -138,6 +147,12 @@ func (r *syncRun) openDestination(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrDestination, err)
 	}
 	return err
+}
+
+// isOfMirror reports whether only a mirror has an object at the path. A copy begins with the trust versions and then the
+// tiles, so that one that was cut short is known as well.
+func isOfMirror(path string) bool {
+	return path == PointerPath || path == CheckpointPath || strings.HasPrefix(path, "tile/") || strings.HasPrefix(path, "trust/")
 }
 
 // openSource verifies the source's pointer and that both checkpoints of the destination are prefixes of its log.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -31,8 +32,11 @@ else SRC's first version, which the command then says on stderr.
 them. When both pointers on DST are damaged, --repair cannot tell whether SRC is older than DST was. The site is not
 copied: nothing signs it.
 
+A DST that holds other things and is no mirror is left alone: a mirror begins in an empty place.
+
 Exit codes: 0 DST is up to date, 1 SRC is not a good mirror, or DST is damaged, 2 SRC lags behind DST or cannot be
-reached, 3 wrong usage, 4 DST cannot be read or written, or another internal error.`
+reached, 3 wrong usage, also a DST that is not empty and no mirror, 4 DST cannot be read or written, or another internal
+error, 50 the log has two histories, SRC's and DST's, of which the evidence was kept.`
 
 const mirrorExample = `  $ starttls-list mirror public copy
   trusted on first use: list list.operator.example/2026, fingerprint …
@@ -67,6 +71,9 @@ func runMirror(c *cobra.Command, src, dst string, f mirrorFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := freeFolder(dst); err != nil {
+		return err
+	}
 	to, err := openStore(c.Context(), dst)
 	if err != nil {
 		return err
@@ -92,6 +99,37 @@ func runMirror(c *cobra.Command, src, dst string, f mirrorFlags) error {
 			Hint: "run it again with --repair"}
 	}
 	return nil
+}
+
+// freeFolder refuses a folder that holds something and is no mirror, before anything is made in it. The mirror's own list
+// of a folder leaves out names that no mirror has, so it would take a folder of such files for an empty one.
+func freeFolder(dst string) error {
+	scheme, folder, err := splitReference(dst)
+	if err != nil || scheme != "file" {
+		return err
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil // it is absent, or whoever opens it says what is wrong
+	}
+	others := 0
+	for _, e := range entries {
+		switch e.Name() {
+		case mirror.PointerPath, mirror.CheckpointPath, "tile", "trust":
+			return nil
+		case ".tmp", "lost+found": // what a first run that was killed leaves; what a new file system has
+		default:
+			others++
+		}
+	}
+	if others > 0 {
+		return occupied(fmt.Errorf("%s: %w", folder, mirror.ErrOccupied))
+	}
+	return nil
+}
+
+func occupied(err error) error {
+	return &term.Exit{Code: exitUsage, Err: err, Hint: "give an empty or a new place; what else your web server shows there can be put beside the mirror afterwards"}
 }
 
 // mirrorTrust finds the trust version to start from.
@@ -170,11 +208,13 @@ func mirrorFailure(err error, evidenceDir string) error {
 		data := fork.Evidence.Bytes()
 		path := filepath.Join(evidenceDir, fmt.Sprintf("fork-%x.json", sha256.Sum256(data)))
 		if werr := durable.WriteFile(path, data, 0o644); werr != nil {
-			return &term.Exit{Code: exitFail, Err: errors.Join(err, werr), Hint: "the evidence could not be kept: run it again with --evidence DIR"}
+			return &term.Exit{Code: exitFork, Err: errors.Join(err, werr), Hint: "the evidence could not be kept: run it again with --evidence DIR"}
 		}
-		return &term.Exit{Code: exitFail, Err: err, Hint: "the log has two histories; " + path + " proves it to anybody: publish it, and copy from neither until it is explained"}
+		return &term.Exit{Code: exitFork, Err: err, Hint: "the log has two histories; " + path + " proves it to anybody: publish it, and copy from neither until it is explained"}
 	case errors.Is(err, mirror.ErrOtherLog):
 		return &term.Exit{Code: exitFail, Err: err, Hint: "only trust versions were copied; copy to an empty place, and show that one under the mirror's address"}
+	case errors.Is(err, mirror.ErrOccupied):
+		return occupied(err)
 	case errors.Is(err, mirror.ErrLagging):
 		return &term.Exit{Code: exitInconclusive, Err: fmt.Errorf("the source lags: %w", err), Hint: "nothing was written; another mirror may be newer"}
 	case errors.Is(err, mirror.ErrUnreachable), errors.Is(err, context.Canceled):

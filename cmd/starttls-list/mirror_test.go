@@ -107,7 +107,7 @@ func TestMirrorNeverGoesBack(t *testing.T) {
 		t.Errorf("not called a lagging source: %s", out)
 	}
 	twin.release(4) // a longer history
-	list(t, exitFail, "mirror", twin.public(), dst, "--evidence", op.dir)
+	list(t, exitFork, "mirror", twin.public(), dst, "--evidence", op.dir)
 	checkEvidence(t, op)
 	unchanged(t, dst, before)
 	op.release(5)
@@ -118,8 +118,57 @@ func TestMirrorNeverGoesBack(t *testing.T) {
 	list(t, 0, "mirror", op.public(), dst)
 	before = files(t, dst)
 	shorter.release(2)
-	list(t, exitFail, "mirror", shorter.public(), dst, "--evidence", op.dir, "--repair")
+	list(t, exitFork, "mirror", shorter.public(), dst, "--evidence", op.dir, "--repair")
 	unchanged(t, dst, before)
+}
+
+// A folder or a bucket's prefix that holds something else is left as it is; what was put beside a mirror does not matter,
+// nor what a run left that was killed before its first object.
+func TestMirrorLeavesOthersAlone(t *testing.T) {
+	op := newOperator(t)
+	op.release(0)
+	for _, name := range []string{"notes.txt", "with space.txt", ".bashrc", "sub/file", "policy.json"} {
+		dst := t.TempDir()
+		put(t, filepath.Join(dst, name), []byte("mine"))
+		out := list(t, exitUsage, "mirror", op.public(), dst)
+		if !strings.Contains(out, "not empty, and no mirror") || !strings.Contains(out, "hint:") {
+			t.Errorf("%s: %s", name, out)
+		}
+		entries, err := os.ReadDir(dst)
+		if err != nil || len(entries) != 1 {
+			t.Errorf("%s: the folder holds %v, %v", name, entries, err)
+		}
+	}
+	dst := t.TempDir()
+	put(t, filepath.Join(dst, ".tmp/half"), []byte(""))
+	put(t, filepath.Join(dst, "lost+found/x"), []byte(""))
+	if err := os.Remove(filepath.Join(dst, "lost+found/x")); err != nil {
+		t.Fatal(err)
+	}
+	list(t, 0, "mirror", op.public(), dst)
+	put(t, filepath.Join(dst, "robots.txt"), []byte("mine"))
+	op.release(1)
+	list(t, 0, "mirror", op.public(), dst)
+
+	gw := bucketOf(t)
+	put(t, filepath.Join(gw.Folder, "other/notes.txt"), []byte("mine"))
+	if out := list(t, exitUsage, "mirror", op.public(), gw.URL("other")); !strings.Contains(out, "not empty, and no mirror") {
+		t.Error(out)
+	}
+	if got := files(t, filepath.Join(gw.Folder, "other")); len(got) != 1 {
+		t.Errorf("the prefix holds %d objects", len(got))
+	}
+}
+
+// bucketOf starts a gateway whose credentials every command has.
+func bucketOf(t *testing.T) *storetest.VersityGW {
+	t.Helper()
+	gw := storetest.StartVersityGW(t)
+	for _, v := range gw.Env() {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	return gw
 }
 
 func unchanged(t *testing.T, dst string, before map[string]string) {
@@ -258,11 +307,7 @@ func TestMirrorOverTheWebAndS3(t *testing.T) {
 	list(t, exitInconclusive, "mirror", web.URL, dst)
 	list(t, exitInconclusive, "audit", web.URL, "--trust", op.path("trust/1"))
 
-	gw := storetest.StartVersityGW(t)
-	for _, v := range gw.Env() {
-		name, value, _ := strings.Cut(v, "=")
-		t.Setenv(name, value)
-	}
+	gw := bucketOf(t)
 	list(t, 0, "mirror", dst, gw.URL("one"))
 	list(t, 0, "audit", gw.URL("one"), "--trust", op.path("trust/1"))
 	list(t, 0, "mirror", gw.URL("one"), gw.URL("two"))
