@@ -15,7 +15,8 @@ import (
 )
 
 const probeLong = `Probe looks up the MX hosts of domains, talks SMTP with each of their addresses, and says whether a sender that
-validates certificates would deliver to all of them.
+validates certificates would deliver to all of them. It also reads what such senders go by: MTA-STS record and policy,
+TLSA records (with --trust-ad and a resolver that validates DNSSEC), and where reports about TLS go.
 
 Verdicts: pass; warn (it would, but something is amiss); fail (it would not, a fact about the domain); inconclusive
 (rate limits, greylisting, timeouts, DNS failures: nothing can be said from here). Each reason has a code that
@@ -47,10 +48,12 @@ type probeFlags struct {
 	ehlo                 string
 	vantage, vantageKey  string
 	canary               string
+	optOut               string
+	samples              uint8
 	shard                string
 	out, previous        string
 	asJSON               bool
-	smtpPort             uint16
+	smtpPort, httpsPort  uint16
 	timeout, expiryAlarm time.Duration
 }
 
@@ -76,11 +79,14 @@ func newProbeCommand() *cobra.Command {
 	flags.StringVar(&f.vantage, "vantage", "", "name of this observer in the evidence")
 	flags.StringVar(&f.vantageKey, "vantage-key", "", "PEM file (PKCS#8) with the Ed25519 key that signs the evidence")
 	flags.StringVar(&f.canary, "canary", "", "a domain known to be good; when it looks wrong, all results are inconclusive")
+	flags.StringVar(&f.optOut, "opt-out", "", "file with those who asked not to be probed: a domain, host name, address or block a line")
+	flags.Uint8Var(&f.samples, "samples", 2, "1: one session with each address; 2: look again where there is doubt, and once without SNI")
 	flags.StringVar(&f.shard, "shard", "", "take only part i of n of the domains, as i/n")
 	flags.StringVar(&f.out, "out", "", "write the evidence to this file")
 	flags.StringVar(&f.previous, "previous", "", "evidence of the last scan, to tell since when a verdict stands")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object a line")
-	flags.Uint16Var(&f.smtpPort, "smtp-port", 25, "port of mail servers")
+	flags.Uint16Var(&f.smtpPort, "smtp-port", 25, "port of mail servers, also in the names of TLSA records")
+	flags.Uint16Var(&f.httpsPort, "https-port", 443, "port of MTA-STS policy hosts")
 	flags.DurationVar(&f.timeout, "timeout", 90*time.Second, "longest duration of one SMTP session")
 	flags.DurationVar(&f.expiryAlarm, "expiry-warning", 14*24*time.Hour, "warn this long before a certificate expires")
 	return c
@@ -143,7 +149,7 @@ func (f *probeFlags) scan(c *cobra.Command, p *probe.Prober, targets []probe.Tar
 
 func (f *probeFlags) options() (probe.Options, error) {
 	o := probe.Options{
-		TrustAD: f.trustAD, EHLO: f.ehlo, SMTPPort: int(f.smtpPort), Timeout: f.timeout, ExpiryWarning: f.expiryAlarm,
+		TrustAD: f.trustAD, EHLO: f.ehlo, SMTPPort: int(f.smtpPort), HTTPSPort: int(f.httpsPort), Timeout: f.timeout, ExpiryWarning: f.expiryAlarm,
 		AllowLoopback: f.allowLoopback, Vantage: f.vantage, Tool: "starttls-list " + version,
 	}
 	var err error
@@ -168,6 +174,12 @@ func (f *probeFlags) options() (probe.Options, error) {
 		if o.Canary, err = policy.NormalizeDomain(f.canary); err != nil {
 			return o, fmt.Errorf("--canary: %w", err)
 		}
+	}
+	if o.Samples = int(f.samples); o.Samples < 1 || o.Samples > 2 {
+		return o, fmt.Errorf("--samples: 1 or 2, not %d", o.Samples)
+	}
+	if o.OptOut, err = readOptOut(f.optOut); err != nil {
+		return o, fmt.Errorf("--opt-out: %w", err)
 	}
 	if f.previous != "" {
 		if o.Previous, err = readPrevious(f.previous, f.vantage); err != nil {

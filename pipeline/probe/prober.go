@@ -114,7 +114,7 @@ func New(opts Options) (*Prober, error) {
 	}
 	p.visitor = newVisitor(&opts)
 	p.fetcher = discovery.Fetcher{
-		Allow: p.guard.allows, Roots: opts.Roots.Pool, Port: opts.HTTPSPort, Now: opts.Clock.Now,
+		Allow: p.mayContact, Roots: opts.Roots.Pool, Port: opts.HTTPSPort, Now: opts.Clock.Now,
 		Deadline: min(opts.Timeout, maxFetch), Enter: p.enterWeb,
 	}
 	p.limit.backoff = opts.Backoff
@@ -260,7 +260,7 @@ func (p *Prober) session(ctx context.Context, addr netip.Addr, name policy.Domai
 	if p.opts.OptOut.hasName(name) || p.opts.OptOut.hasAddr(addr) {
 		return Session{Address: addr.String(), Failure: FailOptedOut, Stage: StageConnect}, nil
 	}
-	if !p.guard.allows(addr) {
+	if !p.mayContact(addr) {
 		return Session{Address: addr.String(), Failure: FailForbidden, Stage: StageConnect}, nil
 	}
 	return p.sessions.do(ctx, sessionKey{addr, name}, func() Session { return p.sample(ctx, addr, name) })

@@ -180,6 +180,7 @@ func (s Session) brief(kind string) Sample {
 	}
 	if s.TLS != nil {
 		t := *s.TLS
+		t.Keys = nil
 		t.Chain, t.Names, t.Detail = t.Chain[:min(1, len(t.Chain))], nil, cutEscaped(t.Detail, keptSample)
 		if len(s.TLS.Names) > 0 {
 			t.Names = []string{cutEscaped(s.TLS.Names[0], keptSample)}
