@@ -8,12 +8,33 @@ const (
 	codeBadSignature = "import.bad-signature"
 )
 
+// Codes of releases that rest on evidence of vantages.
+const (
+	codeEvidenceRefused = "evidence.refused"
+	codeEvidenceStale   = "evidence.stale"
+	codeEvidenceAbsent  = "evidence.absent"
+	codeEvidenceOther   = "evidence.other-policy"
+)
+
+func evidenceCodes() []policy.Code {
+	return []policy.Code{
+		{ID: codeEvidenceRefused, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the evidence cannot be used, so this release lets nothing new in",
+			Fix: "run starttls-list probe merge --source LIST on the files, which says what is wrong, and have the vantages scan again"},
+		{ID: codeEvidenceStale, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the evidence is older than 24 hours or from the future, so this release lets nothing new in",
+			Fix: "look why the vantages do not scan every day, and at their clocks"},
+		{ID: codeEvidenceAbsent, Rules: []string{"R36"}, Severity: policy.Warning, Summary: "no vantage has looked at the domain yet",
+			Fix: "wait for the next scan, or have the vantages scan the newest revision of the list"},
+		{ID: codeEvidenceOther, Rules: []string{"R36"}, Severity: policy.Warning, Summary: "the vantages held the domain against another entry than the list has now",
+			Fix: "wait for the next scan, or have the vantages scan the newest revision of the list"},
+	}
+}
+
 // Codes explains the codes that this package gives besides those of package policy.
 func Codes() []policy.Code {
-	return []policy.Code{
+	return append(evidenceCodes(), []policy.Code{
 		{ID: codeUnsigned, Rules: []string{"R11"}, Severity: policy.Warning, Summary: "an old list has no signature beside it",
 			Fix: "put the detached signature beside the file as FILE.asc, or accept that nobody can tell who wrote it"},
 		{ID: codeBadSignature, Rules: []string{"R11"}, Severity: policy.Warning, Summary: "the signature beside an old list is not one over its bytes by a key of the keyring",
 			Fix: "compare the file with another copy; as history it is imported all the same"},
-	}
+	}...)
 }

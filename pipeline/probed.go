@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +23,8 @@ type Probed struct {
 	lifetime  time.Duration
 	source    string // see mirror.ReleaseLeaf.Source
 	override  string
-	evidence  []byte // JSON lines, nil when nothing was observed
+	evidence  *observed // nil when nothing was observed
+	findings  []policy.Finding
 	timestamp time.Time
 	expires   time.Time // with timestamp, of an imported file; both zero otherwise
 }
@@ -39,6 +39,9 @@ type Held struct {
 
 // Changes returns what the release changes, sorted by domain.
 func (p Probed) Changes() []mirror.ChangeLeaf { return p.changes }
+
+// Told returns what a person should read: what is wrong with the source, and with the evidence.
+func (p Probed) Told(c Checked) []policy.Finding { return slices.Concat(c.Findings(), p.findings) }
 
 // Held returns the changes that wait.
 func (p Probed) Held() []Held { return p.held }
@@ -65,7 +68,7 @@ func (p *Publisher) probe(ctx context.Context, c Checked, last *Published) (Prob
 		out.list, out.source = before, "renew"
 		return out, nil
 	}
-	results, err := p.observe(ctx, p.targets(c, before, last), &out)
+	results, err := p.observe(ctx, c, p.targets(c, before, last), &out)
 	if err != nil {
 		return out, err
 	}
@@ -86,7 +89,7 @@ func (p *Publisher) probe(ctx context.Context, c Checked, last *Published) (Prob
 	if out.source = p.Commit; len(edits) == 0 {
 		out.source = "renew"
 	}
-	if p.Observer == nil && len(edits) > 0 {
+	if p.blind() && len(edits) > 0 {
 		out.override = codeNotProbed
 	}
 	out.list, err = before.Apply(edits)
@@ -123,9 +126,15 @@ func unproven(entries []policy.Entry, results map[policy.Domain]probe.Result) []
 
 func good(r probe.Result) bool { return r.Verdict == probe.Pass || r.Verdict == probe.Warn }
 
-// observe probes targets and keeps the evidence.
-func (p *Publisher) observe(ctx context.Context, targets []probe.Target, out *Probed) (map[policy.Domain]probe.Result, error) {
-	if p.Observer == nil || len(targets) == 0 {
+// blind reports whether releases are made without looking at servers.
+func (p *Publisher) blind() bool { return p.Observer == nil && p.Evidence == nil }
+
+// observe probes targets, or takes what the vantages saw of them, and keeps the evidence.
+func (p *Publisher) observe(ctx context.Context, c Checked, targets []probe.Target, out *Probed) (map[policy.Domain]probe.Result, error) {
+	switch {
+	case p.Evidence != nil:
+		return p.vouched(ctx, c, targets, out)
+	case p.Observer == nil || len(targets) == 0:
 		return nil, nil
 	}
 	found, err := p.Observer.Probe(ctx, targets)
@@ -137,13 +146,18 @@ func (p *Publisher) observe(ctx context.Context, targets []probe.Target, out *Pr
 		return nil, fmt.Errorf("probe: canary: %w", err)
 	}
 	results := make(map[policy.Domain]probe.Result, len(found))
-	var file bytes.Buffer
-	w, err := probe.NewEvidence(&file, header)
+	packer, err := newEvidencePacker()
+	if err != nil {
+		return nil, err
+	}
+	w, err := probe.NewEvidence(packer, header)
 	for _, r := range found {
 		results[r.Domain] = r
 		err = errors.Join(err, w.Add(r))
 	}
-	out.evidence = file.Bytes()
+	if err == nil {
+		out.evidence, err = packer.done()
+	}
 	return results, err
 }
 
@@ -154,7 +168,7 @@ func (p *Publisher) admit(c policy.Change, results map[policy.Domain]probe.Resul
 		leaf.Reason = "import.unproven"
 	}
 	r := results[c.Domain]
-	if p.Observer == nil || c.New == nil || c.Class == policy.Weakened || good(r) {
+	if p.blind() || c.New == nil || c.Class == policy.Weakened || good(r) {
 		return leaf, nil
 	}
 	return leaf, &Held{Change: c, Verdict: r.Verdict, Codes: r.Codes, Found: r.Findings}

@@ -81,7 +81,8 @@ type Publisher struct {
 	OpenLog    func(dir string) (Log, error)
 	Mirrors    []Target
 	Witnesses  *witness.Client // asks for cosignatures where the trust wants them
-	Observer   Observer        // nil: nothing is probed, and the release says so
+	Observer   Observer        // nil without Evidence: nothing is probed, and the release says so
+	Evidence   EvidenceSource  // what vantages saw, instead of Observer; nil: none
 	ScanAll    bool            // probe every entry, not only those that change
 	SkipVerify bool            // do not fetch the release back as a client
 	Now        func() time.Time
@@ -113,12 +114,12 @@ func (p *Publisher) Release(ctx context.Context) (*Published, error) {
 			return err
 		}
 		if out != nil && len(plan.changes) == 0 && p.Now().Sub(last.leaf.Timestamp) < resumedRecently {
-			out.Unchanged, out.Held, out.Findings = true, plan.held, checked.Findings()
+			out.Unchanged, out.Held, out.Findings = true, plan.held, plan.Told(checked)
 			return out.waiting
 		}
 		out, err = p.make(ctx, plan, last)
 		if out != nil {
-			out.Held, out.Findings = plan.held, checked.Findings()
+			out.Held, out.Findings = plan.held, plan.Told(checked)
 		}
 		return err
 	})

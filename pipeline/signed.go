@@ -51,8 +51,7 @@ func (p *Publisher) sign(ctx context.Context, plan Probed, last *Published, star
 	}
 	leaf.Count, leaf.ListSize, leaf.ListDigest = int64(plan.list.Len()), int64(len(list)), sha256.Sum256(list)
 	if plan.evidence != nil {
-		d := sha256.Sum256(plan.evidence)
-		leaf.Evidence = &d
+		leaf.Evidence = &plan.evidence.digest
 	}
 	raw, err := p.signLeaf(ctx, leaf)
 	if err != nil {
@@ -143,7 +142,7 @@ func (p *Publisher) releaseKeys() []signing.Signer {
 }
 
 // store makes the signed release durable in the outbox and returns the digests of its files.
-func (p *Publisher) store(ctx context.Context, s Signed, list, evidence []byte) (map[string]string, error) {
+func (p *Publisher) store(ctx context.Context, s Signed, list []byte, evidence *observed) (map[string]string, error) {
 	files := map[string][]byte{outList: list, outBlob: pack(list)}
 	for _, e := range s.entries {
 		var err error
@@ -152,7 +151,7 @@ func (p *Publisher) store(ctx context.Context, s Signed, list, evidence []byte) 
 		}
 	}
 	if evidence != nil {
-		files[outEvidence] = pack(evidence)
+		files[outEvidence] = evidence.packed
 	}
 	var err error
 	if files[outBundle], err = signing.SignBundle(ctx, p.releaseKeys()[0], list); err != nil {

@@ -21,7 +21,6 @@ import (
 	exits "github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/pipeline"
-	"github.com/starttls-everywhere/policylist/pipeline/probe"
 	"github.com/starttls-everywhere/policylist/pipeline/signing"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
@@ -43,19 +42,8 @@ type config struct {
 		OpenPGP      string   `toml:"openpgp"`
 		PasswordFile string   `toml:"password-file"`
 	} `toml:"keys"`
-	Probe struct {
-		Enabled       bool   `toml:"enabled"`
-		All           bool   `toml:"all"`
-		EHLO          string `toml:"ehlo"`
-		Resolver      string `toml:"resolver"`
-		TrustAD       bool   `toml:"trust-ad"`
-		Vantage       string `toml:"vantage"`
-		Canary        string `toml:"canary"`
-		Roots         string `toml:"roots"`
-		AllowLoopback bool   `toml:"allow-loopback"`
-		SMTPPort      int    `toml:"smtp-port"`
-	} `toml:"probe"`
-	Log     logConfig `toml:"log"`
+	Probe   probeConfig `toml:"probe"`
+	Log     logConfig   `toml:"log"`
 	Mirrors []struct {
 		Name string `toml:"name"`
 		URL  string `toml:"url"`
@@ -94,28 +82,7 @@ openpgp = "keys/openpgp.key"
 # The password comes from the environment variable COSIGN_PASSWORD, else from this file, else from a prompt.
 password-file = ""
 
-[probe]
-# Look at the mail servers of every new or changed domain before it is released. Without it every release that
-# changes something says so in the log (override "probe.off"). Enable it before you list real domains.
-enabled = false
-# Probe all entries at each release, not only those that change.
-all = false
-# Full host name of this machine; mail servers turn away visitors without one.
-ehlo = ""
-# Recursive DNS resolver, ADDRESS:PORT; "" takes the first of /etc/resolv.conf.
-resolver = ""
-# The resolver validates DNSSEC and the way to it is safe: believe its AD bit.
-trust-ad = false
-# Name of this observer in the evidence.
-vantage = ""
-# A domain known to be good: when it looks wrong, all results are inconclusive.
-canary = ""
-# PEM file with root certificates; "" takes the built-in Mozilla roots.
-roots = ""
-# For a lab: permit targets on loopback, and another port than 25.
-allow-loopback = false
-smtp-port = 25
-
+` + probeConfigText + `
 [log]
 # What computes the log: "embedded", in this process, or "trillian", your own Trillian log server. What is published is
 # the same. To change it, see transparency/README.md.
@@ -219,6 +186,7 @@ func (c *config) publisher(cmd *cobra.Command) (*pipeline.Publisher, error) {
 		}
 		p.Mirrors = append(p.Mirrors, pipeline.Target{Name: m.Name, Store: store})
 	}
+	p.Evidence = c.evidenceSource()
 	if c.Probe.Enabled {
 		if p.Observer, err = c.observer(); err != nil {
 			return nil, err
@@ -288,36 +256,6 @@ func passwordSource(file string, stdin io.Reader, stderr io.Writer) signing.Pass
 		return known, err
 	}
 	return p
-}
-
-func (c *config) observer() (pipeline.Observer, error) {
-	o := probe.Options{
-		EHLO: c.Probe.EHLO, TrustAD: c.Probe.TrustAD, Vantage: c.Probe.Vantage, Tool: "starttls-list " + version,
-		AllowLoopback: c.Probe.AllowLoopback, SMTPPort: c.Probe.SMTPPort,
-	}
-	var err error
-	if o.Resolver, err = resolverAddr(c.Probe.Resolver); err != nil {
-		return nil, fmt.Errorf("[probe] resolver: %w", err)
-	}
-	if c.Probe.Canary != "" {
-		if o.Canary, err = policy.ParseDomain(c.Probe.Canary); err != nil {
-			return nil, fmt.Errorf("[probe] canary: %w", err)
-		}
-	}
-	if c.Probe.Roots != "" {
-		text, err := readFile(c.path(c.Probe.Roots), maxSmallFile)
-		if err != nil {
-			return nil, fmt.Errorf("[probe] roots: %w", err)
-		}
-		if o.Roots, err = probe.ParseRoots(text); err != nil {
-			return nil, fmt.Errorf("[probe] roots: %w", err)
-		}
-	}
-	p, err := probe.New(o)
-	if err != nil {
-		return nil, fmt.Errorf("[probe]: %w", err)
-	}
-	return p, nil
 }
 
 // commit names the Git commit of a source directory whose files are all committed, else pipeline.NoCommit.

@@ -9,13 +9,6 @@ import (
 // maxMirrorName keeps the names of a mirror's files in the state folder within what file systems take.
 const maxMirrorName = 64
 
-func (c *config) checkProbe() error {
-	if port := c.Probe.SMTPPort; port < 0 || port > 65535 {
-		return fmt.Errorf("[probe] smtp-port: %d is no TCP port", port)
-	}
-	return nil
-}
-
 func (c *config) checkMirrors() error {
 	names := map[string]bool{}
 	for i, m := range c.Mirrors {

@@ -31,21 +31,29 @@ func evidenceInputs(paths []string) []probe.EvidenceFile {
 
 func openEvidence(path string) (io.ReadCloser, error) {
 	f, err := os.Open(path)
-	if err != nil || !strings.HasSuffix(path, ".zst") {
-		return f, err
-	}
-	z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
 	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
-	return unzstd{z, f}, nil
+	return decompressed(path, f)
+}
+
+// decompressed takes the compression off what is called .zst. It owns in.
+func decompressed(name string, in io.ReadCloser) (io.ReadCloser, error) {
+	if !strings.HasSuffix(name, ".zst") {
+		return in, nil
+	}
+	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
+	if err != nil {
+		in.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return unzstd{z, in}, nil
 }
 
 // unzstd is a decompressed file. What is no zstd is no evidence either.
 type unzstd struct {
 	*zstd.Decoder
-	file *os.File
+	file io.Closer
 }
 
 func (u unzstd) Read(p []byte) (int, error) {

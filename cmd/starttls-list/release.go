@@ -205,8 +205,9 @@ func runPlan(c *cobra.Command, config string, asJSON bool) error {
 	if err != nil {
 		return &term.Exit{Code: exitInternal, Err: err, Hint: releaseHint(err)}
 	}
+	findings := plan.Told(checked)
 	if asJSON {
-		j := map[string]any{"changes": changesJSON(plan.Changes()), "held": heldJSON(plan.Held()), "count": plan.List().Len(), "findings": checked.Findings()}
+		j := map[string]any{"changes": changesJSON(plan.Changes()), "held": heldJSON(plan.Held()), "count": plan.List().Len(), "findings": findings}
 		if store != nil {
 			j["state"] = store
 		}
@@ -215,8 +216,8 @@ func runPlan(c *cobra.Command, config string, asJSON bool) error {
 	fmt.Fprintf(w, "would release %d domains with %s; nothing was changed\n", plan.List().Len(), term.Plural(len(plan.Changes()), "change"))
 	printChanges(w, plan.Changes())
 	printHeld(w, plan.Held())
-	term.Findings(c.ErrOrStderr(), checked.Findings())
-	return releaseExit(&pipeline.Published{Held: plan.Held(), Findings: checked.Findings()})
+	term.Findings(c.ErrOrStderr(), findings)
+	return releaseExit(&pipeline.Published{Held: plan.Held(), Findings: findings})
 }
 
 func printRelease(w io.Writer, out *pipeline.Published) {

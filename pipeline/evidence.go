@@ -1,0 +1,206 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/pipeline/probe"
+	"github.com/starttls-everywhere/policylist/policy"
+)
+
+// maxEvidenceAge is how old a scan may be when a release rests on it; maxEvidenceSkew how far a vantage's clock may be
+// ahead of ours.
+const (
+	maxEvidenceAge  = 24 * time.Hour
+	maxEvidenceSkew = 10 * time.Minute
+)
+
+// EvidenceSource gives the evidence that a release takes instead of looking itself: one merged file, or the files of the
+// vantages, which the release then merges. The files are read after it returned, each several times.
+type EvidenceSource func(ctx context.Context) ([]probe.EvidenceFile, error)
+
+// observed is evidence as it goes into a release: merged lines, or those of the releasing host.
+type observed struct {
+	digest [32]byte // of the lines
+	packed []byte   // zstd
+}
+
+// evidencePacker compresses lines while they come: of a large list they would not fit twice into memory.
+type evidencePacker struct {
+	sum  hash.Hash
+	out  bytes.Buffer
+	z    *zstd.Encoder
+	size int64
+}
+
+func newEvidencePacker() (*evidencePacker, error) {
+	p := &evidencePacker{sum: sha256.New()}
+	var err error
+	p.z, err = zstd.NewWriter(&p.out, zstd.WithEncoderConcurrency(1))
+	return p, err
+}
+
+// errEvidenceSize is for evidence that mirrors and auditors would not take.
+var errEvidenceSize = fmt.Errorf("the evidence is larger than the %d bytes that mirrors take", mirror.MaxObservationsBytes)
+
+// Write implements io.Writer.
+func (p *evidencePacker) Write(b []byte) (int, error) {
+	if p.size += int64(len(b)); p.size > mirror.MaxObservationsBytes {
+		return 0, errEvidenceSize
+	}
+	p.sum.Write(b)
+	return p.z.Write(b)
+}
+
+// done ends the stream; nothing may be written after it.
+func (p *evidencePacker) done() (*observed, error) {
+	if err := p.z.Close(); err != nil {
+		return nil, err
+	}
+	o := &observed{packed: p.out.Bytes()}
+	p.sum.Sum(o.digest[:0])
+	return o, nil
+}
+
+// vouched takes what the vantages saw of targets. Evidence that is no good, or too old, lets nothing new in and raises
+// an alarm, as a finding; the release goes out all the same, or clients' lists would expire for want of a probe.
+func (p *Publisher) vouched(ctx context.Context, c Checked, targets []probe.Target, out *Probed) (map[policy.Domain]probe.Result, error) {
+	wanted := make(map[policy.Domain]policy.Policy, len(targets))
+	for _, t := range targets {
+		wanted[t.Domain] = t.Policy
+	}
+	results := make(map[policy.Domain]probe.Result, len(targets))
+	merged, report, err := p.merge(ctx, c.Source().Settings(), func(m probe.Merged) {
+		if pol, ok := wanted[m.Domain]; ok {
+			results[m.Domain] = about(m, pol)
+		}
+	})
+	age := p.Now().Sub(report.Oldest)
+	code := ""
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		code = codeEvidenceRefused
+	case age > maxEvidenceAge, age < -maxEvidenceSkew:
+		code, err = codeEvidenceStale, fmt.Errorf("the oldest of the scans began at %s", report.Oldest.Format(policy.TimeFormat))
+	}
+	if err != nil {
+		out.findings = append(out.findings, evidenceFinding(code, "", err.Error()+": "))
+		results = nil
+	} else {
+		out.evidence, code = merged, codeEvidenceAbsent
+	}
+	for _, note := range report.Notes {
+		p.Log.Warn("evidence", "note", note)
+	}
+	return fill(results, targets, code), nil
+}
+
+// merge reads the evidence, merges it where that has not been done, and verifies it by the vantages of the list.
+func (p *Publisher) merge(ctx context.Context, s policy.Settings, each func(probe.Merged)) (*observed, probe.MergeReport, error) {
+	var report probe.MergeReport
+	keys := s.VantageKeys()
+	if keys == nil {
+		return nil, report, errors.New("list.json names no vantages, so nobody's evidence counts")
+	}
+	files, err := p.Evidence(ctx)
+	if err != nil {
+		return nil, report, err
+	}
+	packer, err := newEvidencePacker()
+	if err != nil {
+		return nil, report, err
+	}
+	o := probe.MergeOptions{Quorum: s.Quorum, Keys: keys, Window: maxEvidenceAge}
+	one := func(m probe.Merged) error { each(m); return ctx.Err() }
+	if joined, err := alreadyMerged(files); err != nil {
+		return nil, report, err
+	} else if joined {
+		report, err = verifyInto(packer, files[0], o, one)
+		if err != nil {
+			return nil, report, err
+		}
+	} else if report, err = probe.Merge(packer, files, o, one); err != nil {
+		return nil, report, err
+	}
+	merged, err := packer.done()
+	return merged, report, err
+}
+
+// alreadyMerged reports whether there is one file and it joins several vantages.
+func alreadyMerged(files []probe.EvidenceFile) (bool, error) {
+	if len(files) != 1 {
+		return false, nil
+	}
+	in, err := files[0].Open()
+	if err != nil {
+		return false, err
+	}
+	defer in.Close()
+	r, err := probe.NewReader(in, probe.MaxMerged)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", files[0].Name, err)
+	}
+	return r.Merged(), nil
+}
+
+// verifyInto verifies a merged file and hands its bytes on.
+func verifyInto(out io.Writer, f probe.EvidenceFile, o probe.MergeOptions, each func(probe.Merged) error) (probe.MergeReport, error) {
+	in, err := f.Open()
+	if err != nil {
+		return probe.MergeReport{}, err
+	}
+	defer in.Close()
+	report, err := probe.VerifyMerged(io.TeeReader(in, out), mirror.MaxObservationsBytes, o, each)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", f.Name, err)
+	}
+	return report, err
+}
+
+// about is what merged evidence says of a domain as the source has it now: nothing, when the vantages held it against
+// another entry.
+func about(m probe.Merged, pol policy.Policy) probe.Result {
+	if r := m.Result(); bytes.Equal(m.Policy, pol.AppendJSON(nil)) {
+		return r
+	}
+	return nothing(m.Domain, codeEvidenceOther)
+}
+
+// fill gives the targets that the evidence does not speak about a result that says so.
+func fill(results map[policy.Domain]probe.Result, targets []probe.Target, code string) map[policy.Domain]probe.Result {
+	if results == nil {
+		results = make(map[policy.Domain]probe.Result, len(targets))
+	}
+	for _, t := range targets {
+		if _, ok := results[t.Domain]; !ok {
+			results[t.Domain] = nothing(t.Domain, code)
+		}
+	}
+	return results
+}
+
+func nothing(d policy.Domain, code string) probe.Result {
+	return probe.Result{Domain: d, Judgement: probe.Judgement{
+		Verdict: probe.Inconclusive, Codes: []string{code}, Findings: []policy.Finding{evidenceFinding(code, d.String(), "")},
+	}}
+}
+
+func evidenceFinding(code, domain, what string) policy.Finding {
+	for _, c := range evidenceCodes() {
+		if c.ID == code {
+			return policy.Finding{Code: code, Severity: c.Severity, Domain: domain, Summary: what + c.Summary, Fix: c.Fix}
+		}
+	}
+	return policy.Finding{Code: code, Severity: policy.Error, Domain: domain, Summary: what}
+}
