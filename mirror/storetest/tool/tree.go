@@ -2,6 +2,7 @@ package tool
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,16 +37,18 @@ func Tree(t testing.TB, name string) string {
 }
 
 // Command is the program at path below tree, with the libraries that were unpacked beside it. It sees its server's
-// accounts: /etc/passwd and /etc/group are covered in a mount namespace of its own, for which it needs root; anybody
-// else gets a user namespace, in which it is root alone.
+// accounts, and this machine under a full name, without which sendmail waits for a minute: /etc/passwd, group and hosts
+// are covered in a mount namespace of its own, for which it needs root; anybody else gets a user namespace, in which it is
+// root alone.
 func Command(ctx context.Context, t testing.TB, tree, path string, args ...string) *exec.Cmd {
 	t.Helper()
 	dir := t.TempDir()
-	script := `mount --bind "$0/passwd" /etc/passwd && mount --bind "$0/group" /etc/group && exec "$@"`
-	for file, more := range map[string]string{"passwd": accounts, "group": groups} {
+	script := `for f in passwd group hosts; do mount --bind "$0/$f" /etc/$f || exit; done; exec "$@"`
+	host, _ := os.Hostname()
+	for file, more := range map[string]string{"passwd": accounts, "group": groups, "hosts": fmt.Sprintf("127.0.0.1 %s.example %[1]s\n", host)} {
 		own, err := os.ReadFile("/etc/" + file)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, file), append(own, more...), 0o644)
+			err = os.WriteFile(filepath.Join(dir, file), append([]byte(more), own...), 0o644)
 		}
 		if err != nil {
 			t.Fatal(err)
