@@ -38,6 +38,11 @@ type crashWorld struct {
 	clients []*mirror.Client
 	now     time.Time
 
+	args    []string          // more of the program's arguments
+	env     []string          // more of its environment
+	started func(*os.Process) // is told of each process; may be nil
+	state   func() string     // the folder of the state, or of a copy; nil: it is the operator's
+
 	held   map[int64][32]byte // SHA-256 of the list that clients held under each release number
 	trees  map[tlog.Tree]bool // of all checkpoints that a mirror showed
 	number map[string]int64   // the newest release that the client in each folder held
@@ -67,6 +72,13 @@ func newCrashWorld(t testing.TB, program string, names ...string) *crashWorld {
 	t.Helper()
 	o := newOperator(t)
 	w := &crashWorld{t: t, program: program, home: o.dir, names: names, now: o.now}
+	w.begin()
+	return w
+}
+
+// begin makes the first releases and lets the clients join.
+func (w *crashWorld) begin() {
+	w.t.Helper()
 	w.change("fill", crashFill)
 	w.finish()
 	w.change("second", 1)
@@ -74,14 +86,13 @@ func newCrashWorld(t testing.TB, program string, names ...string) *crashWorld {
 	w.open()
 	for _, c := range w.clients {
 		if err := os.MkdirAll(c.Dir, 0o755); err != nil {
-			t.Fatal(err)
+			w.t.Fatal(err)
 		}
-		if _, err := mirror.Join(t.Context(), c.Dir, c.Sources[0].Reader, o.Trust.Versions()[0].Digest()); err != nil {
-			t.Fatal(err)
+		if _, err := mirror.Join(w.t.Context(), c.Dir, c.Sources[0].Reader, w.chain().Versions()[0].Digest()); err != nil {
+			w.t.Fatal(err)
 		}
 	}
 	w.poll()
-	return w
 }
 
 // copy is the same world in another folder.
@@ -162,13 +173,17 @@ func (w *crashWorld) run(r crashRun) crashEnd {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	args := []string{"-home", w.home, "-now", w.now.Format(policy.TimeFormat), "-down", r.down, "-point", r.point, "-mode", r.mode}
-	cmd := exec.CommandContext(ctx, w.program, append(args, w.names...)...)
+	cmd := exec.CommandContext(ctx, w.program, append(append(args, w.args...), w.names...)...)
+	cmd.Env = append(os.Environ(), w.env...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	in, err1 := cmd.StdinPipe()
 	out, err2 := cmd.StdoutPipe()
 	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
 		w.t.Fatal(err)
+	}
+	if w.started != nil {
+		w.started(cmd.Process)
 	}
 	var end crashEnd
 	for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -269,7 +284,11 @@ func (w *crashWorld) look() {
 // outbox returns the files of a release in the outbox, nil when it has not got so far.
 func (w *crashWorld) outbox(release int64) map[string]string {
 	w.t.Helper()
-	folder := filepath.Join(w.home, pipeline.StateDir, "outbox", fmt.Sprint(release))
+	state := filepath.Join(w.home, pipeline.StateDir)
+	if w.state != nil {
+		state = w.state()
+	}
+	folder := filepath.Join(state, "outbox", fmt.Sprint(release))
 	names, err := os.ReadDir(folder)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -294,10 +313,20 @@ func (w *crashWorld) keeps(release int64, before map[string]string) {
 		if strings.HasPrefix(name, ".tmp-") {
 			continue // a file that was not whole
 		}
+		if name == "checkpoint.signed" { // gets more cosignatures with each run
+			before[name], after[name] = logPart(before[name]), logPart(after[name])
+		}
 		if before[name] != after[name] {
 			w.fail(&w.wrong.lost, "%s of release %d is not what it was before the crash", name, release)
 		}
 	}
+}
+
+// logPart is a signed note up to the log's own signature, which comes first.
+func logPart(note string) string {
+	text, signatures, _ := strings.Cut(note, "\n\n")
+	first, _, _ := strings.Cut(signatures, "\n")
+	return text + "\n\n" + first
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

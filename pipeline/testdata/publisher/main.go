@@ -1,8 +1,9 @@
 // Publisher releases a list once, from an operator's folder as pipeline.Setup makes it, and dies where it is told to.
 //
-//	publisher -home DIR -now TIME [-down NAME] [-point OP [-mode before|after|lied]] MIRROR…
+//	publisher -home DIR -now TIME [-down NAME] [-point OP [-mode before|after|lied]] [-vault URL] [-agent NAME] MIRROR…
 //
-// Mirrors are folders in DIR. Everything that it does to them, to the log and with the keys is an operation with a name
+// Mirrors are folders in DIR. The state is there, too, or in the bucket of -vault; then nothing of it is on the disk, and
+// its lease ends at once, so that the next process need not wait. Witnesses are asked under the name of -agent. Everything that it does to them, to the log and with the keys is an operation with a name
 // (see moments); it writes "at OP" to standard output before and after each, and waits for a line from standard input, in
 // which time the test looks at the world as it is. With -mode before or after it then kills itself, like a power cut,
 // before or after the operation; with lied it does the operation and reports that it failed.
@@ -22,28 +23,32 @@ import (
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/mirror/dir"
+	"github.com/starttls-everywhere/policylist/mirror/s3"
 	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
 	"github.com/starttls-everywhere/policylist/pipeline/signing"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/transparency/tilelog"
+	"github.com/starttls-everywhere/policylist/transparency/witness"
 )
 
 func main() {
 	home := flag.String("home", "", "the operator's folder")
 	now := flag.String("now", "", "the time, RFC 3339")
 	down := flag.String("down", "", "a mirror that cannot be reached")
+	vault := flag.String("vault", "", "s3 address of the state")
+	agent := flag.String("agent", "", "User-Agent for witnesses")
 	m := newMoments()
 	flag.StringVar(&m.point, "point", "", "the operation to fail at")
 	flag.StringVar(&m.mode, "mode", "before", "before, after or lied")
 	flag.Parse()
-	if err := release(m, *home, *now, *down, flag.Args()); err != nil {
+	if err := release(m, *home, *now, *down, *vault, *agent, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "publisher:", err)
 		os.Exit(1)
 	}
 }
 
-func release(m *moments, home, now, down string, mirrors []string) error {
+func release(m *moments, home, now, down, vault, agent string, mirrors []string) error {
 	at, err := policy.ParseTime(now)
 	if err != nil {
 		return err
@@ -64,6 +69,20 @@ func release(m *moments, home, now, down string, mirrors []string) error {
 			return logAt{l, m}, err
 		},
 		Observer: allPass{}, Now: func() time.Time { return at }, Log: slog.New(m.watch(slog.NewTextHandler(os.Stderr, nil))),
+	}
+	if agent != "" {
+		p.Witnesses = witness.New(agent)
+	}
+	if vault != "" {
+		o, err := s3.Parse(vault)
+		if err != nil {
+			return err
+		}
+		store, err := s3.Open(context.Background(), o)
+		if err != nil {
+			return err
+		}
+		p.State, p.Vault = "", &pipeline.Vault{Store: vaultAt{store, m}, Term: time.Nanosecond}
 	}
 	for _, name := range mirrors {
 		store, err := dir.Open(path(name))

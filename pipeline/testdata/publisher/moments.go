@@ -122,6 +122,20 @@ func (s storeAt) Get(ctx context.Context, path string, limit int64) (data []byte
 	return data, errors.Join(err, absent)
 }
 
+// vaultAt makes every write to the vault an operation.
+type vaultAt struct {
+	pipeline.VaultStore
+	m *moments
+}
+
+func (v vaultAt) Swap(ctx context.Context, o mirror.Object, old []byte) error {
+	return v.m.around("vault.swap."+o.Path, func() error { return v.VaultStore.Swap(ctx, o, old) })
+}
+
+func (v vaultAt) Create(ctx context.Context, o mirror.Object) error {
+	return v.m.around("vault.create."+class(o.Path), func() error { return v.VaultStore.Create(ctx, o) })
+}
+
 // deadStore answers nothing.
 type deadStore struct{ mirror.Store }
 

@@ -61,6 +61,13 @@ func StartFake(t testing.TB, name, logVKey string, now func() time.Time) *Fake {
 	return f
 }
 
+// Clone is the same witness in a world of its own: with the key and the memory of f, and no server.
+func (f *Fake) Clone() *Fake {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return &Fake{Name: f.Name, VKey: f.VKey, URL: f.URL, Now: f.Now, key: f.key, log: f.log, tree: f.tree, note: f.note}
+}
+
 // Line is the witness's line of a tlog-policy.
 func (f *Fake) Line() string { return fmt.Sprintf("witness %s %s %s\n", f.Name, f.VKey, f.URL) }
 
