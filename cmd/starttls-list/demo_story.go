@@ -122,7 +122,7 @@ func (d *demo) release() (*pipeline.Published, error) {
 		return nil, err
 	}
 	observer, err := probe.New(probe.Options{
-		Resolver: d.lab.Resolver(), Roots: roots, AllowLoopback: true, SMTPPort: d.lab.SMTPPort(), Timeout: 5 * time.Second,
+		Resolver: d.lab.Resolver(), Roots: roots, AllowLoopback: true, SMTPPort: d.lab.SMTPPort(), HTTPSPort: d.lab.HTTPSPort(), Timeout: 5 * time.Second,
 		Vantage: "demo", Tool: "starttls-list " + version,
 	})
 	if err != nil {

@@ -40,11 +40,14 @@ func startProbeLab(t *testing.T) *probeLab {
 		if err := l.AddDomain(lab.Domain{Name: name + ".example", MX: []string{mx}}); err != nil {
 			t.Fatal(err)
 		}
+		if err := l.AddRecord(`_smtp._tls.` + name + `.example. 60 IN TXT "v=TLSRPTv1; rua=mailto:tls@` + name + `.example"`); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p := &probeLab{Lab: l, dir: t.TempDir()}
 	p.write(t, "roots.pem", string(l.RootsPEM()))
 	p.flags = []string{"probe", "--allow-loopback", "--resolver", l.Resolver().String(), "--roots", p.path("roots.pem"),
-		"--smtp-port", fmt.Sprint(l.SMTPPort())}
+		"--smtp-port", fmt.Sprint(l.SMTPPort()), "--https-port", fmt.Sprint(l.HTTPSPort())}
 	return p
 }
 

@@ -106,7 +106,8 @@ func (l *Lab) AddExample() error {
 			return err
 		}
 	}
-	return nil
+	// Who is listed as testing should hear about failures (rule R21).
+	return l.AddRecord("_smtp._tls.trial.example. 60 IN TXT \"v=TLSRPTv1; rua=mailto:tls@trial.example\"")
 }
 
 // STSPolicy writes the text of an MTA-STS policy (RFC 8461 section 3.2).

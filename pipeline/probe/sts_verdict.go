@@ -71,11 +71,7 @@ func (j *judge) sts(s *STS, names []mxName) {
 		return
 	}
 	if id := stsCode(discovery.STSStatus(s.Status)); id != "" {
-		detail := s.Detail
-		if s.HTTP != nil && s.HTTP.Location != "" {
-			detail += " to " + s.HTTP.Location
-		}
-		j.add(id, "%s", join(j.domain.String(), detail))
+		j.add(id, "%s", join(j.domain.String(), s.Detail))
 	}
 	if s.Policy == nil {
 		return

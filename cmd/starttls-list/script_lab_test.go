@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/starttls-everywhere/policylist/pipeline/lab"
+)
+
+// startScriptLab is the command "lab FILE" of scripts: it starts a lab as FILE describes it, line by line, and says where
+// it is in RESOLVER, SMTP_PORT, HTTPS_PORT and the file roots.pem.
+//
+//	host NAME [BEHAVIOUR]             a mail server
+//	mx DOMAIN HOST…                   a mail domain
+//	sts DOMAIN MODE MAX_AGE MX…       its MTA-STS policy
+//	web DOMAIN FAULT                  its policy host misbehaves
+//	tlsa HOST U S M [HEX]             a TLSA record, about the server's certificate unless HEX says otherwise
+//	secure NAME…                      what the resolver vouches for
+//	record …                          any other record
+func startScriptLab(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: lab FILE")
+	}
+	l, err := lab.Start(context.Background(), lab.Options{})
+	ts.Check(err)
+	ts.Defer(l.Close)
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if verb != "" {
+			ts.Check(furnish(l, verb, rest))
+		}
+	}
+	ts.Setenv("RESOLVER", l.Resolver().String())
+	ts.Setenv("SMTP_PORT", strconv.Itoa(l.SMTPPort()))
+	ts.Setenv("HTTPS_PORT", strconv.Itoa(l.HTTPSPort()))
+	ts.Check(os.WriteFile(ts.MkAbs("roots.pem"), l.RootsPEM(), 0o600))
+}
+
+// furnish obeys one line of a lab's description.
+func furnish(l *lab.Lab, verb, rest string) error {
+	words := strings.Fields(rest)
+	words = append(words, make([]string, max(0, 2-len(words)))...)
+	switch verb {
+	case "host":
+		return l.AddHost(lab.Host{Name: words[0], Behaviour: lab.Behaviour(words[1])})
+	case "mx":
+		return l.AddDomain(lab.Domain{Name: words[0], MX: words[1:]})
+	case "sts":
+		age, err := strconv.Atoi(words[2])
+		if err != nil {
+			return err
+		}
+		return l.SetSTS(words[0], lab.STSPolicy(words[1], age, words[3:]...))
+	case "web":
+		l.SetWebFault("mta-sts."+words[0], lab.WebFault(words[1]))
+		return nil
+	case "tlsa":
+		return furnishTLSA(l, words)
+	case "secure":
+		l.SetSecure(true, words...)
+		return nil
+	case "record":
+		return l.AddRecord(rest)
+	}
+	return fmt.Errorf("the lab has no %q", verb)
+}
+
+func furnishTLSA(l *lab.Lab, words []string) error {
+	l.SetSecure(true, words[0], l.TLSAName(words[0]))
+	if len(words) == 5 {
+		return l.AddRecord(l.TLSAName(words[0]) + " 60 IN TLSA " + strings.Join(words[1:], " "))
+	}
+	var n [3]uint8
+	if _, err := fmt.Sscan(strings.Join(words[1:], " "), &n[0], &n[1], &n[2]); err != nil {
+		return err
+	}
+	sent, err := l.Sent(words[0])
+	if err != nil {
+		return err
+	}
+	return l.AddRecord(l.TLSA(words[0], n[0], n[1], n[2], sent[0]))
+}
