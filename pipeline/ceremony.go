@@ -143,7 +143,13 @@ func (c *Ceremony) check(now time.Time) error {
 	if !c.Draft.Expires.After(now) {
 		return fmt.Errorf("%w: it expired at %s", ErrTrustRule, c.Draft.Expires.Format(policy.TimeFormat))
 	}
-	if c.Chain == nil || c.Draft.Origin == c.Chain.Newest().Origin {
+	if c.Chain != nil && c.Draft.Origin == c.Chain.Newest().Origin {
+		return nil // an older list's name may be what new ones may not
+	}
+	if err := policy.CheckOrigin(c.Draft.Origin); err != nil {
+		return fmt.Errorf("%w: %w", ErrTrustRule, err)
+	}
+	if c.Chain == nil {
 		return nil
 	}
 	for _, t := range c.Chain.Versions() {

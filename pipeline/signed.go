@@ -62,6 +62,9 @@ func (p *Publisher) sign(ctx context.Context, plan Probed, last *Published, star
 	return s, err
 }
 
+// ErrOtherOrigin means that list.json names another list than the newest trust version.
+var ErrOtherOrigin = errors.New("source and trust name two origins")
+
 // draft fills in what does not depend on the log.
 func (p *Publisher) draft(plan Probed, last *Published) (*mirror.ReleaseLeaf, error) {
 	trust := p.Trust.Newest()
@@ -74,7 +77,7 @@ func (p *Publisher) draft(plan Probed, last *Published) (*mirror.ReleaseLeaf, er
 		leaf.Timestamp, leaf.Expires = plan.timestamp, plan.expires
 	}
 	if plan.origin != "" && plan.origin != trust.Origin {
-		return nil, fmt.Errorf("the source's origin is %q, the trust's is %q: they must be the same", plan.origin, trust.Origin)
+		return nil, fmt.Errorf("%w: the source's is %q, the trust's is %q", ErrOtherOrigin, plan.origin, trust.Origin)
 	}
 	if leaf.Timestamp.After(trust.Expires) {
 		return nil, fmt.Errorf("trust version %d expired at %s: no client would apply a release under it; make the next version first", trust.Version, trust.Expires.Format(policy.TimeFormat))

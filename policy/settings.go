@@ -89,18 +89,12 @@ func (r *nodeReader) author(n, root *Node) string {
 
 func notPrintableASCII(c rune) bool { return c < 0x20 || c > 0x7e }
 
-// maxOriginLen keeps checkpoint lines short; C2SP sets no limit.
-const maxOriginLen = 255
-
 func (r *nodeReader) origin(n, root *Node) string {
 	if !r.required(n, root, "origin") {
 		return ""
 	}
-	host, path, slash := strings.Cut(n.Text, "/")
-	_, err := ParseDomain(host)
-	badPath := func(c rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-._/", c) }
-	if err != nil || slash && path == "" || strings.IndexFunc(path, badPath) >= 0 || len(n.Text) > maxOriginLen {
-		r.report("list.origin", n.At, "", "the origin %q is not a lower-case host name with an optional path of a-z, 0-9, and - . _ /", n.Text)
+	if err := CheckOrigin(n.Text); err != nil {
+		r.report("list.origin", n.At, "", "%s", err)
 		return ""
 	}
 	return n.Text

@@ -27,8 +27,8 @@ with every key explained, and a small example list to replace.
   DIR/state/            the publisher's memory: log, outbox, journal
   DIR/public/           where release publishes until the configuration says otherwise
 
-The keys' password comes from COSIGN_PASSWORD, from --password-file, or from a prompt. Nothing that exists is
-overwritten.
+The keys' password comes from COSIGN_PASSWORD, else from --password-file, else from a prompt. Where the first two are
+there, they must say the same. Nothing that exists is overwritten.
 
 Exit codes: 0 done, 3 usage, 4 internal.`
 
@@ -85,6 +85,9 @@ func newPassword(file string, stdin io.Reader, stderr io.Writer) ([]byte, error)
 	if errors.Is(err, signing.ErrNoPassword) {
 		return nil, &term.Exit{Code: exitUsage, Err: errors.New("no password for the new keys"),
 			Hint: "set COSIGN_PASSWORD, give --password-file, or run this on a terminal"}
+	}
+	if errors.Is(err, signing.ErrTwoPasswords) {
+		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: "unset COSIGN_PASSWORD or leave --password-file out"}
 	}
 	if err != nil {
 		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: "the password file has one line, the password"}

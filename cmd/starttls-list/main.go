@@ -55,6 +55,7 @@ func newRoot() *cobra.Command {
 			return c.Help()
 		},
 	}
+	root.SetHelpCommand(term.HelpCommand(usage))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.AddCommand(newProbeCommand())
 	root.AddCommand(newCheckCommand(), newFmtCommand(), newCodeCommand())

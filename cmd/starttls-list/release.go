@@ -133,6 +133,8 @@ func releaseHint(err error) string {
 		return "wait for the other run, or look whether it hangs"
 	case errors.Is(err, pipeline.ErrOtherLog):
 		return "add a [[mirror]] with an empty place for the new log; transparency/README.md tells how its address goes over"
+	case errors.Is(err, pipeline.ErrOtherOrigin):
+		return "write the trust's origin into list.json; or, to give the list a new name and a new log, make a trust version with it first (starttls-list trust propose --origin)"
 	case errors.Is(err, pipeline.ErrAhead):
 		return "restore the state from its newest copy, or let starttls-list recover rebuild it from a mirror; do not release from an older one"
 	case errors.Is(err, pipeline.ErrRecover):

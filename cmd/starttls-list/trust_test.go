@@ -248,3 +248,16 @@ func TestTrustLife(t *testing.T) {
 	c.run(0, "audit new --trust mylist/trust/1")
 	contains(t, c.run(0, "trust show mylist/public --version 4"), "- log key", "+ log key", "- release key")
 }
+
+// A new log's name is what list.json may say too: it stands in URLs and in other people's file names.
+func TestTrustRefusesOrigin(t *testing.T) {
+	c := newCeremony(t)
+	for _, origin := range []string{"a.example/../../x", "a.example//x", "https://a.example", "nodots"} {
+		out := c.run(exitFail, "trust create --trust new --root anna=anna.pub --release release.pub --log log.pub --origin "+origin)
+		if !strings.Contains(out, "this version must not be published: the origin") {
+			t.Errorf("%s: %s", origin, out)
+		}
+		c.run(exitFail, "trust propose --trust mylist/trust --origin "+origin)
+	}
+	c.run(exitPass, "trust create --trust new --root anna=anna.pub --release release.pub --log log.pub --origin a.example/x")
+}

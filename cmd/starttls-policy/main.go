@@ -89,6 +89,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.configPath, "config", defaultConfig, "configuration file")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "report in JSON")
+	root.SetHelpCommand(term.HelpCommand(usage))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.AddCommand(newJoin(a), newUpdate(a), newStatus(a), newQuery(a), newExplain(a), newVerify(a), newExport(a),
 		newServe(a), newDisable(a), newEnable(a))

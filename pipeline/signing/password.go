@@ -34,9 +34,21 @@ type Password struct {
 	Prompt PasswordFunc
 }
 
-// Read returns the password for a key that is about to be made; it wraps ErrNoPassword when there is no source.
+// ErrTwoPasswords is wrapped when the environment and the password file name two passwords for a key to be made.
+var ErrTwoPasswords = errors.New("two different passwords for the new keys")
+
+// Read returns the password for a key that is about to be made; it wraps ErrNoPassword when there is no source. A key
+// that exists tells which password is the right one, a new one takes any: so a file beside COSIGN_PASSWORD must hold
+// the same, else Read wraps ErrTwoPasswords.
 func (p Password) Read(keyPath string) ([]byte, error) {
-	password, _, err := p.read(keyPath)
+	password, source, err := p.read(keyPath)
+	if err != nil || source != PasswordEnv || p.File == "" {
+		return password, err
+	}
+	file, _, err := Password{File: p.File}.read(keyPath)
+	if err == nil && !bytes.Equal(file, password) {
+		err = fmt.Errorf("%w: %s says one, password file %s another", ErrTwoPasswords, PasswordEnv, p.File)
+	}
 	return password, err
 }
 
