@@ -112,6 +112,10 @@ func (f *probeFlags) run(c *cobra.Command, args []string) error {
 		return usage(c, err)
 	}
 	worst, err := f.scan(c, p, targets)
+	if errors.Is(err, probe.ErrVantage) {
+		return &term.Exit{Code: exitInconclusive, Err: err,
+			Hint: "none of these results counts, and no evidence was written; check this machine's own network: outbound port 25, SMTP inspection, resolver"}
+	}
 	if err != nil {
 		return err
 	}

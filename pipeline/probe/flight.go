@@ -78,3 +78,16 @@ func (f *flight[K, V]) lead(ctx context.Context, key K, c *call[V], find func() 
 	close(c.done)
 	return c.value, ctx.Err()
 }
+
+// forget drops what is remembered of key; a call that runs goes on.
+func (f *flight[K, V]) forget(key K) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.calls[key]; c != nil {
+		select {
+		case <-c.done:
+			delete(f.calls, key)
+		default:
+		}
+	}
+}

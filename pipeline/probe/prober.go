@@ -45,12 +45,13 @@ type Options struct {
 
 	PoliciesPerMinute int // policies fetched from one address within a minute; 0 means 60
 
-	Vantage  string                 // name of this observer, for the evidence; may be empty
-	Tool     string                 // name and version of the program, for the evidence
-	OptOut   OptOut                 // who asked not to be probed
-	Canary   policy.Domain          // a domain known to be good; zero means none
-	Previous map[policy.Domain]Past // of the last scan, see ReadPast; may be nil
-	Clock    Clock                  // nil means SystemClock
+	Vantage     string                 // name of this observer, for the evidence; may be empty
+	Tool        string                 // name and version of the program, for the evidence
+	OptOut      OptOut                 // who asked not to be probed
+	Canary      policy.Domain          // a domain known to be good; zero means none
+	CanaryEvery time.Duration          // how often the canary is looked at again while a scan lasts; 0 means 15 min
+	Previous    map[policy.Domain]Past // of the last scan, see ReadPast; may be nil
+	Clock       Clock                  // nil means SystemClock
 }
 
 // Target is a domain and what the list says of it (zero Policy: nothing, so only its servers are judged).
@@ -67,8 +68,8 @@ type Result struct {
 	Line  []byte
 }
 
-// Prober looks at domains. Addresses are looked up and servers visited once in a Prober's life, so make a new one for
-// each scan. It is safe for concurrent use and holds no goroutine between calls.
+// Prober looks at domains. What was seen of an address or server is used for other domains until it is Options.MaxAge old,
+// so make a new one for each scan. It is safe for concurrent use and holds no goroutine between calls.
 type Prober struct {
 	opts     Options
 	dns      *discovery.Client
@@ -80,17 +81,8 @@ type Prober struct {
 	fetcher  discovery.Fetcher
 	slots    chan struct{}
 
-	hosts    flight[policy.Domain, [2]discovery.Answer]
-	tlsa     flight[policy.Domain, discovery.DANE]
-	sessions flight[sessionKey, Session]
-	bare     flight[netip.Addr, nameless]
-	canary   flight[policy.Domain, Result]
-}
-
-// sessionKey is what makes two sessions the same: the server, and the name that it is asked to prove.
-type sessionKey struct {
-	addr netip.Addr
-	name policy.Domain
+	*memory
+	watch watch
 }
 
 // New checks opts. Errors wrap ErrOptions, ErrRoots or discovery.ErrResolver.
@@ -111,6 +103,7 @@ func New(opts Options) (*Prober, error) {
 		loopback: newLimiter(0, opts.Clock),
 		web:      webLimit{newLimiter(opts.PoliciesPerMinute, opts.Clock), newLimiter(0, opts.Clock)},
 		slots:    make(chan struct{}, opts.Connections),
+		memory:   newMemory(opts.MaxAge, opts.Clock.Now),
 	}
 	p.visitor = newVisitor(&opts)
 	p.fetcher = discovery.Fetcher{
@@ -118,10 +111,7 @@ func New(opts Options) (*Prober, error) {
 		Deadline: min(opts.Timeout, maxFetch), Enter: p.enterWeb,
 	}
 	p.limit.backoff = opts.Backoff
-	p.sessions.maxAge, p.sessions.now = opts.MaxAge, opts.Clock.Now
-	p.bare.maxAge, p.bare.now = opts.MaxAge, opts.Clock.Now
-	p.hosts.maxAge, p.hosts.now = opts.MaxAge, opts.Clock.Now
-	p.tlsa.maxAge, p.tlsa.now = opts.MaxAge, opts.Clock.Now
+	p.watch.looks.maxAge, p.watch.looks.now = opts.CanaryEvery, opts.Clock.Now
 	return p, nil
 }
 
@@ -161,6 +151,7 @@ func (o *Options) complete() error {
 		fallback time.Duration
 	}{
 		{&o.Timeout, 90 * time.Second}, {&o.ExpiryWarning, 14 * 24 * time.Hour}, {&o.Backoff, 90 * time.Second}, {&o.MaxAge, 6 * time.Hour},
+		{&o.CanaryEvery, 15 * time.Minute},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.fallback
@@ -173,13 +164,16 @@ func (o *Options) complete() error {
 }
 
 // Probe looks at all targets, Options.Domains at a time, and returns the results in the order of targets. A bad domain
-// is a result; the error is ctx's, and then there are no results.
+// is a result, and so is a vantage that cannot be believed; the error is ctx's, and then there are no results.
 func (p *Prober) Probe(ctx context.Context, targets []Target) ([]Result, error) {
 	results := make([]Result, 0, len(targets))
 	err := p.Each(ctx, targets, func(r Result) error {
 		results = append(results, r)
 		return nil
 	})
+	if errors.Is(err, ErrVantage) {
+		return p.withdrawAll(targets), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +181,8 @@ func (p *Prober) Probe(ctx context.Context, targets []Target) ([]Result, error) 
 }
 
 // Each is Probe for scans too large to hold: done gets the results one after the other, in the order of targets, while
-// later targets are being looked at. It ends with the first error of done.
+// later targets are being looked at. It ends with the first error of done, or with one that wraps ErrVantage: then none
+// of the results counts, neither those that done got before.
 func (p *Prober) Each(ctx context.Context, targets []Target, done func(Result) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var working sync.WaitGroup
@@ -221,6 +216,9 @@ func (p *Prober) Each(ctx context.Context, targets []Target, done func(Result) e
 	for out := range window {
 		select {
 		case r := <-out:
+			if err := p.watch.broke(); err != nil {
+				return err
+			}
 			if err := done(r); err != nil {
 				return err
 			}
@@ -228,7 +226,16 @@ func (p *Prober) Each(ctx context.Context, targets []Target, done func(Result) e
 			return ctx.Err()
 		}
 	}
-	return ctx.Err()
+	return p.endScan(ctx)
+}
+
+// withdrawAll is what a scan comes to over which the vantage broke.
+func (p *Prober) withdrawAll(targets []Target) []Result {
+	results := make([]Result, len(targets))
+	for i, t := range targets {
+		results[i] = p.result(t, Observation{}, withdrawn(t.Domain, p.opts.Canary))
+	}
+	return results
 }
 
 // one looks at a target, unless the canary says that this vantage cannot be believed. The error is ctx's.

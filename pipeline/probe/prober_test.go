@@ -264,29 +264,3 @@ func TestShards(t *testing.T) {
 		}
 	}
 }
-
-// TestCanaryOnce: the canary is looked at once for a whole scan.
-func TestCanaryOnce(t *testing.T) {
-	l := startLab(t)
-	serve(lab.NoStartTLS)(t, l, "canary.example")
-	var targets []Target
-	for i := range 5 {
-		d := fmt.Sprintf("d%d.example", i)
-		serve(lab.Good)(t, l, d)
-		targets = append(targets, Target{Domain: domain(d)})
-	}
-	p := newProber(t, l, false, func(o *Options) { o.Canary, o.Samples = domain("canary.example"), 1 })
-	results, err := p.Probe(t.Context(), targets)
-	must(t, err)
-	for _, r := range results {
-		if r.Verdict != Inconclusive || !slices.Equal(r.Codes, []string{"vantage.withdrawn"}) {
-			t.Errorf("%s %q", r, r.Codes)
-		}
-	}
-	if s, _ := l.Stats("mx1.canary.example"); s.Sessions != 1 {
-		t.Errorf("the canary was visited %d times", s.Sessions)
-	}
-	if s, _ := l.Stats("mx1.d0.example"); s.Sessions != 0 {
-		t.Errorf("a vantage that withdrew went on")
-	}
-}
