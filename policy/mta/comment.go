@@ -31,9 +31,10 @@ func (h Header) check() error {
 	return nil
 }
 
-func appendHeader(buf []byte, h Header) []byte {
-	return fmt.Appendf(buf, "# origin  %s\n# release %d\n# expires %s\n# list    sha256:%x\n",
-		h.Origin, h.Release, h.Expires.UTC().Format(policy.TimeFormat), h.Digest)
+// appendHeader appends the release in comment lines. mark begins a comment: '#' or ';'.
+func appendHeader(buf []byte, mark byte, h Header) []byte {
+	return fmt.Appendf(buf, "%[1]c origin  %[2]s\n%[1]c release %[3]d\n%[1]c expires %[4]s\n%[1]c list    sha256:%[5]x\n",
+		mark, h.Origin, h.Release, h.Expires.UTC().Format(policy.TimeFormat), h.Digest)
 }
 
 // preamble explains the table to whoever opens it at three in the morning.
@@ -52,7 +53,7 @@ func appendPreamble(buf []byte, o Options) ([]byte, error) {
 		return buf, err
 	}
 	buf = fmt.Appendf(buf, "# TLS policy table for Postfix (smtp_tls_policy_maps), dialect %s. Written by a program, do not edit.\n", o.Dialect)
-	buf = append(appendHeader(buf, o.Header), preamble...)
+	buf = append(appendHeader(buf, '#', o.Header), preamble...)
 	if o.ExactOnly {
 		buf = append(buf, exactOnly...)
 	}
@@ -75,5 +76,5 @@ func appendExpired(buf []byte, o Options) ([]byte, error) {
 		return buf, err
 	}
 	buf = append(buf, "# TLS policy table for Postfix (smtp_tls_policy_maps): empty. Written by a program, do not edit.\n"...)
-	return append(appendHeader(buf, o.Header), expired...), nil
+	return append(appendHeader(buf, '#', o.Header), expired...), nil
 }

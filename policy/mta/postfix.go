@@ -81,12 +81,11 @@ func Postfix(w io.Writer, entries iter.Seq2[policy.Domain, policy.Policy], o Opt
 	if err != nil {
 		return report, err
 	}
-	last := ""
+	var last policy.Domain
 	for domain, p := range entries {
-		if domain.String() <= last && !domain.IsZero() {
-			return report, fmt.Errorf("%w at %s", ErrOrder, domain)
+		if err := follows(&last, domain); err != nil {
+			return report, err
 		}
-		last = domain.String()
 		buf = report.add(buf, domain, p, o)
 		if len(buf) < flushSize {
 			continue
@@ -98,6 +97,15 @@ func Postfix(w io.Writer, entries iter.Seq2[policy.Domain, policy.Policy], o Opt
 	}
 	_, err = w.Write(report.appendTrailer(buf))
 	return report, err
+}
+
+// follows checks that domain comes after the one before, and takes its place. One without a name is refused elsewhere.
+func follows(last *policy.Domain, domain policy.Domain) error {
+	if domain.String() <= last.String() && !domain.IsZero() {
+		return fmt.Errorf("%w at %s", ErrOrder, domain)
+	}
+	*last = domain
+	return nil
 }
 
 // PostfixExpired writes the table of a list that has expired: comments only, so that every domain falls back to the
@@ -141,29 +149,39 @@ func (r *Report) add(buf []byte, domain policy.Domain, p policy.Policy, o Option
 
 // AppendPostfixValue appends what Postfix is told about a domain with policy p: the right-hand side of a table line,
 // and the answer of a socketmap server. Errors are ErrTesting (answer "not found") or wrap ErrUnusable (an operator
-// should hear of it); nothing of use is appended then.
+// should hear of it); nothing is appended then.
 func AppendPostfixValue(buf []byte, p policy.Policy, d Dialect) ([]byte, error) {
-	if p.Mode == policy.Testing {
-		return buf, ErrTesting
-	}
-	if p.Mode != policy.Enforce {
-		return buf, fmt.Errorf("%w: no mode", ErrUnusable)
-	}
-	if len(p.MXs) == 0 {
-		return buf, fmt.Errorf("%w: no mxs, so match= would be empty", ErrUnusable)
+	if err := usable(p); err != nil {
+		return buf, err
 	}
 	buf = append(buf, "secure match="...)
 	for i, mx := range p.MXs {
-		name := mx.String()
-		if name == "" {
-			return buf, fmt.Errorf("%w: an empty mx", ErrUnusable)
-		}
 		if i > 0 {
 			buf = append(buf, ':')
 		}
-		buf = append(buf, name...)
+		buf = append(buf, mx.String()...)
 	}
 	return append(buf, d.attributes()...), nil
+}
+
+// usable says why a policy gives no line: ErrTesting, or what wraps ErrUnusable. Only a broken caller makes the latter,
+// for policy.NewPolicy refuses the same.
+func usable(p policy.Policy) error {
+	if p.Mode == policy.Testing {
+		return ErrTesting
+	}
+	if p.Mode != policy.Enforce {
+		return fmt.Errorf("%w: no mode", ErrUnusable)
+	}
+	if len(p.MXs) == 0 {
+		return fmt.Errorf("%w: no mxs, so there would be nothing to match", ErrUnusable)
+	}
+	for _, mx := range p.MXs {
+		if mx.String() == "" {
+			return fmt.Errorf("%w: an empty mx", ErrUnusable)
+		}
+	}
+	return nil
 }
 
 func hasSuffix(p policy.Policy) bool {
