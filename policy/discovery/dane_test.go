@@ -60,6 +60,9 @@ func TestDANE(t *testing.T) {
 		{"both fail", mx + a, "", "mx.p.example.", "failed  0 0", ""},
 		{"alias: records at its end first", mx + alias + tlsa + "3 1 1 " + digest + ";" + aliasTLSA + "2 1 1 " + digest, "", "",
 			"usable x.q.example 1 0 _25._tcp.x.q.example/TLSA", "x.q.example mx.p.example a.example"},
+		{"alias of an alias: only its end and the host", mx + "mx.p.example. CNAME y.q.example.;y.q.example. CNAME x.q.example.;x.q.example. A 192.0.2.1;" +
+			aliasTLSA + "2 1 1 " + digest + ";_25._tcp.y.q.example. TLSA 3 1 1 " + digest, "", "",
+			"usable x.q.example 1 0 _25._tcp.x.q.example/TLSA", "x.q.example mx.p.example a.example"},
 		{"alias: then at the host", mx + alias + tlsa + "3 1 1 " + digest, "", "",
 			"usable mx.p.example 1 0 _25._tcp.x.q.example/TLSA _25._tcp.mx.p.example/TLSA", "mx.p.example a.example"},
 		{"alias: insecure records at its end do not count", mx + alias + tlsa + "3 1 1 " + digest + ";" + aliasTLSA + "2 1 1 " + digest,
@@ -119,6 +122,22 @@ func lines(records string) (out []string) {
 		out = append(out, owner+" 60 IN "+rest)
 	}
 	return out
+}
+
+// TestNamesWithoutMX: behind no MX record the mail domain is no name for a certificate.
+func TestNamesWithoutMX(t *testing.T) {
+	z := serveZone(t, lines("mx.p.example. A 192.0.2.1;_25._tcp.mx.p.example. TLSA 3 1 1 "+digest)...)
+	z.change(func() { z.liar = true })
+	c := client(t, z, func(o *discovery.Options) { o.TrustAD = true })
+	host, err := policy.ParseDomain("mx.p.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mx := discovery.Answer{Name: "a.example", Status: discovery.NoData, Secure: true}
+	d := discovery.FindTLSA(t.Context(), c, mx, host, 25, c.LookupA(t.Context(), host.String()))
+	if d.Kind != discovery.DANEUsable || !slices.Equal(d.Names, []string{"mx.p.example"}) {
+		t.Errorf("%+v", d)
+	}
 }
 
 // TestUsable: which TLSA records a sender can do anything with.

@@ -39,12 +39,17 @@ func TestStatuses(t *testing.T) {
 		z.rcode["bad.example."], z.rcode["no.example."], z.rcode["odd.example."] = "SERVFAIL", "REFUSED", "YXDOMAIN"
 		z.silent["slow.example."] = true
 	})
-	c := client(t, z, func(o *discovery.Options) { o.Timeout, o.Attempts = 100*time.Millisecond, 2 })
+	patient := client(t, z, nil)
+	hasty := client(t, z, func(o *discovery.Options) { o.Timeout, o.Attempts = 100*time.Millisecond, 2 })
 	for name, want := range map[string]discovery.Status{
 		"a.example": discovery.NoError, "A.Example.": discovery.NoError, "y.example": discovery.NoData,
 		"x.y.example": discovery.NoData, "gone.example": discovery.NXDomain, "bad.example": discovery.ServFail,
 		"no.example": discovery.Refused, "odd.example": discovery.Malformed, "slow.example": discovery.Timeout,
 	} {
+		c := patient
+		if want == discovery.Timeout {
+			c = hasty
+		}
 		a := c.LookupMX(t.Context(), name)
 		if a.Status != want || a.Secure {
 			t.Errorf("%s: %+v, want %s", name, a, want)

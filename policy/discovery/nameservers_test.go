@@ -94,7 +94,7 @@ func TestAskServers(t *testing.T) {
 }
 
 func shortClient(t *testing.T, z *zone) *discovery.Client {
-	return client(t, z, func(o *discovery.Options) { o.Attempts, o.Timeout = 1, time.Second })
+	return client(t, z, func(o *discovery.Options) { o.Attempts, o.Timeout = 1, 2*time.Second })
 }
 
 // TestAskServersNowhere: without a way to the zone nobody is asked, and the lookups say why.

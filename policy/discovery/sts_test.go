@@ -96,6 +96,11 @@ func TestSTS(t *testing.T) {
 		{name: "not yet valid", cert: named(ca, "mta-sts.a.example", func(c *x509.Certificate) { c.NotBefore = testTime.Add(time.Second) }), want: "fetch-certificate"},
 		{name: "unknown issuer", cert: named(other, "mta-sts.a.example", nil), want: "fetch-certificate"},
 		{name: "escape sequence in a name", cert: named(ca, "\x1b[2Jx.example", nil), want: "fetch-certificate", detail: "?[2Jx.example"},
+		{name: "many names", cert: named(ca, "www.a.example", func(c *x509.Certificate) {
+			for i := range 90 {
+				c.DNSNames = append(c.DNSNames, fmt.Sprintf("www%d.a.example", i))
+			}
+		}), want: "fetch-certificate"},
 		{name: "old TLS", change: func(w *web, _ *zone, _ *discovery.Fetcher) { w.version = tls.VersionTLS11 }, want: "fetch-tls"},
 		{name: "no TLS", change: func(w *web, _ *zone, _ *discovery.Fetcher) { w.clear = true }, want: "fetch-tls"},
 

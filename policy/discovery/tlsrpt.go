@@ -122,7 +122,7 @@ func destination(uri string) string {
 		return mailbox(rest)
 	case scheme == "https":
 		u, err := url.Parse(uri)
-		if err != nil || u.User != nil || u.Opaque != "" {
+		if err != nil || u.User != nil {
 			return "it is no https URI"
 		}
 		if _, err := policy.NormalizeDomain(u.Hostname()); err != nil {

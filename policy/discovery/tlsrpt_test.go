@@ -58,6 +58,12 @@ func TestTLSRPT(t *testing.T) {
 		{one("v=TLSRPTv1; rua=" + a + ","), discovery.TLSRPTOK, a, 1},
 		{one("v=TLSRPTv1; rua=" + a + "!10m"), discovery.TLSRPTInvalid, "", 1}, // DMARC's size limit
 		{one("v=TLSRPTv1; rua=mailto:a%2Cb%21c%3Bd@a.example"), discovery.TLSRPTOK, "mailto:a%2Cb%21c%3Bd@a.example", 0},
+		{one("v=TLSRPTv1; rua=mailto:a!b@a.example"), discovery.TLSRPTInvalid, "", 1},
+		{one("v=TLSRPTv1; rua=mailto:a%7Fb@a.example"), discovery.TLSRPTInvalid, "", 1},
+		{one("v=TLSRPTv1; rua=mailto:" + strings.Repeat("a", 64) + "@a.example"), discovery.TLSRPTOK, "mailto:" + strings.Repeat("a", 64) + "@a.example", 0},
+		{one("v=TLSRPTv1; rua=mailto:" + strings.Repeat("a", 65) + "@a.example"), discovery.TLSRPTInvalid, "", 1},
+		{one("v=TLSRPTv1; " + strings.Repeat("x", 32) + "=y; rua=" + a), discovery.TLSRPTOK, a, 0},
+		{one("v=TLSRPTv1; " + strings.Repeat("x", 33) + "=y; rua=" + a), discovery.TLSRPTInvalid, "", 1},
 		{one("v=TLSRPTv1; rua=mailto:a%zz@a.example"), discovery.TLSRPTInvalid, "", 1},
 		{one("v=TLSRPTv1; rua=mailto:a%0d%0aBcc:%20x@a.example"), discovery.TLSRPTInvalid, "", 1},
 		{one("v=TLSRPTv1; rua=mailto:tls@a.example?subject=x"), discovery.TLSRPTOK, "mailto:tls@a.example?subject=x", 0},
