@@ -1,0 +1,184 @@
+package socketmap
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/discovery"
+	"github.com/starttls-everywhere/policylist/policy/mtasts"
+)
+
+func stsText(mode string, maxAge int, mxs ...string) string {
+	text := fmt.Sprintf("version: STSv1\nmode: %s\nmax_age: %d\n", mode, maxAge)
+	for _, mx := range mxs {
+		text += "mx: " + mx + "\n"
+	}
+	return text
+}
+
+func found(t *testing.T, id, text string) discovery.STS {
+	t.Helper()
+	p, err := mtasts.ParsePolicy([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return discovery.STS{ID: id, Status: discovery.STSOK, Policy: p, Body: []byte(text)}
+}
+
+// TestWhatASearchTeaches: a policy stays until another one or its age ends it. That it cannot be found any more, which is
+// all that an attacker can bring about, only raises trouble.
+func TestWhatASearchTeaches(t *testing.T) {
+	enforce := found(t, "1", stsText("enforce", 86400, "mx.a.example"))
+	for _, c := range []struct {
+		name    string
+		held    bool
+		after   time.Duration
+		search  discovery.STS
+		valid   bool
+		mode    mtasts.Mode
+		failure Failure
+		trouble string
+	}{
+		{"first contact", false, 0, enforce, true, mtasts.Enforce, "", ""},
+		{"nothing there", false, 0, discovery.STS{Status: discovery.STSNone}, false, "", "", ""},
+		{"resolver fails", false, 0, discovery.STS{Status: discovery.STSRecordFailed}, false, "", "", "record-failed"},
+		{"web server down", false, 0, discovery.STS{Status: discovery.STSFetchConnect}, false, "", FailureFetch, "fetch-connect"},
+		{"wrong certificate", false, 0, discovery.STS{Status: discovery.STSFetchCertificate}, false, "", FailureWebPKI, "fetch-certificate"},
+		{"nmx: for mx:", false, 0, discovery.STS{Status: discovery.STSPolicyNoMX}, false, "", FailureInvalid, "policy-no-mx"},
+		{"record gone", true, time.Hour, discovery.STS{Status: discovery.STSNone}, true, mtasts.Enforce, "", "the record has gone"},
+		{"two records", true, time.Hour, discovery.STS{Status: discovery.STSRecordMany}, true, mtasts.Enforce, "", "the record has gone"},
+		{"fetch fails", true, time.Hour, discovery.STS{Status: discovery.STSFetchTimeout}, true, mtasts.Enforce, FailureFetch, "fetch-timeout"},
+		{"changed", true, time.Hour, found(t, "2", stsText("testing", 86400, "mx.b.example")), true, mtasts.Testing, "", ""},
+		{"ended", true, time.Hour, found(t, "3", stsText("none", 86400)), true, mtasts.None, "", ""},
+		{"too old, and gone", true, 25 * time.Hour, discovery.STS{Status: discovery.STSNone}, false, "", "", ""},
+		{"too old, and unreachable", true, 25 * time.Hour, discovery.STS{Status: discovery.STSFetchConnect}, false, "", FailureFetch, "fetch-connect"},
+	} {
+		var p stsPolicy
+		if c.held {
+			p = p.learn(enforce, start)
+		}
+		now := start.Add(c.after)
+		p = p.learn(c.search, now)
+		if p.valid(now) != c.valid || c.valid && p.policy.Mode != c.mode || p.failure != c.failure || (p.trouble == "") != (c.trouble == "") || !strings.Contains(p.trouble, c.trouble) {
+			t.Errorf("%s: %+v", c.name, p)
+		}
+	}
+}
+
+// TestWhenADomainIsAskedAgain: a policy every hour, "none" every hour, a failure every five minutes; a clock that jumped
+// in either direction makes everything due.
+func TestWhenADomainIsAskedAgain(t *testing.T) {
+	policy := stsPolicy{}.learn(found(t, "1", stsText("enforce", 86400, "mx.a.example")), start)
+	failed := stsPolicy{}.learn(discovery.STS{Status: discovery.STSFetchConnect}, start)
+	for _, c := range []struct {
+		p     stsPolicy
+		after time.Duration
+		due   bool
+	}{
+		{policy, 59 * time.Minute, false}, {policy, time.Hour, true}, {policy, -2 * time.Hour, true},
+		{stsPolicy{}, 59 * time.Minute, false}, {stsPolicy{}, time.Hour, true},
+		{failed, 4 * time.Minute, false}, {failed, 5 * time.Minute, true},
+	} {
+		c.p.checked = start
+		if got := c.p.due(start.Add(c.after)); got != c.due {
+			t.Errorf("%+v after %s: %v", c.p, c.after, got)
+		}
+	}
+}
+
+// TestPoliciesOutliveARestart: what is valid comes back, what is not does not, a damaged line costs only itself.
+func TestPoliciesOutliveARestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mta-sts.jsonl")
+	now := start
+	newLive := func() *Live { return &Live{Now: func() time.Time { return now }} }
+	l := newLive()
+	if err := l.Restore(path); err != nil {
+		t.Fatalf("no file: %v", err)
+	}
+	for name, age := range map[string]int{"a.example": 86400, "b.example": 3600, "c.example": 86400} {
+		l.policies.put(domain(t, name), stsPolicy{}.learn(found(t, "1", stsText("enforce", age, "*."+name)), now), maxPolicies)
+	}
+	l.policies.put(domain(t, "none.example"), stsPolicy{checked: now}, maxPolicies)
+	if err := l.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || strings.Count(string(data), "\n") != 3 {
+		t.Fatalf("%s %v", data, err)
+	}
+	broken := strings.Replace(string(data), `"domain":"c.example"`, `"domain":"../c"`, 1) + "{\n"
+	if err := os.WriteFile(path, []byte(broken), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	now = start.Add(2 * time.Hour)
+	l = newLive()
+	if err := l.Restore(path); err == nil || !strings.Contains(err.Error(), "2 lines left out: line 3") {
+		t.Errorf("%v", err)
+	}
+	p, ok := l.policies.get(domain(t, "a.example"))
+	if len(l.policies.all()) != 1 || !ok || !p.valid(now) || !p.due(now) || p.policy.MXs[0].String() != ".a.example" {
+		t.Errorf("%+v", l.policies.all())
+	}
+}
+
+// TestCacheIsBounded: however many domains are asked about.
+func TestCacheIsBounded(t *testing.T) {
+	var c cache[int]
+	var last policy.Domain
+	for i := range 1000 {
+		last = domain(t, fmt.Sprintf("d%d.example", i))
+		c.put(last, i, 100)
+	}
+	if v, ok := c.get(last); len(c.all()) != 100 || !ok || v != 999 {
+		t.Errorf("%d, %d %v", len(c.all()), v, ok)
+	}
+}
+
+// deafDNS is a resolver that nobody answers at: everything has to come from what is known.
+func deafDNS(t *testing.T) *discovery.Client {
+	t.Helper()
+	c, err := discovery.NewClient(discovery.Options{Resolver: netip.MustParseAddrPort("127.0.0.1:9"), Timeout: time.Millisecond, Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestLiveBeatsTheListInEitherDirection: by policies that are cached, so that no server is needed.
+func TestLiveBeatsTheListInEitherDirection(t *testing.T) {
+	r, now, _ := decider(holding(t, "one", "a.example: enforce mx.list.example", "t.example: enforce mx.list.example", "n.example: enforce mx.list.example",
+		"gone.example: enforce mx.list.example", "x.example: enforce mx.list.example"))
+	r.Live = &Live{DNS: deafDNS(t), Fetcher: &discovery.Fetcher{}, Now: r.Now, Patience: time.Second}
+	put := func(name, text string) {
+		p := stsPolicy{checked: start}
+		if text != "" {
+			p = p.learn(found(t, "1", text), start)
+			p.checked = start
+		}
+		r.Live.policies.put(domain(t, name), p, maxPolicies)
+	}
+	put("a.example", stsText("enforce", 864000, "mx.new.example"))
+	put("t.example", stsText("testing", 864000, "mx.new.example"))
+	put("n.example", stsText("none", 864000))
+	put("gone.example", "")
+	says(t, r, "legacy", "a.example", "OK secure match=mx.new.example")
+	says(t, r, "legacy", "t.example", "NOTFOUND ")
+	says(t, r, "legacy", "n.example", "NOTFOUND ")
+	says(t, r, "legacy", "gone.example", "OK secure match=mx.list.example") // absence never counts
+	if n := r.Metrics.Downgrades(); n != 0 {
+		t.Errorf("%d downgrades", n)
+	}
+	says(t, r, "legacy", "x.example", "OK secure match=mx.list.example") // nor does a lookup that fails; but it is told
+	if n := r.Metrics.Downgrades(); n != 1 {
+		t.Errorf("%d downgrades", n)
+	}
+	*now = start.Add(11 * 24 * time.Hour) // the policies have run out, the list has not
+	says(t, r, "legacy", "t.example", "OK secure match=mx.list.example")
+	r.Live.Close()
+}
