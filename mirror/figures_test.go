@@ -91,7 +91,7 @@ func TestFiguresByteFlips(t *testing.T) {
 	if tried < all {
 		t.Errorf("%d flips, at least %d belong here", tried, all)
 	}
-	t.Logf("figures: byte flips %d (%v), accepted %d", tried, classes, accepted)
+	t.Logf("figures: byte flips %d (%v; aim at least %d), accepted %d (aim 0)", tried, classes, all, accepted)
 }
 
 // T-06: what a flood costs a client at most, in time and in memory that is allocated on the way.
@@ -116,7 +116,8 @@ func TestFiguresFloods(t *testing.T) {
 			if bytes > mostBytes || took > mostTime {
 				t.Errorf("%s, %s: %d bytes, %s", a.name, method, bytes, took)
 			}
-			t.Logf("figures: %s, by %s: %.1f MiB allocated, %s, refused %v", a.name, method, float64(bytes)/(1<<20), took.Round(time.Millisecond), err != nil)
+			t.Logf("figures: %s, by %s: %.1f MiB allocated, %s (aim at most %d MiB, %s), refused %v", a.name, method,
+				float64(bytes)/(1<<20), took.Round(time.Millisecond), mostBytes>>20, mostTime, err != nil)
 		}
 	}
 }
@@ -132,5 +133,5 @@ func TestFiguresRobbedLogs(t *testing.T) {
 	}
 	// robbedHistory ends the test where two paths of clients that are near enough to read the entries disagree, or where a
 	// client does not go on with the next honest release; newcomers, who cannot read everything, may be misled until then.
-	t.Logf("figures: robbed logs %d, robberies %d, newcomers misled until the next honest release %d", logs, deeds, misled)
+	t.Logf("figures: robbed logs %d, robberies %d, newcomers misled until the next honest release %d, for longer 0 (aim 0)", logs, deeds, misled)
 }

@@ -234,7 +234,7 @@ func TestFiguresHostileMirror(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("figures: hostile cases %d (%d attacks, both paths), wrong accepts %d", cases.Load(), len(all), wrong.Load())
+	t.Logf("figures: hostile cases %d (%d attacks, both paths), wrong accepts %d (aim 0)", cases.Load(), len(all), wrong.Load())
 }
 
 // Every attack of the threat table that concerns a client, but those of stories of their own, is in the table.

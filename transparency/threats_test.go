@@ -67,3 +67,28 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 		t.Errorf("only %d rows: the threat table was not found", rows)
 	}
 }
+
+// FIGURES.md explains every test that prints figures.
+func TestFiguresAreExplained(t *testing.T) {
+	page, err := os.ReadFile("FIGURES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := 0
+	repository(t, "_test.go", func(path, text string) {
+		for _, m := range regexp.MustCompile(`(?m)^func (TestFigures[A-Z]\w*)\(t \*testing\.T\) \{(?s:.*?)\n\}`).FindAllStringSubmatch(text, -1) {
+			if m[1] == "TestFiguresAreExplained" {
+				continue
+			}
+			if tests++; !strings.Contains(string(page), "`"+m[1]+"`") {
+				t.Errorf("%s: FIGURES.md does not explain %s", path, m[1])
+			}
+			if !strings.Contains(text, `"figures: `) {
+				t.Errorf("%s: %s prints no figures", path, m[1])
+			}
+		}
+	})
+	if tests < 15 {
+		t.Errorf("only %d tests found", tests)
+	}
+}

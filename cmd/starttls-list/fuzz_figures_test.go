@@ -103,10 +103,12 @@ func TestFiguresFuzz(t *testing.T) {
 			t.Errorf("%s is missing", name)
 		}
 	}
+	bare := 0
 	for name, seeds := range targets {
 		if !seeds {
+			bare++
 			t.Errorf("%s has no seeds", name)
 		}
 	}
-	t.Logf("fuzz targets: %d, all with seeds", len(targets))
+	t.Logf("figures: fuzz targets %d, without seeds %d (aim 0)", len(targets), bare)
 }

@@ -51,7 +51,7 @@ func TestFiguresCDB(t *testing.T) {
 	output(t, postfix.Command(t.Context(), t, "postmap", "cdb:"+path))
 	theirs := time.Since(start)
 	ratio := float64(theirs) / float64(ours)
-	t.Logf("cdb of %d entries: %v, postmap %v: %.1f times faster", n, ours, theirs, ratio)
+	t.Logf("figures: cdb of %d entries: %v, postmap %v: %.1f times faster", n, ours, theirs, ratio)
 	if ratio < least {
 		t.Errorf("only %.1f times as fast as postmap, want %.1f", ratio, least)
 	}
@@ -83,7 +83,7 @@ func TestFiguresText(t *testing.T) {
 			return err
 		})
 		ratio := float64(old) / float64(ours)
-		t.Logf("text of %d policies, parsed and rendered: %v, the old way %v: %.1f times faster", n, ours, old, ratio)
+		t.Logf("figures: text of %d policies, parsed and rendered: %v, the old way %v: %.1f times faster", n, ours, old, ratio)
 		if ratio < 1 {
 			t.Errorf("%d policies: slower than the old way", n)
 		}
