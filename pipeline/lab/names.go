@@ -15,6 +15,7 @@ type DNSFault string
 
 const (
 	DNSServFail  DNSFault = "servfail"
+	DNSBogus     DNSFault = "bogus" // as a resolver that finds wrong signatures: SERVFAIL, unless told not to look at them
 	DNSRefused   DNSFault = "refused"
 	DNSSilent    DNSFault = "silent"     // no reply at all
 	DNSTruncate  DNSFault = "truncate"   // over UDP only the hint to come back over TCP
@@ -100,10 +101,16 @@ func (n *nameServer) answer(query *dns.Msg, udp bool) *dns.Msg {
 	n.asked[q]++
 	reply := new(dns.Msg).SetReply(query)
 	reply.RecursionAvailable = true
+	reply.Authoritative = !query.RecursionDesired // for who takes it for one of a zone's own name servers
 	switch n.faults[q] {
 	case DNSServFail:
 		reply.Rcode = dns.RcodeServerFailure
 		return reply
+	case DNSBogus:
+		if !query.CheckingDisabled {
+			reply.Rcode = dns.RcodeServerFailure
+			return reply
+		}
 	case DNSRefused:
 		reply.Rcode = dns.RcodeRefused
 		return reply

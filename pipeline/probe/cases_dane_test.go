@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/starttls-everywhere/policylist/pipeline/lab"
+	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // secured is serve with a resolver that vouches for everything, and the TLSA records that tlsa returns for mx1.d.
@@ -129,7 +130,15 @@ func insecureCases() []liveCase {
 	return []liveCase{
 		{name: "DANE: TLSA SERVFAIL (case 25)", set: tlsaFault(lab.DNSServFail), verdict: Inconclusive, codes: []string{"dane.lookup-failed"},
 			opts: trustAD},
+		{name: "DANE: TLSA bogus", set: tlsaFault(lab.DNSBogus), verdict: Inconclusive, codes: []string{"dane.bogus"}, opts: trustAD},
+		{name: "DANE: denial bogus", verdict: Inconclusive, codes: []string{"dane.bogus"}, opts: trustAD, set: func(t *testing.T, l *lab.Lab, d string) {
+			secured(raw(), lab.Good)(t, l, d)
+			must(t, l.SetFault(l.TLSAName("mx1."+d), "TLSA", lab.DNSBogus))
+		}},
+		{name: "MX bogus", verdict: Inconclusive, codes: []string{"dns.bogus"}, opts: trustAD, set: fault("@", "MX", lab.DNSBogus)},
 		{name: "DANE: answered at times (case 28)", set: tlsaFault(lab.DNSOnce), verdict: Warn, codes: []string{"dane.intermittent"},
+			opts: func(o *Options) { o.TrustAD, o.DNSTimeout = true, 500*time.Millisecond }},
+		{name: "DANE: one of three name servers is silent (case 28)", verdict: Warn, codes: []string{"dane.intermittent"}, set: silentServer,
 			opts: func(o *Options) { o.TrustAD, o.DNSTimeout = true, 500*time.Millisecond }},
 		{name: "DANE: MX insecure", set: insecure("@"), verdict: Pass, opts: trustAD},
 		{name: "DANE: addresses insecure", set: insecure("mx1.@"), verdict: Pass, opts: trustAD},
@@ -150,6 +159,17 @@ func insecureCases() []liveCase {
 				l.SetSecure(true, "mx2."+d, l.TLSAName("mx2."+d))
 			}},
 	}
+}
+
+// silentServer publishes d with three name servers, of which one is a mail server.
+func silentServer(t *testing.T, l *lab.Lab, d string) {
+	secured(about(0, "3 1 1"), lab.Good)(t, l, d)
+	for i := range 3 {
+		must(t, l.AddRecord(fmt.Sprintf("%s. 60 IN NS ns%d.%s.", d, i, d)))
+	}
+	must(t, l.AddRecord(fmt.Sprintf("ns0.%s. 60 IN A %s", d, l.Resolver().Addr())))
+	must(t, l.AddRecord(fmt.Sprintf("ns1.%s. 60 IN A %s", d, l.Resolver().Addr())))
+	must(t, l.AddRecord(at("ns2.@ 60 IN CNAME mx1.@", d)))
 }
 
 // aliased publishes d with an MX host that is a secure alias of mx1.d, under whose name the TLSA records are, and a
@@ -257,4 +277,24 @@ func FuzzTLSA(f *testing.F) {
 			t.Fatalf("%q is read as %+v and written %q", text, r, again)
 		}
 	})
+}
+
+// TestNameServersDisagree: an old copy of a zone is told as well as silence, and named.
+func TestNameServersDisagree(t *testing.T) {
+	o := oneHost(goodSession())
+	o.Hosts[0].DANE = &DANE{Kind: "none", Servers: []NameServer{
+		{Address: "192.0.2.53", Name: "ns1.a.example", Status: "noerror", Records: []string{digestOf("3 1 1", 1)}},
+		{Address: "192.0.2.54", Name: "ns2.a.example", Status: "noerror", Records: []string{digestOf("3 1 1", 1)}},
+		{Address: "192.0.2.55", Name: "ns3.a.example", Status: "nodata"},
+		{Address: "192.0.2.56", Name: "ns4.a.example", Status: "timeout"},
+	}}
+	j := Judge(domain("a.example"), o, policy.Policy{}, judgedAt, 0)
+	var said []string
+	for _, f := range j.Findings {
+		said = append(said, f.Code+" "+strings.SplitN(f.Summary, ":", 2)[0])
+	}
+	want := "dane.intermittent ns3.a.example [192.0.2.55] (other records than ns1.a.example); dane.intermittent ns4.a.example [192.0.2.56] (timeout)"
+	if got := strings.Join(said, "; "); got != want || j.Verdict != Warn {
+		t.Errorf("%s %s, want %s", j.Verdict, got, want)
+	}
 }

@@ -88,6 +88,8 @@ func dnsCodes() []effect {
 	return []effect{
 		leavesOpen("dns.servfail", "R36", "the resolver could not find out (SERVFAIL)",
 			"check that all name servers of the domain answer and that its DNSSEC signatures are valid"),
+		leavesOpen("dns.bogus", "R36", "the answer's DNSSEC signatures are wrong, so resolvers that validate do not give it out",
+			"renew the zone's signatures; compare the DS record at the parent with the zone's keys"),
 		leavesOpen("dns.refused", "R36", "the resolver refused the question",
 			"give the probe a resolver that answers it (--resolver)"),
 		leavesOpen("dns.timeout", "R36", "nobody answered the DNS question in time",

@@ -32,8 +32,19 @@ type DANE struct {
 	Names   []string `json:"names,omitempty"`   // of which a certificate under a DANE-TA record must carry one
 	Omitted uint     `json:"omitted,omitempty"` // records beyond keptTLSA
 	Records []string `json:"records,omitempty"` // all that were found, as tlsaText writes them
+	// Servers are the zone's name servers, when they do not all say the same: a resolver asks one of them and hides the
+	// others, and other senders' resolvers ask others.
+	Servers []NameServer `json:"servers,omitempty"`
 	// Sessions are those with Base for SNI (RFC 7672 section 3.2), where that is not the host's name; else Host.Sessions count.
 	Sessions []Session `json:"sessions,omitempty"`
+}
+
+// NameServer is what one address of a zone's name servers says to the question for TLSA records.
+type NameServer struct {
+	Address string   `json:"address"`
+	Name    string   `json:"name"`
+	Records []string `json:"records,omitempty"`
+	Status  string   `json:"status"` // a discovery.Status
 }
 
 // Match says which records a server's certificates are named by.
@@ -116,16 +127,19 @@ func (p *Prober) findDANE(ctx context.Context, route discovery.Route, host polic
 	if !route.Answer.Secure {
 		return nil, nil
 	}
-	found, err := p.tlsa.do(ctx, host, func() discovery.DANE {
+	found, err := p.tlsa.do(ctx, host, func() tlsaAnswers {
 		// The mail domain's names are added below: all else is the same for every domain behind the host.
 		mx := discovery.Answer{Status: discovery.NoData, Secure: true}
-		return discovery.FindTLSA(ctx, p.dns, mx, host, p.opts.SMTPPort, answers...)
+		a := tlsaAnswers{DANE: discovery.FindTLSA(ctx, p.dns, mx, host, p.opts.SMTPPort, answers...)}
+		a.survey(ctx, p)
+		return a
 	})
 	if err != nil || found.Kind == discovery.DANEInsecure {
 		return nil, err
 	}
 	d := &DANE{Base: escape(found.Base, 255), Kind: string(found.Kind), Lookups: lookups(found.Answers...)}
-	d.take(found, route.Answer)
+	d.take(found.DANE, route.Answer)
+	d.Servers = found.servers
 	base, err := policy.ParseDomain(found.Base)
 	if err != nil || base == host || found.Kind != discovery.DANEUsable {
 		return d, nil
@@ -138,6 +152,30 @@ func (p *Prober) findDANE(ctx context.Context, route discovery.Route, host polic
 		d.Sessions = append(d.Sessions, s)
 	}
 	return d, nil
+}
+
+// tlsaAnswers is what was found out about a host, whatever domain it serves.
+type tlsaAnswers struct {
+	discovery.DANE
+	servers []NameServer
+}
+
+// survey asks each name server for the TLSA records, where there are any or the resolver got no answer.
+func (a *tlsaAnswers) survey(ctx context.Context, p *Prober) {
+	if len(a.Answers) == 0 || a.Kind == discovery.DANENone || a.Kind == discovery.DANEInsecure || p.opts.DNSPort < 0 {
+		return
+	}
+	last := a.Answers[len(a.Answers)-1]
+	s := discovery.AskServers(ctx, p.dns, discovery.Servers{Allow: p.mayContact, Port: p.opts.DNSPort}, last.Name)
+	if last.Type != "TLSA" || s.Agree() {
+		return
+	}
+	for _, server := range s.Servers {
+		l := lookup(server.Answer)
+		a.servers = append(a.servers, NameServer{
+			Address: server.Addr.String(), Name: escape(server.Name, 255), Records: l.Records[:min(len(l.Records), keptTLSA)], Status: l.Status,
+		})
+	}
 }
 
 // take keeps the records of the last lookup and the names that a certificate may carry.

@@ -13,7 +13,9 @@ func daneCodes() []effect {
 	return []effect{
 		leavesOpen("dane.lookup-failed", "R36", "the TLSA lookup of an MX host ended without an answer, and senders that know DANE hold their mail back then",
 			"check that all name servers answer questions for TLSA, and that the zone's DNSSEC signatures are valid"),
-		warns("dane.intermittent", "R36", "the TLSA lookup was answered only after failed attempts",
+		leavesOpen("dane.bogus", "R36", "the TLSA records of an MX host, or their absence, have wrong DNSSEC signatures, and senders that know DANE hold their mail back then",
+			"renew the zone's signatures; compare the DS record at the parent with the zone's keys"),
+		warns("dane.intermittent", "R36", "the question for the TLSA records of an MX host is not answered always and everywhere alike",
 			"check that every name server of the zone answers questions for TLSA: senders that meet the silent one hold their mail back"),
 		warns("dane.unusable", "R29", "no TLSA record of an MX host is usable for SMTP: senders encrypt to anybody",
 			"publish \"3 1 1\" or \"2 1 1\": SMTP knows neither usage 0 nor usage 1"),
@@ -39,10 +41,20 @@ func (j *judge) dane(h Host) {
 	}
 	for _, l := range d.Lookups {
 		switch {
+		case l.Bogus > 0:
+			j.add("dane.bogus", "%s of %s", l.Type, l.Name)
 		case !discovery.Status(l.Status).Known():
 			j.add("dane.lookup-failed", "%s of %s (%s)", l.Type, l.Name, l.Status)
 		case l.Failures > 0 && l.Type == "TLSA":
 			j.add("dane.intermittent", "%s (failed %d times)", l.Name, l.Failures)
+		}
+	}
+	for i, s := range d.Servers {
+		switch {
+		case !discovery.Status(s.Status).Known():
+			j.add("dane.intermittent", "%s [%s] (%s)", s.Name, s.Address, s.Status)
+		case i > 0 && (s.Status != d.Servers[0].Status || !slices.Equal(s.Records, d.Servers[0].Records)):
+			j.add("dane.intermittent", "%s [%s] (other records than %s)", s.Name, s.Address, d.Servers[0].Name)
 		}
 	}
 	records := d.records()

@@ -29,7 +29,7 @@ func newProber(t testing.TB, l *lab.Lab, hasty bool, change func(*Options)) *Pro
 	roots, err := ParseRoots(l.RootsPEM())
 	must(t, err)
 	o := Options{
-		Resolver: l.Resolver(), Roots: roots, SMTPPort: l.SMTPPort(), HTTPSPort: l.HTTPSPort(), Timeout: patience, DNSTimeout: patience,
+		Resolver: l.Resolver(), Roots: roots, SMTPPort: l.SMTPPort(), HTTPSPort: l.HTTPSPort(), DNSPort: int(l.Resolver().Port()), Timeout: patience, DNSTimeout: patience,
 		AllowLoopback: true, Vantage: "lab", Tool: "test",
 	}
 	if hasty {

@@ -11,7 +11,7 @@ import (
 // memory is what a Prober has seen and uses again for other domains.
 type memory struct {
 	hosts    flight[policy.Domain, [2]discovery.Answer]
-	tlsa     flight[policy.Domain, discovery.DANE]
+	tlsa     flight[policy.Domain, tlsaAnswers]
 	sessions flight[sessionKey, Session]
 	bare     flight[netip.Addr, nameless]
 }

@@ -25,6 +25,7 @@ type Observation struct {
 
 // Lookup is a DNS answer (discovery.Answer).
 type Lookup struct {
+	Bogus    uint     `json:"bogus,omitempty"`    // 1: there is an answer, but its DNSSEC signatures are wrong
 	CNAME    []string `json:"cname,omitempty"`    // targets followed, in order
 	Failures uint     `json:"failures,omitempty"` // attempts that got no answer, before the one that did
 	Name     string   `json:"name"`
@@ -122,6 +123,9 @@ func lookup(a discovery.Answer) Lookup {
 	l := Lookup{Failures: uint(a.Failures), Name: escape(a.Name, 255), Status: string(a.Status), Type: a.Type}
 	if a.Secure {
 		l.Secure = 1
+	}
+	if a.Bogus {
+		l.Bogus = 1
 	}
 	for _, c := range a.Chain {
 		l.CNAME = append(l.CNAME, escape(c, 255))

@@ -28,6 +28,7 @@ type Options struct {
 	EHLO          string // our own host name, resolvable; servers turn away visitors without one
 	SMTPPort      int    // 0 means 25
 	HTTPSPort     int    // of policy hosts; 0 means 443
+	DNSPort       int    // of mail zones' own name servers, which are asked for TLSA records as well; 0 means 53, -1 not at all
 	Timeout       time.Duration
 	ExpiryWarning time.Duration // 0 means 14 days
 	// AllowLoopback permits targets on loopback and lifts the rate limit for them. Without EHLO it also forbids all
@@ -127,7 +128,7 @@ func (o *Options) complete() error {
 	if o.Vantage != escape(o.Vantage, 64) || o.Tool != escape(o.Tool, 128) {
 		return fmt.Errorf("%w: the names of vantage and tool are short printable ASCII", ErrOptions)
 	}
-	for _, port := range []int{o.SMTPPort, o.HTTPSPort} {
+	for _, port := range []int{o.SMTPPort, o.HTTPSPort, max(o.DNSPort, 0)} {
 		if port < 0 || port > 65535 {
 			return fmt.Errorf("%w: port %d", ErrOptions, port)
 		}
@@ -140,7 +141,8 @@ func (o *Options) complete() error {
 		o.Roots = roots
 	}
 	for _, d := range []struct{ field, fallback *int }{
-		{&o.SMTPPort, new(25)}, {&o.HTTPSPort, new(443)}, {&o.PerMinute, new(2)}, {&o.Samples, new(2)}, {&o.PoliciesPerMinute, new(60)}, {&o.Domains, new(32)}, {&o.Connections, new(64)},
+		{&o.SMTPPort, new(25)}, {&o.HTTPSPort, new(443)}, {&o.PerMinute, new(2)}, {&o.Samples, new(2)}, {&o.PoliciesPerMinute, new(60)},
+		{&o.Domains, new(32)}, {&o.Connections, new(64)},
 	} {
 		if *d.field <= 0 {
 			*d.field = *d.fallback
@@ -156,6 +158,9 @@ func (o *Options) complete() error {
 		if *d.field <= 0 {
 			*d.field = d.fallback
 		}
+	}
+	if o.DNSPort == 0 {
+		o.DNSPort = 53
 	}
 	if o.Clock == nil {
 		o.Clock = SystemClock{}

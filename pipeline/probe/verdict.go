@@ -113,6 +113,9 @@ func (j *judge) lookupFailed(l Lookup) bool {
 		discovery.Timeout: "dns.timeout", discovery.Malformed: "dns.malformed",
 	}
 	id, failed := codes[discovery.Status(l.Status)]
+	if l.Bogus > 0 {
+		id, failed = "dns.bogus", true
+	}
 	if failed {
 		j.add(id, "%s of %s", l.Type, l.Name)
 	}
