@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 
 	"github.com/starttls-everywhere/policylist/policy"
@@ -148,5 +149,44 @@ func TestNewLogThatBeginsWithTheOld(t *testing.T) {
 		if last := replay.Last(); last == nil || string(last.Raw) != string(want.Raw) || len(alarms) != len(old) {
 			t.Errorf("an auditor ends at %+v with %d alarms, want release %d with %d", last, len(alarms), want.Leaf.Release, len(old))
 		}
+	}
+}
+
+// A release of the log before is confirmed across the new log's beginning, where mirrors of both are asked: the new log's
+// has no proof of it. The old one's word alone, or that of whoever has the old keys, is not enough.
+func TestConfirmAcrossLogs(t *testing.T) {
+	w := newWorld(t, 1)
+	w.release(many(3, policy.Testing)...)
+	proof := w.release(set("x.example", policy.Testing)).Leaf.Release
+	w.release()
+	thief := w.fork()
+	old := &shelf{objects: maps.Clone(w.objects), lies: map[string][]byte{}}
+	w.rotate(func(k *keyring) { k.releases = []testReleaseKey{newReleaseKey(t, "release.b")} })
+	w.restart("policylist.example/second")
+	w.release(set("y.example", policy.Testing))
+	fresh := w.mirror()
+	for path := range fresh.objects {
+		if n, ok := strings.CutPrefix(path, "release/"); ok && n < "4" {
+			delete(fresh.objects, path)
+		}
+	}
+	p, err := OpenProof(w.pointers[proof], w.chain)
+	if err != nil || !p.Superseded || p.Leaf.Origin == w.last.Leaf.Origin {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if err := p.Confirm(t.Context(), fresh, w.chain, old); err != nil {
+		t.Error(err)
+	}
+	if err := p.Confirm(t.Context(), fresh, w.chain); err == nil || !strings.Contains(err.Error(), "ask a mirror of that one, too") {
+		t.Errorf("the new log's mirror alone: %v", err)
+	}
+	if err := p.Confirm(t.Context(), old, w.chain, fresh); err == nil {
+		t.Error("the old log's mirror leads nowhere, and confirmed it")
+	}
+	thief.release(set("evil.example", policy.Enforce))
+	forged, err := OpenProof(thief.objects[PointerPath], w.chain)
+	w.must(err)
+	if err := forged.Confirm(t.Context(), fresh, w.chain, thief.mirror(), old); err == nil {
+		t.Error("a release that a thief of the old keys added to the old log was confirmed")
 	}
 }

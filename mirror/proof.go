@@ -131,8 +131,9 @@ const maxSteps = 10_000
 
 // Confirm shows that a release was made while the trust version that it names was the newest: the newest release of
 // mirror r, which the newest version's keys signed, leads back to it through "previous", leaf by leaf. An old key
-// cannot make that so afterwards. It holds across logs, as far as r has the releases' proofs.
-func (p *Proven) Confirm(ctx context.Context, r Reader, chain *transparency.TrustChain) error {
+// cannot make that so afterwards. It holds across logs: where r, a mirror of the newest log, lacks a release's proof, as
+// it does those of an earlier log, the others are asked. Nothing that they say is believed but for its digest.
+func (p *Proven) Confirm(ctx context.Context, r Reader, chain *transparency.TrustChain, others ...Reader) error {
 	data, err := r.Get(ctx, PointerPath, transparency.MaxProofBytes)
 	if err != nil {
 		return err
@@ -145,8 +146,12 @@ func (p *Proven) Confirm(ctx context.Context, r Reader, chain *transparency.Trus
 	if steps := leaf.Release - p.Leaf.Release; steps > maxSteps {
 		return fmt.Errorf("the newest release is %d: %d steps back to release %d, the most is %d", leaf.Release, steps, p.Leaf.Release, maxSteps)
 	}
+	way := wayBack{readers: append([]Reader{r}, others...)}
 	for leaf.Release > p.Leaf.Release {
-		if leaf, raw, err = before(ctx, r, leaf); err != nil {
+		if leaf, raw, err = way.before(ctx, leaf); err != nil {
+			if p.Leaf.Origin != newest.leaf.Origin {
+				err = fmt.Errorf("%w (release %d is in the earlier log %s: ask a mirror of that one, too)", err, p.Leaf.Release, p.Leaf.Origin)
+			}
 			return err
 		}
 	}
@@ -154,6 +159,26 @@ func (p *Proven) Confirm(ctx context.Context, r Reader, chain *transparency.Trus
 		return fmt.Errorf("release %d, which leads back to another release %d, contradicts it", newest.leaf.Release, p.Leaf.Release)
 	}
 	return nil
+}
+
+// wayBack asks several mirrors for the releases that lead back.
+type wayBack struct {
+	readers []Reader
+	last    int // the one that had the last release: releases are on the same mirrors as their neighbours
+}
+
+func (w *wayBack) before(ctx context.Context, leaf *ReleaseLeaf) (*ReleaseLeaf, []byte, error) {
+	var errs []error
+	for i := range w.readers {
+		n := (w.last + i) % len(w.readers)
+		previous, raw, err := before(ctx, w.readers[n], leaf)
+		if err == nil {
+			w.last = n
+			return previous, raw, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, nil, errors.Join(errs...)
 }
 
 // before reads the release that leaf names as its previous. Only the digest vouches for it, and that is enough.

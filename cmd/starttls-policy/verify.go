@@ -235,8 +235,14 @@ func (k keeper) confirm(ctx context.Context, p *mirror.Proven, v *verification) 
 	if len(k.sources) == 0 {
 		errs = append(errs, errors.New("name a mirror of the list with --mirror"))
 	}
-	for _, s := range k.sources {
-		err := p.Confirm(ctx, s.Reader, k.chain)
+	for i, s := range k.sources {
+		var others []mirror.Reader // one of them may be a mirror of an earlier log of the list
+		for j, o := range k.sources {
+			if j != i {
+				others = append(others, o.Reader)
+			}
+		}
+		err := p.Confirm(ctx, s.Reader, k.chain, others...)
 		if err == nil {
 			v.ok("history", "the newest release, under trust version %d, leads back to it (%s)", newest, s.Name)
 			return true
