@@ -4,7 +4,7 @@ import "net/netip"
 
 // reserved are the blocks that no public server can have (IANA special-purpose registries, RFC 6890) and those that carry
 // another address inside, by which a DNS answer could lead us to an internal service.
-func reserved() [25]netip.Prefix {
+func reserved() [20]netip.Prefix {
 	return [...]netip.Prefix{
 		netip.MustParsePrefix("0.0.0.0/8"),
 		netip.MustParsePrefix("10.0.0.0/8"),
@@ -19,18 +19,13 @@ func reserved() [25]netip.Prefix {
 		netip.MustParsePrefix("198.51.100.0/24"), // documentation
 		netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 		netip.MustParsePrefix("224.0.0.0/3"),     // multicast, reserved, broadcast
-		netip.MustParsePrefix("::/96"),           // unspecified, IPv4-compatible
-		netip.MustParsePrefix("64:ff9b::/96"),    // NAT64: an IPv4 address inside
-		netip.MustParsePrefix("64:ff9b:1::/48"),  // local NAT64
-		netip.MustParsePrefix("100::/64"),        // discard
+		netip.MustParsePrefix("::/3"),            // unspecified; IPv4 inside: compatible, translated, NAT64; discard
 		netip.MustParsePrefix("2001::/23"),       // IETF protocol assignments, Teredo
 		netip.MustParsePrefix("2001:db8::/32"),   // documentation
 		netip.MustParsePrefix("2002::/16"),       // 6to4: an IPv4 address inside
 		netip.MustParsePrefix("3fff::/20"),       // documentation
-		netip.MustParsePrefix("5f00::/16"),       // segment routing
-		netip.MustParsePrefix("fc00::/7"),        // unique local
-		netip.MustParsePrefix("fe80::/9"),        // link-local and the old site-local
-		netip.MustParsePrefix("ff00::/8"),        // multicast
+		netip.MustParsePrefix("4000::/2"),        // not assigned; segment routing
+		netip.MustParsePrefix("8000::/1"),        // not assigned; unique local, link-local, site-local, multicast
 	}
 }
 
