@@ -130,6 +130,18 @@ func TestAD(t *testing.T) {
 	}
 }
 
+// TestWeakestLink: where the resolver leaves an alias to us, its target's security does not make up for its own.
+func TestWeakestLink(t *testing.T) {
+	z := serveZone(t, "a.example. 60 IN A 192.0.2.1", "b.example. 60 IN CNAME a.example.")
+	c := client(t, z, func(o *discovery.Options) { o.TrustAD = true })
+	for _, plain := range []string{"", "a.example.", "b.example."} {
+		z.change(func() { z.liar, z.lazy, z.plain = true, true, map[string]bool{plain: true} })
+		if a := c.LookupA(t.Context(), "b.example"); a.Status != discovery.NoError || a.Secure != (plain == "") {
+			t.Errorf("insecure at %q: %+v", plain, a)
+		}
+	}
+}
+
 // TestCancel: a caller that gives up is not kept until the deadline.
 func TestCancel(t *testing.T) {
 	z := serveZone(t)
