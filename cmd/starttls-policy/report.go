@@ -201,6 +201,9 @@ func (r tableReport) print(w io.Writer) {
 	case r.Error != "":
 		line(w, "postfix: FAILED, the old table stays: %s", r.Error)
 		return
+	case r.Off != "":
+		line(w, "postfix: %s is EMPTY, everything is switched off until \"starttls-policy enable\": %s", r.Map, r.Off)
+		return
 	case r.Incomplete:
 		line(w, "postfix: %s was left as it is, for what belongs there is not known", r.Map)
 		return

@@ -4,10 +4,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 )
 
 func newStatus(a *app) *cobra.Command {
@@ -47,11 +53,14 @@ func (a *app) status(ctx context.Context) error {
 	if !tableRight {
 		report.Exit = worse(report.Exit, exitFailed)
 	}
+	off, local := readSwitch(cfg.State), localReport(cfg.Overrides, a.now())
 	if a.json {
 		out := struct {
 			updateReport
-			Table string `json:"table,omitempty"`
-		}{report, tableState}
+			Table     string       `json:"table,omitempty"`
+			Off       *switchedOff `json:"off,omitempty"`
+			Overrides []string     `json:"overrides,omitempty"`
+		}{report, tableState, off, local}
 		return errors.Join(writeJSON(a.stdout, out), exit(report.Exit))
 	}
 	for _, r := range report.Lists {
@@ -62,6 +71,12 @@ func (a *app) status(ctx context.Context) error {
 		if r.Error != "" {
 			line(a.stdout, "  error: %s", r.Error)
 		}
+	}
+	for _, o := range local {
+		line(a.stdout, "override %s", o)
+	}
+	if off != nil {
+		line(a.stdout, "ALL POLICIES ARE OFF since %s, until \"starttls-policy enable\": %s", orNever(off.Since), off.Reason)
 	}
 	if tableState != "" {
 		line(a.stdout, "postfix: %s:%s %s", cfg.Postfix.Type, cfg.Postfix.Map, tableState)
@@ -124,6 +139,26 @@ func (a *app) tableState(ctx context.Context, cfg config, lists []list) (state s
 		return "is right, but its compiled form is older or missing; run starttls-policy update", false
 	}
 	return "as it should be", true
+}
+
+// localReport is one line for each override that holds, sorted.
+func localReport(overrides socketmap.Overrides, now time.Time) []string {
+	var out []string
+	for d, o := range overrides {
+		if _, ok := overrides.Find(d, now); !ok {
+			continue
+		}
+		does, ends := "no policy", ""
+		if len(o.Policy.MXs) > 0 {
+			does = strings.Join(patterns(o.Policy), " ")
+		}
+		if !o.Until.IsZero() {
+			ends = ", until " + o.Until.AddDate(0, 0, -1).Format(time.DateOnly)
+		}
+		out = append(out, fmt.Sprintf("%s: %s (%s%s)", d, does, o.Reason, ends))
+	}
+	slices.Sort(out)
+	return out
 }
 
 func orNever(s string) string {
