@@ -27,6 +27,10 @@ revision touches (--changed --base REV). From a source, the live MX names are al
 
 Mail servers want to know who asks: --ehlo is the full name of the machine that you run this on.
 
+A long scan can be cut in two ways: into parts for several machines (--shard i/n), which "probe merge" joins, and in time
+(--resume): what was done of it stays in FILE.partial beside --out FILE when the run is killed, and the next run with the
+same arguments within a day goes on from there, looks at the canary again, and signs the whole.
+
 Exit codes: 0 all pass or warn, 1 a domain fails, 2 none fails but something is inconclusive, 3 usage, 4 internal.`
 
 const probeExample = `  $ starttls-list probe --ehlo probe.operator.example good.example expired.example
@@ -52,6 +56,7 @@ type probeFlags struct {
 	samples              uint8
 	shard                string
 	out, previous        string
+	resume               bool
 	asJSON               bool
 	smtpPort, httpsPort  uint16
 	timeout, expiryAlarm time.Duration
@@ -83,6 +88,7 @@ func newProbeCommand() *cobra.Command {
 	flags.Uint8Var(&f.samples, "samples", 2, "1: one session with each address; 2: look again where there is doubt, and once without SNI")
 	flags.StringVar(&f.shard, "shard", "", "take only part i of n of the domains, as i/n")
 	flags.StringVar(&f.out, "out", "", "write the evidence to this file")
+	flags.BoolVar(&f.resume, "resume", false, "with --out: go on with the scan that an earlier run did not finish, and let a later one go on with this")
 	flags.StringVar(&f.previous, "previous", "", "evidence of the last scan, to tell since when a verdict stands")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object a line")
 	flags.Uint16Var(&f.smtpPort, "smtp-port", 25, "port of mail servers, also in the names of TLSA records")
@@ -95,6 +101,9 @@ func newProbeCommand() *cobra.Command {
 func (f *probeFlags) run(c *cobra.Command, args []string) error {
 	if f.vantageKey != "" && f.out == "" {
 		return usage(c, errors.New("--vantage-key signs the evidence: say where with --out"))
+	}
+	if f.resume && f.out == "" {
+		return usage(c, errors.New("--resume goes on with the file that --out names"))
 	}
 	targets, err := f.targets(c, args)
 	if err != nil {
@@ -131,20 +140,30 @@ func (f *probeFlags) run(c *cobra.Command, args []string) error {
 // scan probes, prints and writes the evidence; it returns the worst verdict.
 func (f *probeFlags) scan(c *cobra.Command, p *probe.Prober, targets []probe.Target) (probe.Verdict, error) {
 	ctx := c.Context()
-	evidence, err := f.openEvidence(ctx, p)
+	evidence, err := f.openEvidence(ctx, p, targets)
 	if err != nil {
 		return "", err
 	}
 	defer evidence.discard()
+	if evidence.done > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "starttls-list: going on with %s%s: %d of %d domains stand\n", f.out, partialSuffix, evidence.done, len(targets))
+	}
 	show := printer(c.OutOrStdout(), f.asJSON)
-	worst := probe.Pass
-	err = p.Each(ctx, targets, func(r probe.Result) error {
+	bar := newScanProgress(c.OutOrStdout(), c.ErrOrStderr(), len(targets), evidence.done, time.Now)
+	defer bar.end()
+	worst, done := evidence.worst, evidence.done
+	err = p.Each(ctx, targets[done:], func(r probe.Result) error {
 		worst = probe.Worse(worst, r.Verdict)
 		if err := evidence.add(r); err != nil {
 			return err
 		}
-		return show(r)
+		done++
+		defer bar.show(done)
+		return bar.aside(func() error { return show(r) })
 	})
+	if errors.Is(err, probe.ErrVantage) {
+		evidence.worthless()
+	}
 	if err != nil {
 		return "", err
 	}

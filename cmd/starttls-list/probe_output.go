@@ -1,16 +1,12 @@
 package main
 
 import (
-	"context"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -51,73 +47,6 @@ func printResult(out io.Writer, r probe.Result) error {
 		}
 	}
 	return nil
-}
-
-// evidenceFile is the file of --out while it is written: under a temporary name, so that what has the name is whole.
-// Without --out all methods do nothing.
-type evidenceFile struct {
-	path string
-	file *os.File
-	to   *probe.EvidenceWriter
-	key  ed25519.PrivateKey // nil: unsigned
-}
-
-func (f *probeFlags) openEvidence(ctx context.Context, p *probe.Prober) (*evidenceFile, error) {
-	if f.out == "" {
-		return &evidenceFile{}, nil
-	}
-	e := &evidenceFile{path: f.out}
-	if f.vantageKey != "" {
-		key, err := readVantageKey(f.vantageKey)
-		if err != nil {
-			return nil, &term.Exit{Code: exitUsage, Err: fmt.Errorf("--vantage-key: %w", err)}
-		}
-		e.key = key
-	}
-	header, err := p.Header(ctx, f.shard)
-	if err != nil {
-		return nil, err
-	}
-	if e.file, err = os.CreateTemp(filepath.Dir(f.out), filepath.Base(f.out)+".*.tmp"); err != nil {
-		return nil, err
-	}
-	if e.to, err = probe.NewEvidence(e.file, header); err != nil {
-		e.discard()
-		return nil, err
-	}
-	return e, nil
-}
-
-func (e *evidenceFile) add(r probe.Result) error {
-	if e.file == nil {
-		return nil
-	}
-	return e.to.Add(r)
-}
-
-// finish signs, makes the file durable and gives it its name.
-func (e *evidenceFile) finish() error {
-	if e.file == nil {
-		return nil
-	}
-	if e.key != nil {
-		if err := e.to.Sign(e.key); err != nil {
-			return err
-		}
-	}
-	err := errors.Join(e.file.Chmod(0o644), e.file.Sync(), e.file.Close())
-	if err == nil {
-		err = os.Rename(e.file.Name(), e.path)
-	}
-	return err
-}
-
-// discard removes what was not finished; after finish there is nothing to remove.
-func (e *evidenceFile) discard() {
-	if e.file != nil {
-		e.file.Close()
-		os.Remove(e.file.Name())
-	}
 }
 
 func readVantageKey(path string) (ed25519.PrivateKey, error) {
