@@ -81,12 +81,13 @@ func postfixText(p postfixConfig) string {
 [postfix]
 # The text of the table. Compiled types stand beside it, with the suffix that Postfix expects.
 map = %q
-# "texthash" (read as text when a Postfix process starts), or compiled: "lmdb", "cdb", "hash", "btree".
+# "texthash" (read as text when a Postfix process starts), or compiled: "cdb", "lmdb", "hash", "btree". It has to be one
+# that "postconf -m" names: over any other Postfix defers all mail. join has chosen this one.
 type = %q
 # Which attributes a line may have: "legacy" (before Postfix 3.4), "sni" (3.4), "floor" (3.6). A Postfix that meets an
 # attribute it does not know defers the mail. "auto" asks postconf, and takes "sni" where there is none.
 dialect = %q
-# Whether to run postmap for compiled types. With false somebody else has to.
+# Whether to make the compiled form: cdb by itself, others by postmap. With false somebody else has to.
 postmap = %t
 # true leaves out the domains with a ".suffix" pattern, which a table can only match more widely than the list means.
 exact-only = %t

@@ -36,7 +36,8 @@ func newJoin(a *app) *cobra.Command {
 		Long: `Join fetches the list's trust (whose signatures count) from URL, a mirror or the absolute path of a folder, and compares
 it with the fingerprint that you got by another way: 64 hexadecimal digits. With a wrong fingerprint nothing is written.
 Then it writes the configuration, runs the first update and prints the lines to add to Postfix's main.cf. It changes
-nothing in Postfix.
+nothing in Postfix. It takes the best table type that "postconf -m" names, of cdb, lmdb, hash, btree and texthash: a type
+that Postfix does not have would make it defer all mail.
 
 Where there is a configuration already, the list is appended to it; the first list that names a domain decides.
 
@@ -46,7 +47,7 @@ Where there is a configuration already, the list is appended to it; the first li
   wrote /etc/starttls-policy/config.toml
   example: release 1 by snapshot from https://list.example/; fresh, 3 domains in force
   …
-  Add to /etc/postfix/main.cf, then run "postfix reload":
+  Add to /etc/postfix/main.cf (Postfix 3.5.25), then run "postfix reload":
   …`,
 		Args: arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -97,7 +98,8 @@ func (a *app) join(c *cobra.Command, o joinOptions) error {
 		return err
 	}
 	if plan.config.Postfix != nil {
-		report.MainCF = mainLines(ctx, *plan.config.Postfix)
+		m := mainLines(ctx, *plan.config.Postfix)
+		report.MainCF = &m
 	}
 	if a.json {
 		err = writeJSON(a.stdout, report)
@@ -114,7 +116,7 @@ type joinReport struct {
 	Config string `json:"config"`
 	Wrote  bool   `json:"wrote"` // false: the configuration has the list already
 	updateReport
-	MainCF []string `json:"main_cf,omitempty"` // lines to add
+	MainCF *mainCF `json:"main_cf,omitempty"`
 }
 
 func (a *app) printJoin(r joinReport) {
@@ -129,13 +131,8 @@ func (a *app) printJoin(r joinReport) {
 		line(a.stdout, "There is no table for the mail server yet; run \"starttls-policy update\" until there is one.")
 		return
 	}
-	if len(r.MainCF) > 0 {
-		line(a.stdout, "")
-		line(a.stdout, "Add to /etc/postfix/main.cf, then run \"postfix reload\":")
-		for _, l := range r.MainCF {
-			line(a.stdout, "  %s", l)
-		}
-		line(a.stdout, "Without the CA certificates no server could be verified, and mail to every listed domain would wait in the queue.")
+	if r.MainCF != nil {
+		r.MainCF.print(a.stdout)
 	}
 	line(a.stdout, "Run \"starttls-policy update\" every six hours from a timer.")
 }

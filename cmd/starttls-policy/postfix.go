@@ -1,38 +1,32 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/policy/mta"
 )
 
 const (
 	dialectAuto = "auto"
 	texthash    = "texthash"
+	cdb         = "cdb"
 )
 
-// Deadlines of Postfix's own programs. hash takes 15 s for a million lines.
-const (
-	postconfDeadline = 10 * time.Second
-	postmapDeadline  = 5 * time.Minute
-)
+// postconfDeadline is for one question to Postfix.
+const postconfDeadline = 10 * time.Second
 
 // compiledSuffix is what postmap appends to the name of a table, by type; texthash is read as it is.
-var compiledSuffix = map[tableType]string{texthash: "", "lmdb": ".lmdb", "cdb": ".cdb", "hash": ".db", "btree": ".db"}
+var compiledSuffix = map[tableType]string{texthash: "", "lmdb": ".lmdb", cdb: ".cdb", "hash": ".db", "btree": ".db"}
 
-// preferredTypes are tried in this order: lmdb and cdb are fast and survive readers, texthash needs no postmap.
-var preferredTypes = []tableType{"lmdb", "cdb", "hash", texthash}
+// preferredTypes are tried in this order: cdb needs no postmap, for we write it ourselves, and is replaced by a rename;
+// lmdb is fast; hash and btree are what a stock Postfix has; texthash is read only when a Postfix process starts.
+var preferredTypes = []tableType{cdb, "lmdb", "hash", "btree", texthash}
 
 // tableType is a Postfix lookup table type.
 type tableType string
@@ -83,124 +77,21 @@ func dialectFor(ctx context.Context, name dialectName) mta.Dialect {
 	return mta.SNI
 }
 
-// chooseType takes the best type that this Postfix has.
-func chooseType(ctx context.Context) tableType {
+// tableTypes are those of this Postfix; ok is false when there is none to ask. A line of main.cf with any other type
+// makes it defer all mail, so no such line may be recommended.
+func tableTypes(ctx context.Context) (types []string, ok bool) {
 	answer, ok := postconf(ctx, "-m")
-	if !ok {
-		return texthash
-	}
-	has := strings.Fields(answer)
+	return strings.Fields(answer), ok && answer != ""
+}
+
+// chooseType takes the best type that this Postfix has. A stock Debian Postfix has neither cdb nor lmdb. Every Postfix
+// has texthash from 2.8 on, so that is what a machine without one gets.
+func chooseType(ctx context.Context) tableType {
+	has, _ := tableTypes(ctx)
 	for _, t := range preferredTypes {
 		if slices.Contains(has, string(t)) {
 			return t
 		}
 	}
 	return texthash
-}
-
-// compiles reports whether postmap is to be run.
-func (p postfixConfig) compiles() bool {
-	return compiledSuffix[p.Type] != "" && (p.Postmap == nil || *p.Postmap)
-}
-
-// install puts the text in its place, compiled first if that is asked for, and reports whether anything changed.
-// Postfix finds the old table or the new one: both forms are made under other names and renamed, the compiled one,
-// which Postfix reads, before the text. A crash in between leaves an old text, so the next call does it all again.
-func install(ctx context.Context, p postfixConfig, text []byte) (changed bool, err error) {
-	path := string(p.Map)
-	if current(p, text) {
-		return false, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return false, err
-	}
-	if !p.compiles() {
-		return true, durable.WriteFile(path, text, 0o644)
-	}
-	temp, err := os.MkdirTemp(filepath.Dir(path), ".tmp-"+filepath.Base(path)+"-")
-	if err != nil {
-		return false, err
-	}
-	defer os.RemoveAll(temp)
-	made := filepath.Join(temp, filepath.Base(path))
-	if err := durable.WriteFile(made, text, 0o644); err != nil {
-		return false, err
-	}
-	if err := compile(ctx, p.Type, made); err != nil {
-		return false, err
-	}
-	suffix := compiledSuffix[p.Type]
-	for _, s := range []string{suffix, ""} {
-		if err := os.Rename(made+s, path+s); err != nil {
-			return false, err
-		}
-	}
-	return true, durable.SyncDir(filepath.Dir(path))
-}
-
-// compile runs postmap and makes its result durable.
-func compile(ctx context.Context, t tableType, path string) error {
-	postmap, err := program("postmap")
-	if err != nil {
-		return fmt.Errorf("type = %q needs Postfix's postmap: %w", t, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, postmapDeadline)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, postmap, string(t)+":"+path).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("postmap %s: %w: %s", t, err, bytes.TrimSpace(out[:min(len(out), 1000)]))
-	}
-	f, err := os.Open(path + compiledSuffix[t])
-	if err != nil {
-		return fmt.Errorf("postmap %s made no table: %w", t, err)
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-// current reports whether the table is there with this text, and compiled from it.
-func current(p postfixConfig, text []byte) bool {
-	held, err := os.ReadFile(string(p.Map))
-	if err != nil || !bytes.Equal(held, text) {
-		return false
-	}
-	if !p.compiles() {
-		return true
-	}
-	source, err := os.Stat(string(p.Map))
-	if err != nil {
-		return false
-	}
-	made, err := os.Stat(string(p.Map) + compiledSuffix[p.Type])
-	return err == nil && !made.ModTime().Before(source.ModTime()) && fs.FileMode.IsRegular(made.Mode())
-}
-
-// caBundles are where systems keep the CA certificates in one file.
-var caBundles = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}
-
-// mainLines are the lines for main.cf, as this Postfix, if there is one, needs them.
-func mainLines(ctx context.Context, p postfixConfig) []string {
-	ours := string(p.Type) + ":" + string(p.Map)
-	maps := ours
-	if old, ok := postconf(ctx, "-h", "smtp_tls_policy_maps"); ok && old != "" {
-		maps = old // what the administrator wrote comes first and so overrides the list
-		if !strings.Contains(old, ours) {
-			maps = old + ", " + ours
-		}
-	}
-	lines := []string{"smtp_tls_policy_maps = " + maps}
-	file, _ := postconf(ctx, "-h", "smtp_tls_CAfile")
-	path, _ := postconf(ctx, "-h", "smtp_tls_CApath")
-	if file == "" && path == "" {
-		bundle := caBundles[0]
-		for _, b := range slices.Backward(caBundles) {
-			if _, err := os.Stat(b); err == nil {
-				bundle = b
-			}
-		}
-		lines = append(lines, "smtp_tls_CAfile = "+bundle)
-	}
-	if level, _ := postconf(ctx, "-h", "smtp_tls_security_level"); level == "" {
-		lines = append(lines, "smtp_tls_security_level = may")
-	}
-	return lines
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -41,4 +42,20 @@ func NewPostfix(t testing.TB, plugins ...string) Postfix {
 func (p Postfix) Command(ctx context.Context, t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	return Command(ctx, t, p.Tree, "usr/sbin/"+name, append([]string{"-c", p.Config}, args...)...)
+}
+
+// Wrap puts scripts into dir that run the named programs with this configuration, for a PATH.
+func (p Postfix) Wrap(ctx context.Context, t testing.TB, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		cmd := p.Command(ctx, t, name)
+		quoted := []string{"exec", "env", "'" + cmd.Env[len(cmd.Env)-1] + "'"} // the libraries
+		for _, arg := range cmd.Args {
+			quoted = append(quoted, "'"+arg+"'")
+		}
+		script := "#!/bin/sh\n" + strings.Join(quoted, " ") + " \"$@\"\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// caBundles are where systems keep the CA certificates in one file.
+var caBundles = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}
+
+// mainCF is what to write into main.cf, as this Postfix needs it.
+type mainCF struct {
+	File    string   `json:"file"`              // which main.cf
+	Version string   `json:"version,omitempty"` // of this Postfix; "" when there was none to ask
+	Lines   []string `json:"lines,omitempty"`
+	Warning string   `json:"warning,omitempty"` // why a line is missing, or must not be used yet
+}
+
+// mainLines asks this Postfix, if there is one. What the administrator has already is left out; tables that are there come
+// first and so override the list.
+func mainLines(ctx context.Context, p postfixConfig) mainCF {
+	m := mainCF{File: "/etc/postfix/main.cf"}
+	m.Version, _ = postconf(ctx, "-h", "mail_version")
+	if dir, _ := postconf(ctx, "-h", "config_directory"); dir != "" {
+		m.File = dir + "/main.cf"
+	}
+	if m.Warning = p.obstacle(ctx); m.Warning != "" {
+		return m
+	}
+	if maps := p.maps(ctx); maps != "" {
+		m.Lines = append(m.Lines, "smtp_tls_policy_maps = "+maps)
+	}
+	file, _ := postconf(ctx, "-h", "smtp_tls_CAfile")
+	path, _ := postconf(ctx, "-h", "smtp_tls_CApath")
+	if file == "" && path == "" {
+		bundle := caBundles[0]
+		for _, b := range slices.Backward(caBundles) {
+			if _, err := os.Stat(b); err == nil {
+				bundle = b
+			}
+		}
+		m.Lines = append(m.Lines, "smtp_tls_CAfile = "+bundle)
+	}
+	if level, _ := postconf(ctx, "-h", "smtp_tls_security_level"); level == "" {
+		m.Lines = append(m.Lines, "smtp_tls_security_level = may")
+	}
+	return m
+}
+
+// print says what to do, in the order of doing it.
+func (m mainCF) print(w io.Writer) {
+	line(w, "")
+	if m.Warning != "" {
+		line(w, "Do NOT add the table to %s yet: %s", m.File, m.Warning)
+		return
+	}
+	if len(m.Lines) == 0 {
+		line(w, "%s has everything already.", m.File)
+		return
+	}
+	forVersion := ""
+	if m.Version != "" {
+		forVersion = " (Postfix " + m.Version + ")"
+	}
+	line(w, "Add to %s%s, then run \"postfix reload\":", m.File, forVersion)
+	for _, l := range m.Lines {
+		line(w, "  %s", l)
+	}
+	line(w, "Without the CA certificates no server could be verified, and mail to every listed domain would wait in the queue.")
+}
+
+// obstacle says why this Postfix could not use the table; "" when it can. It defers all mail over a table that it cannot
+// open, whichever domain the mail is for.
+func (p postfixConfig) obstacle(ctx context.Context) string {
+	if has, ok := tableTypes(ctx); ok && !slices.Contains(has, string(p.Type)) {
+		return fmt.Sprintf("this Postfix has no table type %s (see postconf -m), and would defer ALL mail over one in main.cf: "+
+			"set type = %q in the configuration, or install the package for it, such as postfix-%[1]s", p.Type, chooseType(ctx))
+	}
+	if i := strings.IndexAny(string(p.Map), " \t\r\n,{}$"); i >= 0 {
+		return fmt.Sprintf("%q cannot be named in main.cf, where %q has a meaning of its own: choose another path", string(p.Map), p.Map[i])
+	}
+	return ""
+}
+
+// maps is the value for smtp_tls_policy_maps, "" when it names the table already.
+func (p postfixConfig) maps(ctx context.Context) string {
+	ours := string(p.Type) + ":" + string(p.Map)
+	old, _ := postconf(ctx, "-h", "smtp_tls_policy_maps")
+	if old == "" {
+		return ours
+	}
+	entry := func(name string) *regexp.Regexp {
+		return regexp.MustCompile(`(^|[,\s])` + name + regexp.QuoteMeta(":"+string(p.Map)) + `([,\s]|$)`)
+	}
+	if entry(string(p.Type)).MatchString(old) {
+		return ""
+	}
+	// The same table under the type that it had before is no longer kept up to date.
+	if before := entry("[a-z]+"); before.MatchString(old) {
+		return before.ReplaceAllString(old, "${1}"+strings.ReplaceAll(ours, "$", "$$")+"${2}")
+	}
+	return old + ", " + ours
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror/durable"
+	"github.com/starttls-everywhere/policylist/policy/mta"
+)
+
+// postmapDeadline is far more than hash takes for a million lines, 15 s.
+const postmapDeadline = 5 * time.Minute
+
+// compiles reports whether Postfix reads another form than the text, and it is made here.
+func (p postfixConfig) compiles() bool {
+	return compiledSuffix[p.Type] != "" && (p.Postmap == nil || *p.Postmap)
+}
+
+// install puts the text in its place, compiled first if that is asked for, and reports whether anything changed.
+// Postfix finds the old table or the new one: both forms are made under other names and renamed, the compiled one,
+// which Postfix reads, before the text. A crash in between leaves an old text, so the next call does it all again.
+func install(ctx context.Context, p postfixConfig, text []byte) (changed bool, err error) {
+	path := string(p.Map)
+	if current(p, text) {
+		return false, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return false, err
+	}
+	if !p.compiles() {
+		return true, durable.WriteFile(path, text, 0o644)
+	}
+	temp, err := os.MkdirTemp(filepath.Dir(path), ".tmp-"+filepath.Base(path)+"-")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(temp)
+	made := filepath.Join(temp, filepath.Base(path))
+	if err := durable.WriteFile(made, text, 0o644); err != nil {
+		return false, err
+	}
+	if err := compile(ctx, p.Type, made, text); err != nil {
+		return false, err
+	}
+	suffix := compiledSuffix[p.Type]
+	for _, s := range []string{suffix, ""} {
+		if err := os.Rename(made+s, path+s); err != nil {
+			return false, err
+		}
+	}
+	return true, durable.SyncDir(filepath.Dir(path))
+}
+
+// compile makes the form that Postfix reads, beside the text, and makes it durable: cdb by ourselves, others by postmap.
+func compile(ctx context.Context, t tableType, path string, text []byte) error {
+	if t == cdb {
+		return compileCDB(path+compiledSuffix[t], text)
+	}
+	postmap, err := program("postmap")
+	if err != nil {
+		return fmt.Errorf("type = %q needs Postfix's postmap: %w", t, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, postmapDeadline)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, postmap, string(t)+":"+path).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("postmap %s: %w: %s", t, err, bytes.TrimSpace(out[:min(len(out), 1000)]))
+	}
+	f, err := os.Open(path + compiledSuffix[t])
+	if err != nil {
+		return fmt.Errorf("postmap %s made no table: %w", t, err)
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func compileCDB(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	c := mta.NewCDB(f)
+	_, err = c.Lines().Write(text)
+	if err == nil {
+		err = c.Close()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// current reports whether the table is there with this text, and compiled from it.
+func current(p postfixConfig, text []byte) bool {
+	held, err := os.ReadFile(string(p.Map))
+	if err != nil || !bytes.Equal(held, text) {
+		return false
+	}
+	if !p.compiles() {
+		return true
+	}
+	source, err := os.Stat(string(p.Map))
+	if err != nil {
+		return false
+	}
+	made, err := os.Stat(string(p.Map) + compiledSuffix[p.Type])
+	return err == nil && !made.ModTime().Before(source.ModTime()) && fs.FileMode.IsRegular(made.Mode())
+}
