@@ -46,8 +46,12 @@ func code(err error) string {
 
 // isAbsent reports whether err says that an object is not there. Stores answer 403 for an absent object to those who may
 // not list. But a 403 about the request itself (a wrong key, an old token, a wrong clock) and a missing bucket say nothing
-// about the object: who took them for "absent" would think an established mirror empty.
+// about the object: who took them for "absent" would think an established mirror empty. So would who took an answer for
+// one that broke off before it said which of the two it is.
 func isAbsent(err error) bool {
+	if errors.Is(err, errBroken) {
+		return false
+	}
 	switch status(err) {
 	case http.StatusNotFound:
 		return code(err) != "NoSuchBucket"

@@ -70,51 +70,28 @@ func (s *Store) read(ctx context.Context, p string, limit int64) ([]byte, about,
 
 // get makes one request and fills in what the answer says. broken says that the answer's body could not be read to its end.
 func (s *Store) get(ctx context.Context, p string, limit int64, said *about) (data []byte, broken bool, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	answer, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.options.Bucket, Key: s.key(p)})
 	if err != nil {
-		return nil, false, err
+		return nil, errors.Is(err, errBroken), err
 	}
 	defer answer.Body.Close()
 	said.Headers = mirror.Headers{ContentType: aws.ToString(answer.ContentType), CacheControl: aws.ToString(answer.CacheControl)}
 	said.tag = aws.ToString(answer.ETag)
 	said.time, _ = awsmiddleware.GetServerTime(answer.ResultMetadata)
-	body := newLively(answer.Body, s.options.Patience, cancel)
-	defer body.timer.Stop()
 	zipped, err := isGzip(aws.ToString(answer.ContentEncoding))
 	if err != nil {
 		return nil, false, err
 	}
 	if !zipped {
-		data, err = mirror.ReadLimited(body, limit)
+		data, err = mirror.ReadLimited(answer.Body, limit)
 		return data, err != nil && !errors.Is(err, mirror.ErrTooLarge), err
 	}
-	encoded, err := mirror.ReadLimited(body, encodedLimit(limit))
+	encoded, err := mirror.ReadLimited(answer.Body, encodedLimit(limit))
 	if err != nil {
 		return nil, !errors.Is(err, mirror.ErrTooLarge), err
 	}
 	data, err = mirror.Gunzip(encoded, limit)
 	return data, false, err
-}
-
-// lively is a body whose sender may pause, but not for long: then the request is cancelled.
-type lively struct {
-	io.Reader
-	timer    *time.Timer
-	patience time.Duration
-}
-
-var errSilent = errors.New("the store stopped sending")
-
-func newLively(r io.Reader, patience time.Duration, cancel context.CancelCauseFunc) *lively {
-	return &lively{r, time.AfterFunc(patience, func() { cancel(errSilent) }), patience}
-}
-
-func (l *lively) Read(p []byte) (int, error) {
-	n, err := l.Reader.Read(p)
-	l.timer.Reset(l.patience)
-	return n, err
 }
 
 // encodedLimit is the length of the longest gzip form of n bytes that anyone has reason to send: RFC 1951 stored blocks

@@ -90,7 +90,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		cfg.Region = "us-east-1"
 	}
 	s.client = s3.NewFromConfig(cfg, func(c *s3.Options) {
-		c.HTTPClient = counted{c.HTTPClient, &s.requests}
+		c.HTTPClient = watched{c.HTTPClient, &s.requests, o.Patience}
 		c.UsePathStyle = o.PathStyle
 		c.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
@@ -104,15 +104,23 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // Requests counts the requests that were sent so far, the SDK's retries included.
 func (s *Store) Requests() int64 { return s.requests.Load() }
 
-// counted counts what goes through an HTTP client.
-type counted struct {
-	client s3.HTTPClient
-	n      *atomic.Int64
+// watched counts what goes through an HTTP client, and gives up on answers whose sender falls silent.
+type watched struct {
+	client   s3.HTTPClient
+	n        *atomic.Int64
+	patience time.Duration
 }
 
-func (c counted) Do(r *http.Request) (*http.Response, error) {
+func (c watched) Do(r *http.Request) (*http.Response, error) {
 	c.n.Add(1)
-	return c.client.Do(r)
+	ctx, cancel := context.WithCancelCause(r.Context())
+	answer, err := c.client.Do(r.WithContext(ctx))
+	if err != nil {
+		cancel(err)
+		return answer, err
+	}
+	answer.Body = newLively(answer.Body, c.patience, cancel)
+	return answer, nil
 }
 
 // transport gives up on a server that stays silent after a request, and leaves Content-Encoding alone: net/http would

@@ -16,7 +16,8 @@ const maxSwapped = 16 << 20
 // Swap replaces the object at o.Path on condition that it holds the bytes old now; nil means that nothing may be there.
 // Other bytes wrap mirror.ErrConflict: somebody else was first, or came right behind. No two writers may ever offer the
 // same bytes for one path, or both would take the object for their own. Where nobody can tell whether the write
-// happened, or still will, the error wraps ErrUnknown.
+// happened, or still will, the error wraps ErrUnknown; the same writer may then try the same again: if its bytes are
+// there by then, they are its own.
 func (s *Store) Swap(ctx context.Context, o mirror.Object, old []byte) error {
 	if err := validate(o); err != nil {
 		return s.tell("swap", o.Path, err)
@@ -24,6 +25,9 @@ func (s *Store) Swap(ctx context.Context, o mirror.Object, old []byte) error {
 	held, tag, err := s.held(ctx, o.Path)
 	if err != nil {
 		return err
+	}
+	if same(held, o.Data) {
+		return nil
 	}
 	var writeErr error
 	for range attempts { // a 412 with the old bytes still there means that the store gave them another tag

@@ -112,6 +112,38 @@ func TestSwapWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
+// A write whose outcome nobody could tell had arrived: whoever tries the same again is told that it is done, and a writer
+// with other bytes still comes too late.
+func TestSwapAgainAfterAnUnknownOutcome(t *testing.T) {
+	_, at := gateway(t)
+	plain := at("again")
+	put(t, open(t, plain), lease("old"))
+	o, _ := through(t, plain, func(r *http.Request) act {
+		if r.Method == http.MethodPut {
+			return act{forward: true, answer: reset}
+		}
+		return pass
+	})
+	reads := 0
+	o, _ = through(t, o, func(r *http.Request) act {
+		if r.Method == http.MethodGet {
+			if reads++; reads > 1 {
+				return act{answer: reset}
+			}
+		}
+		return pass
+	})
+	if err := open(t, o).Swap(t.Context(), lease("new"), []byte("old")); !errors.Is(err, s3.ErrUnknown) {
+		t.Errorf("swap: %v, want ErrUnknown", err)
+	}
+	if err := open(t, plain).Swap(t.Context(), lease("new"), []byte("old")); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	if err := open(t, plain).Swap(t.Context(), lease("other"), []byte("old")); !errors.Is(err, mirror.ErrConflict) {
+		t.Errorf("another writer: %v", err)
+	}
+}
+
 // The store's own clock comes with every answer, also with the one that says that there is nothing.
 func TestTimeOfTheStore(t *testing.T) {
 	_, at := gateway(t)
