@@ -232,7 +232,7 @@ func canaryCases() []liveCase {
 }
 
 func liveCases() []liveCase {
-	return slices.Concat(goodCases(), dnsCases(), mxCases(), listCases(), smtpCases(), poolCases(), optOutCases(), canaryCases(),
+	return slices.Concat(goodCases(), dnsCases(), mxCases(), listCases(), smtpCases(), poolCases(), optOutCases(), patienceCases(), canaryCases(),
 		daneCases(), stsCases(), crossCases(), reportCases())
 }
 

@@ -147,6 +147,8 @@ func smtpCodes() []effect {
 	return []effect{
 		leavesOpen("smtp.unreachable", "R42", "nobody accepts connections on the SMTP port",
 			"start the server, open the port, or remove the MX record or address"),
+		fails("smtp.dead", "R42", "for three days and more nobody accepts connections on the SMTP port of any MX host",
+			"start a server, open the port, or remove the domain from the list if it receives no mail"),
 		leavesOpen("smtp.no-route", "R36", "this vantage cannot reach addresses of that family",
 			"probe from a host with IPv4 and IPv6"),
 		leavesOpen("smtp.timeout", "R36", "the server accepted the connection and did not finish its reply in time",
@@ -176,6 +178,8 @@ func starttlsCodes() []effect {
 			"check that the server can read its key and certificate"),
 		fails("starttls.refused", "R29", "the server offers STARTTLS but refuses the command (5xx)",
 			"configure a certificate and key, or stop offering STARTTLS"),
+		fails("starttls.refused-long", "R29", "for three days and more the server offers STARTTLS and refuses it (4xx)",
+			"check that the server can read its key and certificate, and its log"),
 		fails("starttls.blocked", "R29", "the server offers STARTTLS and then does not know the command (500 or 502)",
 			"look for a firewall or virus scanner before the server that filters commands; compare with other vantage points"),
 		fails("starttls.injection", "R30", "unencrypted bytes follow the reply to STARTTLS",

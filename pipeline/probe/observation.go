@@ -21,6 +21,7 @@ type Observation struct {
 	Route    string   `json:"route,omitempty"` // a discovery.RouteKind
 	STS      *STS     `json:"sts,omitempty"`
 	TLSRPT   *TLSRPT  `json:"tlsrpt,omitempty"`
+	Waiting  *Waiting `json:"waiting,omitempty"`
 }
 
 // Lookup is a DNS answer (discovery.Answer).

@@ -12,6 +12,15 @@ import (
 type Past struct {
 	Verdict Verdict
 	Since   time.Time
+
+	Waiting      string // the code of trouble that may yet pass, "" for none, see Waiting
+	WaitingSince time.Time
+}
+
+func pastOf(l Line) Past {
+	p := Past{Verdict: l.Verdict, Since: l.Since}
+	p.Waiting, p.WaitingSince = waitingOf(l)
+	return p
 }
 
 // ReadPast reads an evidence file for Options.Previous: the vantage's own, or a merged one, where its own lines count as
@@ -30,10 +39,10 @@ func ReadPast(in io.Reader, limit int64, vantage string) (map[policy.Domain]Past
 		if err != nil {
 			return nil, err
 		}
-		p := Past{line.Verdict, line.Since}
+		p := pastOf(line)
 		for _, own := range line.Seen {
 			if own.Vantage == vantage {
-				p = Past{own.Verdict, own.Since}
+				p = pastOf(own)
 			}
 		}
 		past[line.Domain] = p

@@ -264,7 +264,11 @@ func (p *Prober) look(ctx context.Context, t Target) (Result, error) {
 		}
 	}
 	now := p.opts.Clock.Now()
-	return p.result(t, o, Judge(t.Domain, o, t.Policy, now, p.opts.ExpiryWarning)), nil
+	j := Judge(t.Domain, o, t.Policy, now, p.opts.ExpiryWarning)
+	if p.wait(&o, t.Domain, j); o.Waiting != nil {
+		j = Judge(t.Domain, o, t.Policy, now, p.opts.ExpiryWarning)
+	}
+	return p.result(t, o, j), nil
 }
 
 // session returns what the server at addr shows to those who ask for name, from a visit or from an earlier one.

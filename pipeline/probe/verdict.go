@@ -57,6 +57,7 @@ func Judge(domain policy.Domain, o Observation, pol policy.Policy, now time.Time
 	if j.verdict.rank() < Inconclusive.rank() && !slices.Contains(hosts, hostGood) {
 		j.add("mx.unresolvable", "no MX host of the domain can be reached")
 	}
+	j.waited(o.Waiting)
 	slices.SortFunc(j.findings, policy.Finding.Compare)
 	slices.Sort(j.codes)
 	return Judgement{Verdict: j.verdict, Codes: slices.Compact(j.codes), Findings: slices.Compact(j.findings)}
