@@ -23,9 +23,14 @@ func (h Header) check() error {
 	if h.Origin == "" {
 		return fmt.Errorf("%w: no origin", ErrHeader)
 	}
-	for i := 0; i < len(h.Origin); i++ {
-		if c := h.Origin[i]; c < 0x20 || c > 0x7e {
-			return fmt.Errorf("%w: origin %q has the byte %#02x", ErrHeader, h.Origin, c)
+	return checkComment("origin", h.Origin)
+}
+
+// checkComment says whether text can stand in a comment without ending it: printable ASCII.
+func checkComment(what, text string) error {
+	for i := 0; i < len(text); i++ {
+		if c := text[i]; c < 0x20 || c > 0x7e {
+			return fmt.Errorf("%w: %s %q has the byte %#02x", ErrHeader, what, text, c)
 		}
 	}
 	return nil

@@ -143,7 +143,7 @@ func TestOpenSMTPDTakesOurTable(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	var expired Buffer
-	if err := f.Expired(&expired, header); err != nil {
+	if err := f.Empty(&expired, header, Expired); err != nil {
 		t.Fatal(err)
 	}
 	put(t, dir, f.File, string(expired.Bytes()))

@@ -37,14 +37,6 @@ func writeExim(w io.WriteSeeker, entries iter.Seq2[policy.Domain, policy.Policy]
 	return report, c.Close()
 }
 
-func expiredExim(w io.WriteSeeker, h Header) error {
-	c := NewCDB(w)
-	if err := putHeader(c, h); err != nil {
-		return err
-	}
-	return c.Close()
-}
-
 func putHeader(c *CDB, h Header) error {
 	for _, field := range [][2]string{
 		{"#expires", h.Expires.UTC().Format(policy.TimeFormat)},

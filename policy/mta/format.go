@@ -2,6 +2,7 @@ package mta
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -24,12 +25,11 @@ type Format struct {
 	Names bool
 
 	settings string // file in settings/
-	// Either one line a domain, with comments that begin with mark, or two functions of its own.
-	mark    byte
-	line    func(buf []byte, domain policy.Domain, p policy.Policy) []byte
-	empty   string // line of a file that has no other; "" where none is needed
-	write   func(w io.WriteSeeker, entries iter.Seq2[policy.Domain, policy.Policy], h Header) (Report, error)
-	expired func(w io.WriteSeeker, h Header) error
+	// Either one line a domain, with comments that begin with mark, or a function of its own.
+	mark   byte
+	line   func(buf []byte, domain policy.Domain, p policy.Policy) []byte
+	nobody string // line of a file that has no other; "" where none is needed
+	write  func(w io.WriteSeeker, entries iter.Seq2[policy.Domain, policy.Policy], h Header) (Report, error)
 }
 
 // Formats are in the order of the help.
@@ -55,16 +55,21 @@ func (f Format) Write(w io.WriteSeeker, entries iter.Seq2[policy.Domain, policy.
 	return f.write(w, entries, h)
 }
 
-// Expired writes the file of a list that has expired: it names no domain, so the server's own settings decide.
-func (f Format) Expired(w io.WriteSeeker, h Header) error {
-	if err := h.check(); err != nil {
+// Empty writes a file that names no domain, so that the server's own settings decide; why is one line for whoever reads it,
+// such as Expired. Removing the file instead would stop all mail of a server that is told to read it.
+func (f Format) Empty(w io.WriteSeeker, h Header, why string) error {
+	if err := errors.Join(h.check(), checkComment("reason", why)); err != nil {
 		return err
 	}
 	if f.line != nil {
-		return f.expiredLines(w, h)
+		return f.emptyLines(w, h, why)
 	}
-	return f.expired(w, h)
+	_, err := f.write(w, func(func(policy.Domain, policy.Policy) bool) {}, h)
+	return err
 }
+
+// Expired is why the file of an expired list is empty.
+const Expired = "this list has EXPIRED, and no domain has a line until a fresh list arrives: see starttls-policy status"
 
 //go:embed settings
 var settings embed.FS
@@ -84,7 +89,7 @@ var formats = []Format{
 		Enforces: "TLS 1.2 or later, a certificate of a trusted CA for the MX host's name, and an MX host that the policy names, " +
 			"one label for a pattern: all that the list means",
 		Cannot: "keep a refused host apart from other domains: Exim's retry database marks it for all",
-		write:  writeExim, expired: expiredExim,
+		write:  writeExim,
 	},
 	{
 		Name: "sendmail-sts", Server: "sendmail 8.16 and later with FEATURE(`sts')", File: "sendmail-tls-policy", settings: "sendmail-sts.mc", Names: true,
@@ -104,7 +109,7 @@ var formats = []Format{
 		Name: "opensmtpd", Server: "OpenSMTPD", File: "opensmtpd-domains", settings: "opensmtpd.conf",
 		Enforces: "TLS and a certificate of a trusted CA for the MX host's name",
 		Cannot:   "notice forged MX records, for any MX host with a valid certificate will do",
-		mark:     '#', line: lineDomain, empty: nobody,
+		mark:     '#', line: lineDomain, nobody: nobody,
 	},
 	{
 		Name: "haraka", Server: "Haraka", File: "haraka-tls.ini", settings: "haraka.ini",
@@ -116,13 +121,13 @@ var formats = []Format{
 		Name: "json", Server: "Halon, KumoMTA, Stalwart and other servers with scripts", File: "tls-policy.json", settings: "json.lua",
 		Enforces: "what the script makes of it: domain, and patterns for MX hosts, \"*.\" for exactly one label",
 		Cannot:   "do anything by itself, nor empty itself when updates have stopped: look at \"expires\"",
-		write:    writeJSON, expired: expiredJSON,
+		write:    writeJSON,
 	},
 	{
 		Name: "hints", Server: "resolvers of MTA-STS or DANE that have a cache", File: "hints", settings: "hints.sh",
 		Enforces: "nothing: one domain a line, testing ones too, to be asked about before the first mail",
 		Cannot:   "stand in for a policy",
-		write:    writeHints, expired: func(io.WriteSeeker, Header) error { return nil },
+		write:    writeHints,
 	},
 }
 

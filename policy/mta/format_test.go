@@ -63,7 +63,7 @@ func TestEachFormat(t *testing.T) {
 			t.Errorf("%s: %+v", f.Name, report)
 		}
 		var expired Buffer
-		if err := f.Expired(&expired, header); err != nil {
+		if err := f.Empty(&expired, header, Expired); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, f.Name+"-expired.golden", readable(t, f, expired.Bytes()))
@@ -226,9 +226,12 @@ func TestFormatsFail(t *testing.T) {
 		for _, origin := range []string{"", "list.example\nevil.example  may", "a\x00", "list\u2028"} {
 			var out Buffer
 			_, err := f.Write(&out, l.All(), Header{Origin: origin})
-			if errExpired := f.Expired(&out, Header{Origin: origin}); !errors.Is(err, ErrHeader) || !errors.Is(errExpired, ErrHeader) || len(out.Bytes()) > 0 {
+			if errExpired := f.Empty(&out, Header{Origin: origin}, Expired); !errors.Is(err, ErrHeader) || !errors.Is(errExpired, ErrHeader) || len(out.Bytes()) > 0 {
 				t.Errorf("%s, origin %q: %v, %v", f.Name, origin, err, errExpired)
 			}
+		}
+		if err := f.Empty(&Buffer{}, header, "off\nevil.example"); !errors.Is(err, ErrHeader) {
+			t.Errorf("%s: a reason of two lines: %v", f.Name, err)
 		}
 		reversed := func(yield func(policy.Domain, policy.Policy) bool) {
 			for _, e := range slices.Backward(l.Entries()) {

@@ -56,12 +56,3 @@ func beginJSON(h Header) ([]byte, error) {
 	return fmt.Appendf(nil, `{"origin":%s,"release":%d,"expires":"%s","list":"sha256:%x","policies":{`,
 		origin, h.Release, h.Expires.UTC().Format(policy.TimeFormat), h.Digest), nil
 }
-
-func expiredJSON(w io.WriteSeeker, h Header) error {
-	buf, err := beginJSON(h)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(buf, "}}\n"...))
-	return err
-}

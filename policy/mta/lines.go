@@ -31,16 +31,15 @@ func (f Format) writeLines(w io.WriteSeeker, entries iter.Seq2[policy.Domain, po
 		return report, err
 	}
 	if report.Emitted == 0 {
-		out.buf = append(out.buf, f.empty...)
+		out.buf = append(out.buf, f.nobody...)
 	}
 	out.buf = fmt.Appendf(out.buf, "%c end: %d lines; without a line: %d testing, %d refused\n", f.mark,
 		report.Emitted, report.Testing, len(report.Refused))
 	return report, out.flush()
 }
 
-func (f Format) expiredLines(w io.WriteSeeker, h Header) error {
-	_, err := w.Write(fmt.Appendf(f.begin(h),
-		"%c This list has EXPIRED: no domain has a line until a fresh list arrives. See: starttls-policy status\n%s", f.mark, f.empty))
+func (f Format) emptyLines(w io.WriteSeeker, h Header, why string) error {
+	_, err := w.Write(fmt.Appendf(f.begin(h), "%c Empty: %s.\n%s", f.mark, why, f.nobody))
 	return err
 }
 
