@@ -50,7 +50,10 @@ func (p *Publisher) superseded(s Signed) bool {
 }
 
 // supersede makes such a release the base of the next one. In the present log it is appended, so that the next one can
-// name it as its previous; it gets its proof in that one's tree. In an earlier log nothing is touched any more.
+// name it as its previous; it gets its proof in that one's tree. In an earlier log nothing is touched any more: a release
+// that is unfinished there keeps its number all the same. It may have reached one mirror, and a client that holds it would
+// take the new log's first release for an older one if that had its number. "Last valid + 1" is a rule within a log; a
+// new log's first release only continues the numbers (schema/README.md).
 func (p *Publisher) supersede(ctx context.Context, s Signed) (*Published, error) {
 	if err := p.outbox.check(s.meta); err != nil {
 		return nil, err

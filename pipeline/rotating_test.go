@@ -30,6 +30,7 @@ type rotating struct {
 	origin   string
 	expires  time.Duration // from the making of a version
 	made     int           // keys
+	witness  transparency.WitnessPolicy
 }
 
 func newRotating(t testing.TB, mirrors ...string) *rotating {
@@ -134,7 +135,7 @@ func (r *rotating) draft() *transparency.Trust {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	draft, err := transparency.NewTrust(chain.Newest().Version+1, r.now.Add(r.expires), r.rootK, roots, r.releaseK, releases, log, transparency.WitnessPolicy{})
+	draft, err := transparency.NewTrust(chain.Newest().Version+1, r.now.Add(r.expires), r.rootK, roots, r.releaseK, releases, log, r.witness)
 	if err != nil {
 		r.t.Fatal(err)
 	}
