@@ -142,6 +142,24 @@ func TestWeakestLink(t *testing.T) {
 	}
 }
 
+// TestLookupCNAME: the alias itself, not what is behind it.
+func TestLookupCNAME(t *testing.T) {
+	z := serveZone(t, "b.example. 60 IN CNAME C.example.", "c.example. 60 IN CNAME d.example.", "x.y.example. 60 IN A 192.0.2.1")
+	z.change(func() { z.liar, z.rcode["bad.example."] = true, "SERVFAIL" })
+	for _, trust := range []bool{false, true} {
+		c := client(t, z, func(o *discovery.Options) { o.TrustAD = trust })
+		for name, want := range map[string]discovery.Status{
+			"b.example": discovery.NoError, "x.y.example": discovery.NoData, "y.example": discovery.NoData,
+			"gone.example": discovery.NXDomain, "bad.example": discovery.ServFail,
+		} {
+			a := c.LookupCNAME(t.Context(), name)
+			if a.Status != want || a.Secure != (trust && want.Known()) || (want == discovery.NoError) != slices.Equal(a.Chain, []string{"c.example"}) {
+				t.Errorf("trust %v: %s: %+v, want %s", trust, name, a, want)
+			}
+		}
+	}
+}
+
 // TestCancel: a caller that gives up is not kept until the deadline.
 func TestCancel(t *testing.T) {
 	z := serveZone(t)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
 )
 
@@ -66,6 +67,24 @@ func TestAskServers(t *testing.T) {
 		"lame":     {records, func(z [3]*zone) { z[0].lame = true }, "malformed noerror noerror", false},
 		"old copy": {records, func(z [3]*zone) { z[2].rrs = z[2].rrs[:len(z[2].rrs)-1] }, "noerror noerror nxdomain", false},
 		"none":     {records[:len(records)-1], func([3]*zone) {}, "nxdomain nxdomain nxdomain", true},
+		"all refuse": {records, func(z [3]*zone) {
+			for _, z := range z {
+				z.rcode[tlsa] = "REFUSED"
+			}
+		}, "refused refused refused", false},
+		"only one knows the name": {records[:len(records)-1], func(z [3]*zone) {
+			z[0].rrs = append(z[0].rrs, record(t, tlsa+" 60 IN TXT x"))
+		}, "nodata nxdomain nxdomain", false},
+		"other records": {records, func(z [3]*zone) {
+			z[0].rrs[len(z[0].rrs)-1] = record(t, tlsa+" 60 IN TLSA 3 1 1 "+strings.Repeat("cd", 32))
+		}, "noerror noerror noerror", false},
+		"other alias": {append(records[:len(records)-1:len(records)-1], tlsa+" 60 IN CNAME dane.p.example."),
+			func(z [3]*zone) {
+				for _, z := range z {
+					z.lazy = true
+				}
+				z[1].rrs[len(z[1].rrs)-1] = record(t, tlsa+" 60 IN CNAME old.p.example.")
+			}, "noerror noerror noerror", false},
 		"alias": {append(records[:len(records)-1:len(records)-1], tlsa+" 60 IN CNAME dane.p.example."),
 			func(z [3]*zone) {
 				for _, z := range z {
@@ -80,6 +99,11 @@ func TestAskServers(t *testing.T) {
 			client = shortClient(t, resolver)
 		}
 		v := discovery.AskServers(t.Context(), client, discovery.Servers{Allow: netip.Addr.IsLoopback, Port: port}, "_25._tcp.mx.a.example")
+		servers[0].change(func() {
+			if servers[0].rdBit {
+				t.Errorf("%s: a name server was asked to recurse", name)
+			}
+		})
 		var got []string
 		for _, s := range v.Servers {
 			got = append(got, string(s.Answer.Status))
@@ -91,6 +115,15 @@ func TestAskServers(t *testing.T) {
 			t.Errorf("%s: %q, agree %v, zone %q, %d omitted; want %q", name, got, v.Agree(), v.Zone, v.Omitted, c.want)
 		}
 	}
+}
+
+func record(t *testing.T, text string) dns.RR {
+	t.Helper()
+	rr, err := dns.NewRR(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rr
 }
 
 func shortClient(t *testing.T, z *zone) *discovery.Client {
@@ -108,9 +141,35 @@ func TestAskServersNowhere(t *testing.T) {
 	if v := discovery.AskServers(t.Context(), c, discovery.Servers{}, "x.test"); v.Zone != "" || len(v.Lookups) != 2 {
 		t.Errorf("no zone: %+v", v)
 	}
+	z = serveZone(t, "x.a.example. 60 IN CNAME b.test.", "b.test. 60 IN NS ns.b.test.", "a.example. 60 IN NS ns.a.example.")
+	if v := discovery.AskServers(t.Context(), client(t, z, nil), discovery.Servers{}, "x.a.example"); v.Zone != "a.example" {
+		t.Errorf("the zone of an alias is not its target's: %+v", v)
+	}
 	z.change(func() { z.rcode["a.example."] = "SERVFAIL" })
+	c = client(t, z, nil)
 	v = discovery.AskServers(t.Context(), c, discovery.Servers{}, "x.a.example")
 	if n := len(v.Lookups); v.Zone != "" || n == 0 || v.Lookups[n-1].Status != discovery.ServFail {
 		t.Errorf("%+v", v)
+	}
+}
+
+// TestAskServersCaps: neither many servers nor many labels make many questions.
+func TestAskServersCaps(t *testing.T) {
+	records := []string{"a.example. 60 IN NS ns.a.example."}
+	for i := range 20 {
+		records = append(records, fmt.Sprintf("ns.a.example. 60 IN A 127.0.1.%d", i))
+	}
+	packets, streams := listen(t, "127.0.0.1:0")
+	port := packets.LocalAddr().(*net.UDPAddr).Port // nobody answers there any more
+	packets.Close()
+	streams.Close()
+	c := client(t, serveZone(t, records...), func(o *discovery.Options) { o.Attempts = 1 })
+	v := discovery.AskServers(t.Context(), c, discovery.Servers{Allow: netip.Addr.IsLoopback, Port: port}, "a.example")
+	if len(v.Servers) != 16 || v.Omitted != 4 || v.Agree() {
+		t.Errorf("%d servers asked, %d omitted", len(v.Servers), v.Omitted)
+	}
+	v = discovery.AskServers(t.Context(), c, discovery.Servers{}, strings.Repeat("x.", 50)+"test")
+	if len(v.Lookups) != 16 || v.Zone != "" {
+		t.Errorf("%d lookups, zone %q", len(v.Lookups), v.Zone)
 	}
 }

@@ -28,6 +28,7 @@ type zone struct {
 	flaky  map[string]int  // how many questions for a name it fails first
 	counts map[string]int
 	adBit  bool
+	rdBit  bool
 	onTCP  int
 }
 
@@ -93,7 +94,7 @@ func (z *zone) answer(q *dns.Msg, udp bool) *dns.Msg {
 	defer z.mu.Unlock()
 	name, kind := q.Question[0].Name, dns.TypeToString[q.Question[0].Qtype]
 	z.counts[name]++
-	z.adBit = q.AuthenticatedData
+	z.adBit, z.rdBit = q.AuthenticatedData, q.RecursionDesired
 	if !udp {
 		z.onTCP++
 	}
