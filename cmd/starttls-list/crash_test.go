@@ -99,7 +99,8 @@ type crashFolder struct {
 	last          int64 // release that the client holds
 }
 
-func newCrashFolder(t *testing.T, program string) *crashFolder {
+// newCrashFolder makes the first release, after prepare has seen the folder.
+func newCrashFolder(t *testing.T, program string, prepare ...func(home string)) *crashFolder {
 	t.Helper()
 	f := &crashFolder{t: t, program: program, home: t.TempDir()}
 	if _, err := pipeline.Setup(f.home, pipeline.SetupOptions{Plain: true, Now: time.Now()}); err != nil {
@@ -107,6 +108,9 @@ func newCrashFolder(t *testing.T, program string) *crashFolder {
 	}
 	if err := os.WriteFile(filepath.Join(f.home, configName), []byte(configText), 0o644); err != nil {
 		t.Fatal(err)
+	}
+	for _, p := range prepare {
+		p(f.home)
 	}
 	f.release()
 	client := filepath.Join(f.home, "client")
