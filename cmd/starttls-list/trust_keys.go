@@ -141,7 +141,21 @@ func (r keyReader) witnesses(path string) (transparency.WitnessPolicy, error) {
 	return p, nil
 }
 
+// errKeyURI means that a key is named as one in a KMS.
+var errKeyURI = errors.New("trust is made of key files")
+
+// refuseURI keeps a KMS URI from being taken for a file that is not there.
+func refuseURI(ref, instead string) error {
+	if scheme, _, ok := strings.Cut(ref, "://"); ok {
+		return fmt.Errorf("%w, and %q is a %s key: %s", errKeyURI, ref, scheme, instead)
+	}
+	return nil
+}
+
 func readPublicFile(path string) ([]byte, error) {
+	if err := refuseURI(path, "write its public half to a PEM file, with the provider's own tool, and give that"); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

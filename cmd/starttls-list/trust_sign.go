@@ -18,6 +18,9 @@ const trustSignLong = `Sign shows what a draft says and changes, and adds the si
 The version before must be in the same folder. --merge joins the signatures of other copies of the same draft; with it
 no key is needed. Signing twice changes nothing.
 
+Root keys are files that stay offline, on a machine or a stick of their own: a KMS, which is online and opens to whoever
+holds an account, is not the place for what mends everything else, so KMS URIs are refused here.
+
 The key's password comes from COSIGN_PASSWORD, from --password-file, or from a prompt.
 
 Exit codes: 0 done, 1 refused, 3 usage, 4 internal.`
@@ -70,6 +73,9 @@ func signTrust(c *cobra.Command, path string, keys, copies []string, passwordFil
 	password := passwordSource(passwordFile, c.InOrStdin(), c.ErrOrStderr())
 	var signers []note.Signer
 	for _, k := range keys {
+		if err := refuseURI(k, "root keys are files, kept offline; make another one and let a trust version name it"); err != nil {
+			return trustExit(err)
+		}
 		key, findings, err := signing.Load(k, password)
 		if err != nil {
 			return trustExit(err)
