@@ -12,7 +12,7 @@ import (
 	"github.com/starttls-everywhere/policylist/policy/canonical"
 )
 
-// maxMergedLine caps one line of a merged file: sixteen vantages whose lines are as long as any may be, or many more of
+// maxMergedLine caps one line of a merged file: four vantages whose lines are as long as any may be, or many more of
 // usual ones.
 const maxMergedLine = 16 << 20
 

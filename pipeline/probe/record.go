@@ -14,8 +14,8 @@ import (
 // evidenceFormat names the file format; it stands in the header and in what a vantage signs.
 const evidenceFormat = "policylist/evidence/v1"
 
-// maxLine caps one line of evidence. Our own are far smaller: 64 sessions of at most 8 KB.
-const maxLine = 1 << 20
+// maxLine caps one line of evidence. The worst that a hostile domain can make of it is less, see trimAbove.
+const maxLine = 4 << 20
 
 // MaxEvidence is the most that one evidence file may have: a million domains at 4 KB.
 const MaxEvidence = 4 << 30
@@ -97,7 +97,10 @@ func (p *Prober) result(t Target, o Observation, j Judgement) Result {
 			line.Policy.MXs = append(line.Policy.MXs, mx.String())
 		}
 	}
-	r.Line = appendLine(nil, line)
+	if r.Line = appendLine(nil, line); len(r.Line) > trimAbove {
+		line.Observed = o.trimmed()
+		r.Line = appendLine(nil, line)
+	}
 	return r
 }
 
