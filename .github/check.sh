@@ -302,4 +302,4 @@ chosen=$(packages)
 say "go test, after $SECONDS s"
 if [ ${#race[@]} != 0 ]; then export CGO_ENABLED=1; fi
 # shellcheck disable=SC2086 # one word a package
-exec go test "${race[@]}" -timeout "$([ -n "$full" ] && echo 60m || echo 20m)" $chosen
+exec go test "${race[@]}" -timeout "$([ -n "$full" ] && echo 240m || echo 20m)" $chosen

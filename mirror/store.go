@@ -7,9 +7,9 @@ import (
 	"iter"
 )
 
-// ErrConflict is returned by Store.Create when the path holds other bytes than those given: two histories, or a
-// damaged store. The caller stops and tells.
-var ErrConflict = errors.New("an immutable object holds other bytes")
+// ErrConflict is returned by Store.Create when the path holds other bytes than those given: two histories, or a damaged
+// store. The caller stops and tells. A store that swaps objects returns it when somebody else was first.
+var ErrConflict = errors.New("the object holds other bytes")
 
 // ErrTooLarge is returned by Reader.Get when the object is longer than the limit.
 var ErrTooLarge = errors.New("object is longer than its limit")
