@@ -311,7 +311,11 @@ func (p *Publisher) putBlobs(ctx context.Context, store mirror.Store, s Signed) 
 		if data == nil {
 			continue
 		}
-		if err := store.Create(ctx, mirror.NewObject(f.path, data)); err != nil {
+		err = store.Create(ctx, mirror.NewObject(f.path, data))
+		if f.name == outProof && errors.Is(err, mirror.ErrConflict) {
+			err = p.clash(ctx, store, s, err)
+		}
+		if err != nil {
 			return err
 		}
 	}

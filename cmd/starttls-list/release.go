@@ -139,6 +139,8 @@ func releaseHint(err error) string {
 		return "restore the state from its newest copy, or let starttls-list recover rebuild it from a mirror; do not release from an older one"
 	case errors.Is(err, pipeline.ErrRecover):
 		return "run starttls-list recover again: it begins anew"
+	case errors.Is(err, pipeline.ErrStranger):
+		return "find out who wrote to the mirror, remove the object that the error names, and run release again: it completes the release with the same bytes"
 	case errors.Is(err, pipeline.ErrFork), errors.Is(err, mirror.ErrConflict):
 		return "two histories exist: find out who else publishes with these keys before anything else"
 	case errors.Is(err, pipeline.ErrState), errors.Is(err, tilelog.ErrCorrupt):
