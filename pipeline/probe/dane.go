@@ -18,6 +18,8 @@ import (
 const (
 	// keptTLSA is how many TLSA records of a host are looked at; more than ten have not been seen.
 	keptTLSA = 32
+	// keptBriefs is how many records of each name server are shown where name servers disagree.
+	keptBriefs = 8
 	// keptAnchors is how many roots that were not sent a chain may lead to by way of cross-signatures.
 	keptAnchors = 4
 )
@@ -43,8 +45,8 @@ type DANE struct {
 type NameServer struct {
 	Address string   `json:"address"`
 	Name    string   `json:"name"`
-	Records []string `json:"records,omitempty"`
-	Status  string   `json:"status"` // a discovery.Status
+	Records []string `json:"records,omitempty"` // the first ones, their digests cut to 16 digits
+	Status  string   `json:"status"`            // a discovery.Status
 }
 
 // Match says which records a server's certificates are named by.
@@ -173,7 +175,7 @@ func (a *tlsaAnswers) survey(ctx context.Context, p *Prober) {
 	for _, server := range s.Servers {
 		l := lookup(server.Answer)
 		a.servers = append(a.servers, NameServer{
-			Address: server.Addr.String(), Name: escape(server.Name, 255), Records: l.Records[:min(len(l.Records), keptTLSA)], Status: l.Status,
+			Address: server.Addr.String(), Name: escape(server.Name, 255), Records: briefs(l.Records[:min(len(l.Records), keptBriefs)]), Status: l.Status,
 		})
 	}
 }
@@ -218,23 +220,13 @@ func (h *Host) compareKeys() {
 	}
 }
 
-// encrypted are the sessions that came to TLS as a sender that knows DANE has them, those for a second look included:
-// behind one address there may be several machines.
+// encrypted are the sessions that came to TLS, as a sender that knows DANE has them.
 func (h *Host) encrypted() []Session {
 	sessions := h.Sessions
 	if h.DANE != nil && len(h.DANE.Sessions) > 0 {
 		sessions = h.DANE.Sessions
 	}
-	var out []Session
-	for _, s := range sessions {
-		out = append(out, s)
-		for _, x := range s.Samples {
-			if x.Kind == sampleAgain {
-				out = append(out, x.session(s.Address))
-			}
-		}
-	}
-	return slices.DeleteFunc(out, func(s Session) bool { return s.TLS == nil || s.TLS.Keys == nil })
+	return slices.DeleteFunc(slices.Clone(sessions), func(s Session) bool { return s.TLS == nil || s.TLS.Keys == nil })
 }
 
 func (d *DANE) match(s Session, records []tlsa) Match {
@@ -258,14 +250,6 @@ func (d *DANE) match(s Session, records []tlsa) Match {
 // itself is shared with other domains and stays as it is.
 func (s Session) forget(records []tlsa) Session {
 	s.TLS = s.TLS.forget(records)
-	s.Samples = slices.Clone(s.Samples)
-	for i, x := range s.Samples {
-		if x.Kind == sampleAgain {
-			s.Samples[i].TLS = x.TLS.forget(records)
-		} else {
-			s.Samples[i].TLS = x.TLS.forget(nil)
-		}
-	}
 	return s
 }
 
