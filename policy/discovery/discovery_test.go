@@ -160,6 +160,24 @@ func TestLookupCNAME(t *testing.T) {
 	}
 }
 
+// TestTooLong: a name that is too long to exist does not, and nobody is asked about it.
+func TestTooLong(t *testing.T) {
+	z := serveZone(t)
+	z.change(func() { z.liar = true })
+	c := client(t, z, func(o *discovery.Options) { o.TrustAD = true })
+	longest := strings.Repeat(strings.Repeat("a", 61)+".", 4) + "bexam" // 253 bytes
+	for _, a := range []discovery.Answer{
+		c.LookupTLSA(t.Context(), "_25._tcp."+longest), c.LookupTXT(t.Context(), "_mta-sts."+longest), c.LookupCNAME(t.Context(), "b"+longest),
+	} {
+		if a.Status != discovery.NXDomain || a.Secure || a.Failures != 0 {
+			t.Errorf("%+v", a)
+		}
+	}
+	if a := c.LookupA(t.Context(), longest); a.Status != discovery.NXDomain || !a.Secure || z.count(longest+".") != 1 {
+		t.Errorf("the longest name: %+v, asked %d times", a, z.count(longest+"."))
+	}
+}
+
 // TestCancel: a caller that gives up is not kept until the deadline.
 func TestCancel(t *testing.T) {
 	z := serveZone(t)
