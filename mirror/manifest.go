@@ -22,7 +22,8 @@ const (
 const (
 	MaxPGPBytes          = 64 << 10 // an armoured signature has under 2 KiB
 	MaxBundleFileBytes   = 64 << 10 // a cosign bundle with a key hint has under 1 KiB
-	MaxObservationsBytes = 1 << 30  // merged evidence, identity bytes: 1 KiB for each of a million domains
+	MaxObservationsBytes = 16 << 30 // merged evidence, identity bytes: what a million domains look like from several vantages
+	MaxPackedEvidence    = 1 << 30  // the same as it is stored; such lines shrink to a twentieth or less
 )
 
 // stage is a step of the publish order.
@@ -186,7 +187,7 @@ func (r *syncRun) blobItems() (lists, evidence []syncItem) {
 		if rel.leaf.Evidence == nil {
 			continue
 		}
-		it := syncItem{path: EvidencePath(*rel.leaf.Evidence), limit: packedLimit(MaxObservationsBytes), since: rel.size, optional: !newest}
+		it := syncItem{path: EvidencePath(*rel.leaf.Evidence), limit: MaxPackedEvidence, since: rel.size, optional: !newest}
 		it.check = func(data []byte) error { return CheckPacked(data, MaxObservationsBytes, *rel.leaf.Evidence) }
 		if r.wanted(it, rel, KeepEvidence) {
 			evidence = append(evidence, r.fetched(it))

@@ -50,11 +50,15 @@ func newEvidencePacker() (*evidencePacker, error) {
 }
 
 // errEvidenceSize is for evidence that mirrors and auditors would not take.
-var errEvidenceSize = fmt.Errorf("the evidence is larger than the %d bytes that mirrors take", mirror.MaxObservationsBytes)
+var errEvidenceSize = fmt.Errorf("the evidence is larger than the %d bytes, or compressed the %d, that mirrors take",
+	mirror.MaxObservationsBytes, mirror.MaxPackedEvidence)
 
 // Write implements io.Writer.
 func (p *evidencePacker) Write(b []byte) (int, error) {
 	if p.size += int64(len(b)); p.size > mirror.MaxObservationsBytes {
+		return 0, errEvidenceSize
+	}
+	if p.out.Len() > mirror.MaxPackedEvidence {
 		return 0, errEvidenceSize
 	}
 	p.sum.Write(b)

@@ -279,7 +279,7 @@ func (c *collection) observations(ctx context.Context, m *recovered) error {
 	if m.leaf.Evidence == nil || c.young.Sub(m.leaf.Timestamp) > mirror.KeepEvidence {
 		return nil
 	}
-	found, err := c.each(ctx, mirror.EvidencePath(*m.leaf.Evidence), mirror.PackedLimit(mirror.MaxObservationsBytes), func(data []byte) error {
+	found, err := c.each(ctx, mirror.EvidencePath(*m.leaf.Evidence), mirror.MaxPackedEvidence, func(data []byte) error {
 		if err := mirror.CheckPacked(data, mirror.MaxObservationsBytes, *m.leaf.Evidence); err != nil {
 			return err
 		}

@@ -106,7 +106,7 @@ func (r *run) checkPacked(ctx context.Context, leaf *mirror.ReleaseLeaf, p packe
 	if !must {
 		p.missing = ""
 	}
-	data, ok, err := r.read(ctx, p.path, mirror.PackedLimit(p.limit), p.missing, p.mismatch)
+	data, ok, err := r.read(ctx, p.path, min(mirror.PackedLimit(p.limit), mirror.MaxPackedEvidence), p.missing, p.mismatch)
 	if err != nil || !ok {
 		return err
 	}
