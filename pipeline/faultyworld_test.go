@@ -1,7 +1,6 @@
 package pipeline_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,7 +19,6 @@ import (
 	"github.com/starttls-everywhere/policylist/mirror/dir"
 	"github.com/starttls-everywhere/policylist/mirror/storetest/faulty"
 	"github.com/starttls-everywhere/policylist/pipeline"
-	"github.com/starttls-everywhere/policylist/pipeline/probe"
 )
 
 // faultyWorld is an operator who keeps the state and the mirror in one bucket behind a network that can go wrong, and
@@ -165,7 +163,7 @@ func (w *faultyWorld) publish(t testing.TB, term time.Duration) (*pipeline.Publi
 	w.op.t, w.bucket.t = t, t
 	w.now = w.now.Add(time.Hour)
 	p := w.op.publisher()
-	p.Now, p.Observer = func() time.Time { return w.now }, everyDomainWorks{}
+	p.Now, p.Observer = func() time.Time { return w.now }, passing{}
 	p.Vault, p.State = &pipeline.Vault{Store: w.bucket.store(faultyState), Term: term}, memoryDir(t)
 	p.Mirrors = []pipeline.Target{{Name: faultyMirror, Store: w.bucket.store(faultyMirror)}}
 	return p.Release(t.Context())
@@ -226,20 +224,4 @@ func (w *faultyWorld) undisturbed(err error) {
 	if err != nil {
 		w.fail(&w.wrong.lost, "undisturbed, but: %v", err)
 	}
-}
-
-// everyDomainWorks is an observer's word, so that releases have evidence.
-type everyDomainWorks struct{}
-
-func (everyDomainWorks) Probe(_ context.Context, targets []probe.Target) ([]probe.Result, error) {
-	var out []probe.Result
-	for _, t := range targets {
-		line := fmt.Appendf(nil, `{"codes":[],"domain":"%s","verdict":"pass"}`, t.Domain)
-		out = append(out, probe.Result{Domain: t.Domain, Judgement: probe.Judgement{Verdict: probe.Pass}, Line: line})
-	}
-	return out, nil
-}
-
-func (everyDomainWorks) Header(context.Context, string) (probe.Header, error) {
-	return probe.Header{Vantage: "test"}, nil
 }

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -294,18 +291,7 @@ func TestRacingProcesses(t *testing.T) {
 // them. Who does not name the one publisher gets nothing published there; whether a probe hits a race is a matter of luck.
 func TestReleaseOnARacingPair(t *testing.T) {
 	a, second := storetest.StartRacingPair(t)
-	var turn atomic.Int64
-	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		target, err := url.Parse([]string{a.Endpoint, second.Endpoint}[turn.Add(1)%2])
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		r.SetURL(target)
-		r.Out.Host = r.In.Host // it is signed
-	}})
-	defer proxy.Close()
-	b := &bucket{t: t, gateway: a, endpoint: proxy.URL}
+	b := &bucket{t: t, gateway: a, endpoint: storetest.Between(t, a.Endpoint, second.Endpoint)}
 	for n := range 20 {
 		o := newOperator(t, "public").remote(b.store(fmt.Sprintf("state%d", n)))
 		_, err := o.Release(t.Context())

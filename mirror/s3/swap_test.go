@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -211,7 +209,7 @@ func TestProbeOfARacingPair(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Credentials = static(a)
-	o.Endpoint = between(t, a.Endpoint, b.Endpoint)
+	o.Endpoint = storetest.Between(t, a.Endpoint, b.Endpoint)
 	s := open(t, o)
 	var c mirror.Conditions
 	for i := range 20 { // a race is a matter of luck
@@ -224,21 +222,4 @@ func TestProbeOfARacingPair(t *testing.T) {
 		}
 	}
 	t.Errorf("two gateways over one folder: %s", c)
-}
-
-// between shares requests out to two servers in turn.
-func between(t *testing.T, endpoints ...string) string {
-	t.Helper()
-	var n atomic.Int64
-	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		target, err := url.Parse(endpoints[n.Add(1)%int64(len(endpoints))])
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		r.SetURL(target)
-		r.Out.Host = r.In.Host // it is signed
-	}})
-	t.Cleanup(proxy.Close)
-	return proxy.URL
 }

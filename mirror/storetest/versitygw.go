@@ -3,10 +3,14 @@ package storetest
 import (
 	"crypto/rand"
 	"fmt"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
@@ -47,6 +51,23 @@ func StartRacingPair(t testing.TB) (a, b *VersityGW) {
 	a.listen(t, root, "--disable-object-lock-file")
 	second.listen(t, root, "--disable-object-lock-file")
 	return a, &second
+}
+
+// Between shares requests out to servers in turn, as the front of a cluster does, and returns its address.
+func Between(t testing.TB, endpoints ...string) string {
+	t.Helper()
+	var n atomic.Int64
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		target, err := url.Parse(endpoints[n.Add(1)%int64(len(endpoints))])
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r.SetURL(target)
+		r.Out.Host = r.In.Host // it is signed
+	}})
+	t.Cleanup(proxy.Close)
+	return proxy.URL
 }
 
 // listen starts the program with options for its folder, and fails the test when it does not.
