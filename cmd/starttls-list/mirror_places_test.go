@@ -1,11 +1,16 @@
 package main
 
 import (
+	"encoding/pem"
+	"errors"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -161,4 +166,34 @@ func (p copyPlace) refuses(t *testing.T, op *operator, old, fork string) {
 	if !maps.Equal(before, after) {
 		t.Error(fmt.Sprint("the destination changed: ", len(before), " objects before, now ", len(after)))
 	}
+}
+
+// A copy over https believes certificates like any web client: the program, as a process of its own, copies from a server
+// whose certificate leads to a root that it knows, and takes nothing from one that it does not know.
+func TestMirrorOverHTTPS(t *testing.T) {
+	op := newOperator(t)
+	op.release(0)
+	web := httptest.NewTLSServer(http.FileServer(http.Dir(op.public())))
+	defer web.Close()
+	web.Config.ErrorLog = log.New(io.Discard, "", 0) // of the client that turns away
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	put(t, roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw}))
+	dst := filepath.Join(t.TempDir(), "copy")
+	mirrored := func(roots string) (string, error) {
+		c := exec.Command("starttls-list", "mirror", web.URL, dst) // TestMain puts it into the path
+		c.Env = append(os.Environ(), "SSL_CERT_FILE="+roots, "SSL_CERT_DIR="+t.TempDir())
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	var exit *exec.ExitError
+	if out, err := mirrored(os.DevNull); !errors.As(err, &exit) || exit.ExitCode() != exitInconclusive || !strings.Contains(out, "certificate") {
+		t.Errorf("an unknown root: %v: %s", err, out)
+	}
+	if names := files(t, dst); len(names) > 0 {
+		t.Errorf("it copied %d objects", len(names))
+	}
+	if out, err := mirrored(roots); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	same(t, op.public(), dst)
 }
