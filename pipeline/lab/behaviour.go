@@ -16,7 +16,7 @@ const (
 	OnlySNI         Behaviour = "only-sni"         // good when asked for by name, else ends the handshake
 	LongChain       Behaviour = "long-chain"       // good, and sends the intermediate 200 times
 	ExtraChain      Behaviour = "extra-chain"      // good, and sends the root as an expired older root had certified it
-	EarlyTrap       Behaviour = "early-trap"       // good, but turns away who talks before the greeting
+	EarlyTrap       Behaviour = "early-trap"       // good, but turns away who talks out of turn, as before the greeting
 	NoStartTLS      Behaviour = "no-starttls"      // does not offer STARTTLS
 	NoEHLO          Behaviour = "no-ehlo"          // 502 to EHLO
 	Stripped        Behaviour = "stripped"         // "250-XXXXXXXA", as a middlebox writes over STARTTLS

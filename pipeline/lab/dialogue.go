@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// earlyTalk is how long EarlyTrap listens before it greets. A client that talks first has done so by then: it needs
-// no round trip.
+// earlyTalk is how long EarlyTrap listens before it says anything. A client that does not wait for its turn has spoken by
+// then: it needs no round trip.
 const earlyTalk = 20 * time.Millisecond
 
 // scripted reports whether the behaviour shows in the dialogue itself; the others differ in their TLS only and are
@@ -105,6 +105,10 @@ func (s *script) greeting() string {
 func (s *script) step() bool {
 	line, err := s.in.ReadString('\n')
 	if err != nil || len(line) > 4096 {
+		return false
+	}
+	if s.behaviour == EarlyTrap && !s.encrypted && (s.in.Buffered() > 0 || talksFirst(s.conn)) {
+		s.say("554 you do not wait for the answer\r\n")
 		return false
 	}
 	verb, _, _ := strings.Cut(strings.ToUpper(strings.TrimSpace(line)), " ")

@@ -68,6 +68,10 @@ func goodCases() []liveCase {
 			verdict: Pass, codes: []string{"cert.stale-extra"}},
 		ok(lab.OddSpelling), // cases 34, 35
 		ok(lab.EarlyTrap),   // case 33
+		{name: "host names in A-labels", verdict: Pass, set: func(t *testing.T, l *lab.Lab, d string) {
+			must(t, l.AddHost(lab.Host{Name: "xn--mx-eka." + d}))
+			must(t, l.AddDomain(lab.Domain{Name: d, MX: []string{"xn--mx-eka." + d}}))
+		}},
 		{name: "suffix pattern", set: serve(lab.Good, lab.Good), mxs: []string{".@"}, verdict: Pass},
 		{name: "unlisted", set: serve(lab.Good), verdict: Pass},
 		{name: "the domain is an alias (case 22)", verdict: Pass, set: records(

@@ -207,3 +207,20 @@ func TestFlightGrowsOld(t *testing.T) {
 		t.Errorf("after more than an hour: %d, %d", a, b)
 	}
 }
+
+// TestVersionsAreNoted: a session shows the best version that the server has, up to the best that we offer.
+func TestVersionsAreNoted(t *testing.T) {
+	l := startLab(t)
+	for b, want := range map[lab.Behaviour]string{
+		lab.Good: "TLS 1.3", lab.TLS13Only: "TLS 1.3", lab.TLS12Only: "TLS 1.2", lab.TLS11Only: "TLS 1.1",
+	} {
+		name := "mx" + strings.ReplaceAll(string(b), ".", "") + ".example"
+		must(t, l.AddHost(lab.Host{Name: name, Behaviour: b}))
+		addrs, err := l.Addresses(name)
+		must(t, err)
+		p := newProber(t, l, false, nil)
+		if s, _ := p.visitor.visit(t.Context(), addrs[0].Addr(), domain(name)); s.TLS == nil || s.TLS.Version != want || s.TLS.Offered != "TLS 1.3" {
+			t.Errorf("%s: %+v", b, s.TLS)
+		}
+	}
+}

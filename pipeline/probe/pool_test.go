@@ -33,6 +33,8 @@ func poolCases() []liveCase {
 		{name: "turned away once (case 37)", set: servePool(lab.Greeting421, lab.Good), verdict: Pass},
 		{name: "reset once (case 37)", set: servePool(lab.Resetting, lab.Good), verdict: Pass},
 		{name: "STARTTLS turned away once (case 39)", set: servePool(lab.StartTLS454, lab.Good), verdict: Pass},
+		{name: "reset after two sessions (case 37)", set: servePool(lab.NeedsSNI, lab.NeedsSNI, lab.Resetting, lab.Resetting),
+			verdict: Pass, codes: []string{"tls.sni-required"}},
 		{name: "machines of one mind", set: servePool(lab.RSA, lab.Good, lab.TLS13Only), verdict: Pass},
 		{name: "turned away at the second session", set: servePool(lab.Good, lab.Greeting421), verdict: Pass},
 	}
