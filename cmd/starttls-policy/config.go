@@ -30,6 +30,7 @@ type config struct {
 	State   string
 	Lists   []listConfig
 	Postfix *postfixConfig // nil: no table is written
+	Exports []exportConfig
 	Serve   *serveConfig
 	// Overrides are what this machine's administrator says, Adopt the domains whose testing policies it enforces.
 	Overrides socketmap.Overrides
@@ -65,6 +66,7 @@ type configFile struct {
 		Postmap   *bool                                `toml:"postmap"`
 		ExactOnly bool                                 `toml:"exact-only"`
 	} `toml:"postfix"`
+	Exports   []exportEntry                    `toml:"export"`
 	Serve     *serveFile                       `toml:"serve"`
 	Overrides []overrideFile                   `toml:"override"`
 	Adopt     []setting[adoptName, *adoptName] `toml:"early-adopter"`
@@ -236,6 +238,9 @@ func (f configFile) config() (c config, err error) {
 		return c, err
 	}
 	c.Serve, c.Adopt = &serve, adoptedBy(f.Adopt)
+	if c.Exports, err = f.exports(c); err != nil {
+		return c, err
+	}
 	c.Overrides, err = overrides(f.Overrides)
 	return c, err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
+	"github.com/starttls-everywhere/policylist/policy/mta"
 )
 
 // What join writes reads back as what went in, with every key spelled out.
@@ -123,6 +124,24 @@ func TestParseFingerprint(t *testing.T) {
 	for _, s := range []string{"", digits[:62], digits + "00", "zz" + digits[2:]} {
 		if _, err := parseFingerprint(s); err == nil {
 			t.Errorf("%q was accepted", s)
+		}
+	}
+}
+
+// The commented parts of the file that join writes are right once their marks are taken away, and name every format.
+func TestConfigTextOfExports(t *testing.T) {
+	list := listConfig{Name: "a", Mirrors: []mirrorPlace{"/srv"}, Expired: "empty"}
+	text := configText("/var/lib/x", list, nil)
+	for _, f := range mta.Formats() {
+		if !strings.Contains(text, fmt.Sprintf("%q", f.Name)) {
+			t.Errorf("the configuration does not name the format %s", f.Name)
+		}
+	}
+	x := exportConfig{"exim", "/var/lib/starttls-policy/exim-tls-policy.cdb"}
+	bare := strings.NewReplacer("#[[export]]", "[[export]]", "#format", "format", "#file", "file").Replace(text)
+	for _, text := range []string{bare, text + exportText(x)} {
+		if c, err := parseConfig("config.toml", []byte(text)); err != nil || len(c.Exports) != 1 || c.Exports[0] != x {
+			t.Errorf("%v, %+v", err, c.Exports)
 		}
 	}
 }

@@ -35,6 +35,12 @@ const serveText = `
 #reason = "they told us on the telephone"
 #until = "2027-01-31"
 
+# A file for a mail server other than Postfix, kept up to date by every update: see starttls-policy export --help.
+#[[export]]
+# "exim", "sendmail-sts", "sendmail", "opensmtpd", "haraka", "json" or "hints".
+#format = "exim"
+#file = "/var/lib/starttls-policy/exim-tls-policy.cdb"
+
 # The daemon, "starttls-policy serve". Without it the table above is all that a mail server needs.
 #[serve]
 # Where to listen: "unix:/path" or "ADDRESS:PORT". Not needed where systemd passes the sockets. Below Postfix's queue

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/mirror/durable"
+	"github.com/starttls-everywhere/policylist/policy/mta"
 	"github.com/starttls-everywhere/policylist/transparency"
 )
 
@@ -31,7 +33,7 @@ type joinOptions struct {
 func newJoin(a *app) *cobra.Command {
 	var o joinOptions
 	cmd := &cobra.Command{
-		Use:   "join URL --fingerprint HEX [--mta postfix|none] [--name NAME] [--state DIR] [--mirror URL]...",
+		Use:   "join URL --fingerprint HEX [--mta postfix|FORMAT|none] [--name NAME] [--state DIR] [--mirror URL]...",
 		Short: "start to follow a list: check its fingerprint, write the configuration, fetch the list",
 		Long: `Join fetches the list's trust (whose signatures count) from URL, a mirror or the absolute path of a folder, and compares
 it with the fingerprint that you got by another way: 64 hexadecimal digits. With a wrong fingerprint nothing is written.
@@ -56,7 +58,7 @@ Where there is a configuration already, the list is appended to it; the first li
 		},
 	}
 	cmd.Flags().StringVar(&o.fingerprint, "fingerprint", "", "SHA-256 of a trust version's text, in hexadecimal")
-	cmd.Flags().StringVar(&o.mta, "mta", "postfix", "mail server to write for: postfix, or none to hold the list only")
+	cmd.Flags().StringVar(&o.mta, "mta", "postfix", "mail server to write for: postfix, a format of \"export\" such as exim, or none to hold the list only")
 	cmd.Flags().StringVar(&o.state, "state", "", "state folder (default "+defaultState+", or what the configuration says)")
 	cmd.Flags().StringVar(&o.name, "name", "", "the list's name (default: the host in URL)")
 	cmd.Flags().StringArrayVar(&o.mirrors, "mirror", nil, "a further mirror; may be repeated")
@@ -69,8 +71,8 @@ func (a *app) join(c *cobra.Command, o joinOptions) error {
 	if err != nil {
 		return usage(c, err)
 	}
-	if o.mta != "postfix" && o.mta != "none" {
-		return usage(c, fmt.Errorf("--mta %q: it is postfix or none", o.mta))
+	if _, ok := mta.FindFormat(o.mta); !ok && o.mta != "postfix" && o.mta != "none" {
+		return usage(c, fmt.Errorf("--mta %q: it is postfix, none, or one of %s", o.mta, formatNames()))
 	}
 	entry, err := o.entry()
 	if err != nil {
@@ -101,6 +103,11 @@ func (a *app) join(c *cobra.Command, o joinOptions) error {
 		m := mainLines(ctx, *plan.config.Postfix)
 		report.MainCF = &m
 	}
+	for _, x := range plan.config.Exports {
+		if string(x.Format) == o.mta {
+			report.Settings = x.Format.format().Settings(string(x.File))
+		}
+	}
 	if a.json {
 		err = writeJSON(a.stdout, report)
 	} else {
@@ -116,7 +123,8 @@ type joinReport struct {
 	Config string `json:"config"`
 	Wrote  bool   `json:"wrote"` // false: the configuration has the list already
 	updateReport
-	MainCF *mainCF `json:"main_cf,omitempty"`
+	MainCF   *mainCF `json:"main_cf,omitempty"`
+	Settings string  `json:"settings,omitempty"` // of the mail server that --mta names
 }
 
 func (a *app) printJoin(r joinReport) {
@@ -133,6 +141,13 @@ func (a *app) printJoin(r joinReport) {
 	}
 	if r.MainCF != nil {
 		r.MainCF.print(a.stdout)
+	}
+	if r.Settings != "" {
+		line(a.stdout, "")
+		line(a.stdout, "Add to the mail server's configuration:")
+		for text := range strings.Lines(r.Settings) {
+			line(a.stdout, "  %s", strings.TrimSuffix(text, "\n"))
+		}
 	}
 	line(a.stdout, "Run \"starttls-policy update\" every six hours from a timer.")
 }
@@ -199,7 +214,7 @@ func (a *app) planConfig(ctx context.Context, o joinOptions, entry listConfig) (
 		if err != nil {
 			return p, err
 		}
-		text = configText(state, entry, a.newPostfix(ctx, o, state))
+		text = configText(state, entry, a.newPostfix(ctx, o, state)) + exportFor(o.mta, state, nil)
 	case err != nil:
 		return p, &term.Exit{Code: exitUsage, Err: err, Hint: "mend the configuration first; join only appends to it"}
 	default:
@@ -215,6 +230,7 @@ func (a *app) planConfig(ctx context.Context, o joinOptions, entry listConfig) (
 		if old.Postfix == nil && o.mta == "postfix" {
 			text += postfixText(*a.newPostfix(ctx, o, old.State))
 		}
+		text += exportFor(o.mta, old.State, old.Exports)
 	}
 	if p.config, err = parseConfig(a.configPath, []byte(text)); err != nil {
 		return p, fmt.Errorf("the configuration would not be valid: %w", err)
@@ -232,6 +248,15 @@ func (a *app) newPostfix(ctx context.Context, o joinOptions, state string) *post
 	p := &postfixConfig{Type: chooseType(ctx)}
 	p.setDefaults(state)
 	return p
+}
+
+// exportFor is the part of a configuration that has a file written for the mail server, unless there is one already.
+func exportFor(name, state string, there []exportConfig) string {
+	f, ok := mta.FindFormat(name)
+	if !ok || slices.ContainsFunc(there, func(x exportConfig) bool { return string(x.Format) == name }) {
+		return ""
+	}
+	return exportText(exportConfig{formatName(name), absolutePath(filepath.Join(state, f.File))})
 }
 
 // joinTrust stores the trust that the fingerprint names. A folder that holds a trust already must hold this one: its

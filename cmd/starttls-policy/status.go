@@ -50,7 +50,8 @@ func (a *app) status(ctx context.Context) error {
 		report.Lists, report.Exit = append(report.Lists, r), worse(report.Exit, r.Exit)
 	}
 	tableState, tableRight := a.tableState(ctx, cfg, lists)
-	if !tableRight {
+	exportStates, exportsRight := a.exportStates(cfg, lists)
+	if !tableRight || !exportsRight {
 		report.Exit = worse(report.Exit, exitFailed)
 	}
 	off, local := readSwitch(cfg.State), localReport(cfg.Overrides, a.now())
@@ -58,9 +59,10 @@ func (a *app) status(ctx context.Context) error {
 		out := struct {
 			updateReport
 			Table     string       `json:"table,omitempty"`
+			Files     []string     `json:"files,omitempty"`
 			Off       *switchedOff `json:"off,omitempty"`
 			Overrides []string     `json:"overrides,omitempty"`
-		}{report, tableState, off, local}
+		}{report, tableState, exportStates, off, local}
 		return errors.Join(writeJSON(a.stdout, out), exit(report.Exit))
 	}
 	for _, r := range report.Lists {
@@ -80,6 +82,9 @@ func (a *app) status(ctx context.Context) error {
 	}
 	if tableState != "" {
 		line(a.stdout, "postfix: %s:%s %s", cfg.Postfix.Type, cfg.Postfix.Map, tableState)
+	}
+	for _, s := range exportStates {
+		line(a.stdout, "%s", s)
 	}
 	return exit(report.Exit)
 }

@@ -137,14 +137,15 @@ func (a *app) switchOn(ctx context.Context) error {
 	return a.rewriteTable(ctx, cfg)
 }
 
-// rewriteTable makes the Postfix table what it should be now. An update that runs meanwhile does the same at its end.
+// rewriteTable makes the Postfix table and the exports what they should be now. An update that runs meanwhile does the same at its end.
 func (a *app) rewriteTable(ctx context.Context, cfg config) error {
 	lists, err := a.openLists(cfg)
 	if err != nil {
 		return err
 	}
+	_, err = a.writeExports(cfg, lists)
 	if table := a.newTable(ctx, cfg, lists); table != nil {
-		return table.write(ctx)
+		err = errors.Join(table.write(ctx), err)
 	}
-	return nil
+	return err
 }

@@ -129,21 +129,32 @@ func (t *table) load(i int) bool {
 	if t.views[i] != nil {
 		return true
 	}
-	l := t.lists[i]
+	view, ok := loadView(t.lists[i])
+	t.views[i] = view
+	return ok
+}
+
+// loadView reads a list; ok is false, and the view nil, when it cannot be known what the list says.
+func loadView(l list) (view *namedView, ok bool) {
 	o, err := l.client.Load()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || o.Damaged != nil && o.Release == nil {
-		return false
+		return nil, false
 	}
-	t.views[i] = &namedView{l.name, o.View}
-	return true
+	return &namedView{l.name, o.View}, true
 }
 
 func (r *tableReport) take(from mta.Report) {
 	r.Lines, r.Testing = from.Emitted, from.Testing
-	r.Wider, r.Omitted, r.Refused = names(from.SuffixWide), names(from.Omitted), nil
+	r.Wider, r.Omitted, r.Refused = names(from.SuffixWide), names(from.Omitted), refusals(from)
+}
+
+// refusals are "domain: why".
+func refusals(from mta.Report) []string {
+	var out []string
 	for _, f := range from.Refused {
-		r.Refused = append(r.Refused, fmt.Sprintf("%s: %v", f.Domain, f.Err))
+		out = append(out, fmt.Sprintf("%s: %v", f.Domain, f.Err))
 	}
+	return out
 }
 
 func names(domains []policy.Domain) []string {
@@ -154,34 +165,50 @@ func names(domains []policy.Domain) []string {
 	return out
 }
 
-// tableText renders all lists into one table. The header names the first list that holds a release.
-func tableText(views []*namedView, local localSay, o mta.Options) ([]byte, mta.Report, error) {
-	var buf bytes.Buffer
-	expired := true
+// settled is what all lists and this machine's administrator say together.
+type settled struct {
+	list    policy.List
+	header  mta.Header // of the first list that holds a release
+	expired bool       // all of them; list is empty then
+}
+
+func settle(views []*namedView, local localSay) (settled, error) {
+	s := settled{expired: true}
 	for _, v := range views {
 		if v.Release == nil {
 			continue
 		}
-		if o.Header.Origin == "" {
-			o.Header = mta.Header{Origin: v.Release.Origin, Release: uint64(v.Release.Release), Expires: v.Release.Expires, Digest: v.Release.ListDigest}
+		if s.header.Origin == "" {
+			s.header = mta.Header{Origin: v.Release.Origin, Release: uint64(v.Release.Release), Expires: v.Release.Expires, Digest: v.Release.ListDigest}
 		}
-		expired = expired && v.Freshness == mirror.Expired && v.List.Len() == 0
+		s.expired = s.expired && v.Freshness == mirror.Expired && v.List.Len() == 0
 	}
-	if len(views) > 1 {
-		buf.WriteString(membersText(views))
-	}
-	if expired {
-		err := mta.PostfixExpired(&buf, o)
-		return buf.Bytes(), mta.Report{}, err
+	if s.expired {
+		return s, nil
 	}
 	merged, err := merge(views)
 	if err == nil {
-		merged, err = local.apply(merged)
+		s.list, err = local.apply(merged)
 	}
+	return s, err
+}
+
+// tableText renders all lists into one table.
+func tableText(views []*namedView, local localSay, o mta.Options) ([]byte, mta.Report, error) {
+	s, err := settle(views, local)
 	if err != nil {
 		return nil, mta.Report{}, err
 	}
-	report, err := mta.Postfix(&buf, merged.All(), o)
+	var buf bytes.Buffer
+	o.Header = s.header
+	if len(views) > 1 {
+		buf.WriteString(membersText(views))
+	}
+	if s.expired {
+		err := mta.PostfixExpired(&buf, o)
+		return buf.Bytes(), mta.Report{}, err
+	}
+	report, err := mta.Postfix(&buf, s.list.All(), o)
 	return buf.Bytes(), report, err
 }
 

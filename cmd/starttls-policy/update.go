@@ -16,10 +16,11 @@ import (
 
 // updateReport is what update prints, and what status reads again.
 type updateReport struct {
-	Time    string       `json:"time"`
-	Lists   []listReport `json:"lists"`
-	Postfix *tableReport `json:"postfix,omitempty"`
-	Exit    int          `json:"exit"`
+	Time    string         `json:"time"`
+	Lists   []listReport   `json:"lists"`
+	Postfix *tableReport   `json:"postfix,omitempty"`
+	Exports []exportReport `json:"exports,omitempty"`
+	Exit    int            `json:"exit"`
 }
 
 type updateOptions struct {
@@ -88,6 +89,9 @@ func (a *app) printUpdate(r updateReport) {
 	if r.Postfix != nil {
 		r.Postfix.print(a.stdout)
 	}
+	for _, x := range r.Exports {
+		x.print(a.stdout)
+	}
 }
 
 // closeUpdate says last what failed, and chooses the exit code.
@@ -129,6 +133,7 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 		// fails again below, and is told there.
 		_ = table.write(ctx)
 	}
+	early, _ := a.writeExports(cfg, lists) // for the same reason, also with one list
 	for i, l := range lists {
 		if o.list != "" && o.list != l.name {
 			continue
@@ -150,6 +155,14 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 		}
 		report.Postfix = &table.report
 	}
+	exports, err := a.writeExports(cfg, lists)
+	if err != nil {
+		report.Exit = worse(report.Exit, exitFailed)
+	}
+	for i := range exports {
+		exports[i].Written = exports[i].Written || early[i].Written
+	}
+	report.Exports = exports
 	if err := report.save(cfg.State); err != nil {
 		// A full disk must not keep anybody from reading what was found.
 		a.complain("%v", err)

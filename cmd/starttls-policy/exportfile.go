@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+	"github.com/starttls-everywhere/policylist/mirror/durable"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/mta"
+)
+
+// exportConfig is one [[export]]: a file for a mail server other than Postfix, which every update brings up to date.
+type exportConfig struct {
+	Format formatName
+	File   absolutePath
+}
+
+// exportEntry is [[export]] as TOML has it.
+type exportEntry struct {
+	Format setting[formatName, *formatName]     `toml:"format"`
+	File   setting[absolutePath, *absolutePath] `toml:"file"`
+}
+
+// formatName is the name of an mta.Format.
+type formatName string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (n *formatName) UnmarshalText(text []byte) error {
+	if _, ok := mta.FindFormat(string(text)); !ok {
+		return fmt.Errorf("format = %q: it is one of %s", text, formatNames())
+	}
+	*n = formatName(text)
+	return nil
+}
+
+// format is what the name stands for; only names that were found get here.
+func (n formatName) format() mta.Format {
+	f, _ := mta.FindFormat(string(n))
+	return f
+}
+
+// exports checks what single keys cannot: every file has one writer.
+func (f configFile) exports(c config) ([]exportConfig, error) {
+	var out []exportConfig
+	taken := map[absolutePath]bool{}
+	if c.Postfix != nil {
+		taken[c.Postfix.Map] = true
+	}
+	for _, e := range f.Exports {
+		switch x := (exportConfig{e.Format.value, e.File.value}); {
+		case x.Format == "" || x.File == "":
+			return nil, errors.New("each [[export]] needs a format and a file")
+		case taken[x.File]:
+			return nil, fmt.Errorf("two tables would be written to %s", x.File)
+		default:
+			taken[x.File] = true
+			out = append(out, x)
+		}
+	}
+	return out, nil
+}
+
+// exportText is one [[export]], to be appended to a file.
+func exportText(x exportConfig) string {
+	return fmt.Sprintf(`
+# A file for another mail server, kept up to date by every update: see starttls-policy export --help.
+[[export]]
+format = %q
+file = %q
+`, string(x.Format), string(x.File))
+}
+
+// exportReport says what became of one file.
+type exportReport struct {
+	Format     string   `json:"format"`
+	File       string   `json:"file"`
+	Lines      int      `json:"lines"`
+	Testing    int      `json:"testing"`           // entries without a line
+	Refused    []string `json:"refused,omitempty"` // "domain: why"
+	Written    bool     `json:"written"`           // false: it was as it should be
+	Incomplete bool     `json:"incomplete,omitempty"`
+	Off        string   `json:"off,omitempty"` // why everything is switched off
+	Error      string   `json:"error,omitempty"`
+}
+
+// dueExport is a file as it should be.
+type dueExport struct {
+	path   string
+	data   []byte // nil: it is not known what belongs there, so the file stays
+	report exportReport
+	err    error
+}
+
+// dueExports reads the lists as they are held. A file whose list expired, was lost, or is switched off is emptied, never
+// removed: mail servers defer what they cannot look up.
+func (a *app) dueExports(c config, lists []list) []dueExport {
+	if len(c.Exports) == 0 {
+		return nil
+	}
+	var views []*namedView
+	complete, held := true, false
+	for _, l := range lists {
+		view, ok := loadView(l)
+		complete = complete && ok
+		if ok {
+			views, held = append(views, view), held || view.Release != nil
+		}
+	}
+	off := readSwitch(c.State)
+	var out []dueExport
+	for _, x := range c.Exports {
+		d := dueExport{path: string(x.File), report: exportReport{Format: string(x.Format), File: string(x.File)}}
+		switch {
+		case off != nil:
+			d.report.Off = off.Reason
+			d.data, d.err = emptyExport(x.Format.format(), mta.Header{Origin: "none"}, "everything is switched off, until starttls-policy enable")
+		case !complete || !held:
+			d.report.Incomplete = true
+			if expiredFile(d.path, a.now()) {
+				d.data, d.err = emptyExport(x.Format.format(), mta.Header{Origin: "none"}, "the list that it was made from is lost, and has expired")
+			}
+		default:
+			var report mta.Report
+			d.data, report, d.err = exportData(x.Format.format(), views, localSay{c.Overrides, c.Adopt, a.now()})
+			d.report.take(report)
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+func (r *exportReport) take(from mta.Report) {
+	r.Lines, r.Testing, r.Refused = from.Emitted, from.Testing, refusals(from)
+}
+
+// writeExports brings every [[export]] up to date: each file is the old one or the new one, whole.
+func (a *app) writeExports(c config, lists []list) (reports []exportReport, err error) {
+	for _, d := range a.dueExports(c, lists) {
+		if d.err == nil && d.data != nil {
+			d.report.Written, d.err = replaceFile(d.path, d.data)
+		}
+		if d.err != nil {
+			d.report.Error = flat{d.err}.Error()
+			err = errors.Join(err, fmt.Errorf("%s: %w", d.path, d.err))
+		}
+		reports = append(reports, d.report)
+	}
+	return reports, err
+}
+
+// exportData renders all lists into one file.
+func exportData(f mta.Format, views []*namedView, local localSay) ([]byte, mta.Report, error) {
+	s, err := settle(views, local)
+	if err != nil {
+		return nil, mta.Report{}, err
+	}
+	if s.expired {
+		data, err := emptyExport(f, s.header, mta.Expired)
+		return data, mta.Report{}, err
+	}
+	var out mta.Buffer
+	report, err := f.Write(&out, s.list.All(), s.header)
+	return out.Bytes(), report, err
+}
+
+func emptyExport(f mta.Format, h mta.Header, why string) ([]byte, error) {
+	var out mta.Buffer
+	err := f.Empty(&out, h, why)
+	return out.Bytes(), err
+}
+
+// replaceFile does nothing when the file is as it should be. data that is empty is a file as well.
+func replaceFile(path string, data []byte) (changed bool, err error) {
+	held, err := os.ReadFile(path)
+	if err == nil && bytes.Equal(held, data) {
+		return false, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return false, err
+	}
+	return true, durable.WriteFile(path, data, 0o644)
+}
+
+// expiryIn finds when a file's list ends: in a comment, in JSON, or in a database's first record. Files made from several
+// lists name the first that holds a release, as Postfix's table does.
+var expiryIn = regexp.MustCompile(`(?:[#;] expires |"expires":"|#expires)(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)`)
+
+// expiredFile reports whether the file at path was made from a list that has expired since.
+func expiredFile(path string, now time.Time) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head, err := io.ReadAll(io.LimitReader(f, 4096))
+	found := expiryIn.FindSubmatch(head)
+	if err != nil || found == nil {
+		return false
+	}
+	expires, err := policy.ParseTime(string(found[1]))
+	return err == nil && !now.Before(expires)
+}
+
+func (r exportReport) print(w io.Writer) {
+	state := r.File + " as it was"
+	switch {
+	case r.File == "":
+		state = "to standard output"
+	case r.Written:
+		state = r.File + " written"
+	}
+	switch {
+	case r.Error != "":
+		line(w, "%s: FAILED, %s stays as it was: %s", r.Format, r.File, r.Error)
+		return
+	case r.Off != "":
+		line(w, "%s: %s is EMPTY, everything is switched off until \"starttls-policy enable\": %s", r.Format, r.File, r.Off)
+		return
+	case r.Incomplete:
+		line(w, "%s: %s, for what belongs there is not known", r.Format, state)
+		return
+	}
+	testing := ""
+	if r.Testing > 0 {
+		testing = fmt.Sprintf("; %d testing", r.Testing)
+	}
+	line(w, "%s: %s: %s%s", r.Format, state, term.Plural(r.Lines, "line"), testing)
+	for _, f := range r.Refused {
+		line(w, "  refused: %s", f)
+	}
+}
+
+// exportStates compares each file with what it should be, one line each.
+func (a *app) exportStates(c config, lists []list) (states []string, right bool) {
+	right = true
+	for _, d := range a.dueExports(c, lists) {
+		held, err := os.ReadFile(d.path)
+		state, ok := "as it should be", true
+		switch {
+		case d.err != nil:
+			state, ok = "cannot be checked: "+d.err.Error(), false
+		case d.data == nil:
+			state = "left as it is, for what belongs there is not known"
+		case errors.Is(err, fs.ErrNotExist):
+			state, ok = "is MISSING; run starttls-policy update", false
+		case err != nil:
+			state, ok = "cannot be read: "+err.Error(), false
+		case !bytes.Equal(held, d.data):
+			state, ok = "is OUT OF DATE; run starttls-policy update", false
+		}
+		states, right = append(states, fmt.Sprintf("%s: %s %s", d.report.Format, d.path, state)), right && ok
+	}
+	return states, right
+}
