@@ -64,7 +64,8 @@ func (p *Publisher) supersede(ctx context.Context, s Signed) (*Published, error)
 	if p.inEarlierLog(s) {
 		// An engine elsewhere may still be set to the old log, whose leaves then stand in the new one's folder.
 		if err := p.checkTail(ctx, s.meta.Release, 0); err != nil {
-			return nil, fmt.Errorf("the log %s is not new: %w", p.Trust.Newest().Origin, err)
+			folder, _ := p.logFolder()
+			return nil, fmt.Errorf("the log %s is not new: give its engine an empty tree of its own, and remove %s: %w", p.Trust.Newest().Origin, folder, err)
 		}
 	} else if _, err := p.log.Append(ctx, s.meta.Start, s.entries); err != nil {
 		return nil, fmt.Errorf("log: %w", err)
