@@ -1,10 +1,12 @@
 package probe
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/starttls-everywhere/policylist/pipeline/lab"
+	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // servePool publishes d with one MX host mx1.d at whose address several machines take turns.
@@ -37,5 +39,44 @@ func poolCases() []liveCase {
 			verdict: Pass, codes: []string{"tls.sni-required"}},
 		{name: "machines of one mind", set: servePool(lab.RSA, lab.Good, lab.TLS13Only), verdict: Pass},
 		{name: "turned away at the second session", set: servePool(lab.Good, lab.Greeting421), verdict: Pass},
+	}
+}
+
+// TestSamplesNeverImprove: over random sessions, what is seen beside the first never makes a verdict better, and a machine
+// that would fail by itself keeps the domain from passing.
+func TestSamplesNeverImprove(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	judged := func(s Session) Judgement { return Judge(domain("a.example"), oneHost(s), policy.Policy{}, judgedAt, 0) }
+	odd, asked := 0, 0
+	for range 3_000 {
+		s := randomSession(r)
+		before := judged(s)
+		bad := false
+		for range r.IntN(maxSamples + 1) {
+			other := randomSession(r)
+			kind := []string{sampleAgain, sampleBare}[r.IntN(2)]
+			s.Samples = append(s.Samples, other.brief(kind))
+			alone := &judge{now: judgedAt}
+			bad = bad || kind == sampleAgain && alone.session(Host{}, other) == hostBad
+		}
+		after := judged(s)
+		if Worse(before.Verdict, after.Verdict) != after.Verdict {
+			t.Fatalf("%s %q became %s %q by %+v", before.Verdict, before.Codes, after.Verdict, after.Codes, s)
+		}
+		if bad && (after.Verdict == Pass || after.Verdict == Warn) {
+			t.Fatalf("%s with a sample that fails: %+v", after.Verdict, s)
+		}
+		if slices.Contains(after.Codes, "pool.inconsistent") {
+			odd++
+			if after.Verdict != Fail {
+				t.Fatalf("%s %q", after.Verdict, after.Codes)
+			}
+		}
+		if slices.Contains(after.Codes, "tls.sni-required") {
+			asked++
+		}
+	}
+	if odd == 0 || asked == 0 {
+		t.Errorf("%d pools, %d that need SNI: the test proves nothing", odd, asked)
 	}
 }
