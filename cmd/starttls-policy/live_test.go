@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror/socketmap"
+	"github.com/starttls-everywhere/policylist/pipeline/lab"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/discovery"
+)
+
+// living is a decider that looks at the domains of a lab, with a clock of its own.
+type living struct {
+	*socketmap.Decider
+	t   *testing.T
+	lab *lab.Lab
+	mu  sync.Mutex
+	at  time.Time
+}
+
+func newLiving(t *testing.T, entries string) *living {
+	t.Helper()
+	l, err := lab.Start(t.Context(), lab.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	v := &living{t: t, lab: l, at: time.Now()}
+	dns, err := discovery.NewClient(discovery.Options{Resolver: l.Resolver(), TrustAD: true, Timeout: 500 * time.Millisecond, Attempts: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetcher := &discovery.Fetcher{Allow: netip.Addr.IsLoopback, Roots: l.Roots(), Port: l.HTTPSPort()}
+	v.Decider = &socketmap.Decider{
+		Now: v.now, Off: func() bool { return false }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: new(socketmap.Metrics),
+		Live: &socketmap.Live{DNS: dns, Fetcher: fetcher, DANE: true, SMTPPort: l.SMTPPort(), Now: v.now},
+	}
+	t.Cleanup(v.Live.Close)
+	v.SetLists([]socketmap.Held{v.list(entries)})
+	return v
+}
+
+// list publishes entries today and fetches them as a mail server does.
+func (v *living) list(entries string) socketmap.Held {
+	v.t.Helper()
+	dir := v.t.TempDir()
+	made := v.at.Add(-time.Minute).UTC().Format(policy.TimeFormat)
+	fingerprint, err := publish(v.t.Context(), dir+"/operator", dir+"/public", made, []byte(entries))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	a := &app{world: world{io.Discard, io.Discard, v.now}, configPath: dir + "/c.toml"}
+	args := []string{"join", dir + "/public", "--fingerprint", fingerprint, "--name", "example", "--state", dir + "/var", "--config", a.configPath}
+	if code := run(context.Background(), args, a.world); code != 0 {
+		v.t.Fatalf("join: exit %d", code)
+	}
+	cfg, err := a.loadConfig()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	lists, err := a.openLists(cfg)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	held, err := socketmap.Load("example", lists[0].client)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return held
+}
+
+func (v *living) now() time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.at
+}
+
+func (v *living) wait(d time.Duration) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.at = v.at.Add(d)
+}
+
+func (v *living) domain(name string, secure bool, sts string, mx ...string) {
+	v.t.Helper()
+	if err := v.lab.AddDomain(lab.Domain{Name: name, MX: mx, STS: sts}); err != nil {
+		v.t.Fatal(err)
+	}
+	v.lab.SetSecure(secure, append([]string{name}, mx...)...)
+}
+
+func (v *living) must(err error) {
+	v.t.Helper()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// says asks in a dialect; the reply is as it goes out.
+func (v *living) says(mapName, key, want string) {
+	v.t.Helper()
+	if got := v.Answer(v.t.Context(), mapName, key).String(); got != want {
+		d, _ := policy.ParseDomain(key)
+		v.t.Errorf("%s %s: %q, want %q; %q", mapName, key, got, want, v.Decide(v.t.Context(), d).Why)
+	}
+}
+
+const livingEntries = `{"policies": {
+  "listed.example": {"mode": "enforce", "mxs": ["mx.list.example"]},
+  "suffix.example": {"mode": "enforce", "mxs": [".mail.example"]},
+  "dane.example": {"mode": "enforce", "mxs": ["mx.list.example"]}
+}}`
+
+// TestLivePolicies: a domain's own policy, over real DNS and HTTPS, beats the list in either direction, outlives what an
+// attacker can do to it, and follows the domain when it changes.
+func TestLivePolicies(t *testing.T) {
+	v := newLiving(t, livingEntries)
+	list := "OK secure match=mx.list.example"
+	v.domain("listed.example", false, "", "mx.own.example")
+	v.says("legacy", "listed.example", list) // no MTA-STS: the list decides
+	v.says("legacy", "free.example", "NOTFOUND ")
+
+	v.domain("listed.example", false, lab.STSPolicy("enforce", 604800, "mx.own.example"), "mx.own.example")
+	v.says("legacy", "listed.example", list) // "none" is remembered for an hour
+	v.wait(time.Hour)
+	v.says("legacy", "listed.example", "OK secure match=mx.own.example")
+
+	// The record vanishes, then the resolver fails: the policy stays, and it is told.
+	v.must(v.lab.RemoveRecords("_mta-sts.listed.example", "TXT"))
+	v.wait(2 * time.Hour)
+	v.says("legacy", "listed.example", "OK secure match=mx.own.example")
+	v.Live.Close() // the look behind the answer
+	before := v.Metrics.Downgrades()
+	v.says("legacy", "listed.example", "OK secure match=mx.own.example")
+	if v.Metrics.Downgrades() != before+1 {
+		t.Error("a vanished record is no possible downgrade")
+	}
+
+	// The domain moves, and says so.
+	v.domain("listed.example", false, lab.STSPolicy("testing", 604800, "mx.new.example"), "mx.new.example")
+	d, err := policy.ParseDomain("listed.example")
+	v.must(err)
+	v.Live.Recheck(t.Context(), d)
+	v.says("legacy", "listed.example", "NOTFOUND ")
+
+	// When its policy has run out and nothing new can be had, the list protects again.
+	v.domain("listed.example", false, "", "mx.new.example")
+	v.wait(8 * 24 * time.Hour)
+	v.says("legacy", "listed.example", list)
+}
+
+// TestLiveMXNarrowsSuffixes: for a Postfix to which ".mail.example" means any depth, the pattern becomes the hosts that it
+// stands for at the moment; without an answer it stays.
+func TestLiveMXNarrowsSuffixes(t *testing.T) {
+	v := newLiving(t, livingEntries)
+	v.domain("suffix.example", false, "", "a.mail.example", "b.mail.example", "deep.a.mail.example", "mx.thief.example")
+	v.says("legacy", "suffix.example", "OK secure match=a.mail.example:b.mail.example")
+	v.says("tlsrpt", "suffix.example", "OK secure match=.mail.example servername=hostname protocols=>=TLSv1.2"+
+		" policy_type=sts policy_domain=suffix.example mx_host_pattern=*.mail.example")
+	v.must(v.lab.SetFault("suffix.example", "MX", "servfail"))
+	v.wait(2 * time.Minute)
+	v.says("legacy", "suffix.example", "OK secure match=.mail.example")
+}
+
+// TestLiveDANE: usable records of every host come first, those of some do not, a lookup that fails makes mail wait only
+// where DANE is known to be.
+func TestLiveDANE(t *testing.T) {
+	v := newLiving(t, livingEntries)
+	tlsa := func(host string) {
+		t.Helper()
+		v.must(v.lab.AddRecord("_" + strconv.Itoa(v.lab.SMTPPort()) + "._tcp." + host + ". 60 IN TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"))
+		v.lab.SetSecure(true, "_"+strconv.Itoa(v.lab.SMTPPort())+"._tcp."+host)
+	}
+	for _, host := range []string{"mx1.dane.example", "mx2.dane.example"} {
+		v.must(v.lab.AddHost(lab.Host{Name: host}))
+	}
+	v.domain("dane.example", true, "", "mx1.dane.example", "mx2.dane.example")
+	v.says("sni", "dane.example", "OK secure match=mx.list.example servername=hostname")
+	tlsa("mx1.dane.example")
+	v.wait(2 * time.Minute)
+	v.says("sni", "dane.example", "OK secure match=mx.list.example servername=hostname") // one of two
+	tlsa("mx2.dane.example")
+	v.wait(2 * time.Minute)
+	v.says("sni", "dane.example", "OK dane-only")
+	v.must(v.lab.SetFault("_"+strconv.Itoa(v.lab.SMTPPort())+"._tcp.mx2.dane.example", "TLSA", "servfail"))
+	v.wait(2 * time.Minute)
+	v.says("sni", "dane.example", "TEMP TLSA lookup failed")
+	v.domain("dane.example", false, "", "mx1.dane.example", "mx2.dane.example") // not signed: no DANE, whatever its records say
+	v.wait(2 * time.Minute)
+	v.says("sni", "dane.example", "OK secure match=mx.list.example servername=hostname")
+}
