@@ -60,10 +60,10 @@ var (
 
 // RecoverOptions say where to look, and what may be done.
 type RecoverOptions struct {
-	From     []Source // mirrors to look at beside the configured ones
-	Without  []string // names of mirrors that do not count
-	Replace  bool     // an existing state, also one that is damaged or as new as the mirrors
-	Evidence string   // folder for what proves two histories
+	From     []mirror.Source // mirrors to look at beside the configured ones
+	Without  []string        // names of mirrors that do not count
+	Replace  bool            // an existing state, also one that is damaged or as new as the mirrors
+	Evidence string          // folder for what proves two histories
 
 	// Open opens a log folder of the embedded engine, which is what every state has.
 	Open func(dir string) (Log, error)
@@ -76,12 +76,6 @@ type RecoverOptions struct {
 	DryRun bool
 	// Progress is called now and then with what is done of the log, and what there is to do; nil for never.
 	Progress func(stage string, done, total int)
-}
-
-// Source is a mirror to read from.
-type Source struct {
-	Name   string
-	Reader mirror.Reader
 }
 
 // Recovery is what Recover found.

@@ -146,6 +146,7 @@ func (r *recovery) stage(m *recovered, name string, data []byte) error {
 // each gets an object from one mirror after another until accept takes it. ok is false when none had a good one; the
 // error means that one could not be asked.
 func (r *recovery) each(ctx context.Context, path string, limit int64, accept func(data []byte) error) (ok bool, err error) {
+	var unread error
 	for _, m := range r.group {
 		data, err := m.reader.Get(ctx, path, limit)
 		if ctx.Err() != nil {
@@ -155,10 +156,10 @@ func (r *recovery) each(ctx context.Context, path string, limit int64, accept fu
 			return true, nil
 		}
 		if err != nil && !mirror.IsAbsent(err) && !errors.Is(err, mirror.ErrTooLarge) {
-			return false, fmt.Errorf("mirror %s: %w: %w", m.Name, ErrUnjudged, err)
+			unread = fmt.Errorf("mirror %s: %w: %w", m.Name, ErrUnjudged, err)
 		}
 	}
-	return false, nil
+	return false, unread
 }
 
 // proof finds a release's proof and the checkpoint in it.

@@ -191,7 +191,7 @@ func TestRecoverUnreadableMirror(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := o.recovered(func(o *pipeline.RecoverOptions) { o.From = []pipeline.Source{{Name: "copy", Reader: r}} }); out.Chosen != "copy" || out.Release != 1 {
+	if out := o.recovered(func(o *pipeline.RecoverOptions) { o.From = []mirror.Source{{Name: "copy", Reader: r}} }); out.Chosen != "copy" || out.Release != 1 {
 		t.Errorf("%+v", out)
 	}
 	if out := o.release(); out.Leaf().Release != 2 {

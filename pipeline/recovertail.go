@@ -56,8 +56,11 @@ func (r *recovery) readTail(ctx context.Context, m *MirrorSeen) error {
 		if err != nil {
 			return fmt.Errorf("mirror %s: %w: %w", m.Name, ErrUnjudged, err)
 		}
-		if t, err := transparency.ParseTilePath(path); err == nil && t.L == -1 {
+		if t, err := transparency.ParseTilePath(path); err == nil && t.L == -1 && t.N >= r.target.Tree.N/transparency.TileWidth {
 			bundles[t.N] = max(bundles[t.N], t.W)
+		}
+		if len(bundles) > maxTail/transparency.TileWidth {
+			break // a listing without end
 		}
 	}
 	at := r.target.Tree.N

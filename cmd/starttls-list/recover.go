@@ -13,6 +13,7 @@ import (
 	xterm "golang.org/x/term"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/transparency/trillianlog"
 )
@@ -99,7 +100,7 @@ func runRecover(c *cobra.Command, f recoverFlags) error {
 		if err != nil {
 			return err
 		}
-		o.From = append(o.From, pipeline.Source{Name: ref, Reader: reader})
+		o.From = append(o.From, mirror.Source{Name: ref, Reader: reader})
 	}
 	bar := newProgress(c.ErrOrStderr())
 	o.Progress = bar.show
