@@ -62,3 +62,29 @@ func TestUsagePageLines(t *testing.T) {
 		}
 	}
 }
+
+// The page says of each format what the help says, and its settings are those that the servers' own checkers take.
+func TestUsagePageFormats(t *testing.T) {
+	data, err := os.ReadFile("../../mirror/USAGE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(data)
+	for _, f := range mta.Formats() {
+		row := "| `" + f.Name + "` | " + f.Server + " | " + f.Enforces + " | " + f.Cannot + " |\n"
+		settings := "\n" + f.Settings("/var/lib/starttls-policy/"+f.File) + "```\n"
+		for _, want := range []string{row, settings} {
+			if strings.Count(page, want) != 1 {
+				t.Errorf("the page does not have, once:\n%s", want)
+			}
+		}
+		if help := newExport(&app{}).Long; !strings.Contains(help, f.Enforces) || !strings.Contains(help, f.Cannot) {
+			t.Errorf("the help of export does not say what %s does", f.Name)
+		}
+	}
+	for _, tableType := range preferredTypes {
+		if !strings.Contains(page, "`"+string(tableType)+"`") {
+			t.Errorf("the page does not name the table type %s", tableType)
+		}
+	}
+}

@@ -92,7 +92,7 @@ var formats = []Format{
 		write:  writeExim,
 	},
 	{
-		Name: "sendmail-sts", Server: "sendmail 8.16 and later with FEATURE(`sts')", File: "sendmail-tls-policy", settings: "sendmail-sts.mc", Names: true,
+		Name: "sendmail-sts", Server: "sendmail 8.16 and later, FEATURE(sts)", File: "sendmail-tls-policy", settings: "sendmail-sts.mc", Names: true,
 		Enforces: "TLS, a certificate of a trusted CA for the MX host's name, and an MX host that the policy names, one label for " +
 			"a pattern",
 		Cannot: "ask for TLS 1.2, which is left to ClientSSLOptions",
