@@ -6,6 +6,7 @@ import (
 	"crypto/sha512"
 	"crypto/x509"
 	"encoding/hex"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -20,6 +21,8 @@ const (
 	keptTLSA = 32
 	// keptBriefs is how many records of each name server are shown where name servers disagree.
 	keptBriefs = 8
+	// maxDeaf is after how many zones without a single answer no more name servers are asked.
+	maxDeaf = 3
 	// keptAnchors is how many roots that were not sent a chain may lead to by way of cross-signatures.
 	keptAnchors = 4
 )
@@ -162,22 +165,49 @@ type tlsaAnswers struct {
 	servers []NameServer
 }
 
-// survey asks each name server for the TLSA records, where there are any or the resolver got no answer.
+// survey asks each name server for the TLSA records, where there are any or the resolver got no answer. Where nobody at
+// all answers us, it is our own way there that is closed (networks that let only their resolver ask): that says nothing,
+// and after a few times nobody is asked any more.
 func (a *tlsaAnswers) survey(ctx context.Context, p *Prober) {
 	if len(a.Answers) == 0 || a.Kind == discovery.DANENone || a.Kind == discovery.DANEInsecure || p.opts.DNSPort < 0 {
 		return
 	}
 	last := a.Answers[len(a.Answers)-1]
-	s := discovery.AskServers(ctx, p.dns, discovery.Servers{Allow: p.mayContact, Port: p.opts.DNSPort}, last.Name)
-	if last.Type != "TLSA" || s.Agree() {
+	if last.Type != "TLSA" || p.deaf.Load() >= maxDeaf {
+		return
+	}
+	s := discovery.AskServers(ctx, p.dns, discovery.Servers{Allow: p.mayAsk, Port: p.opts.DNSPort}, last.Name)
+	if len(s.Servers) == 0 {
+		return
+	}
+	if !slices.ContainsFunc(s.Servers, func(v discovery.Server) bool { return v.Answer.Status.Known() }) {
+		p.deaf.Add(1)
+		return
+	}
+	p.deaf.Store(0)
+	if s.Agree() {
 		return
 	}
 	for _, server := range s.Servers {
 		l := lookup(server.Answer)
 		a.servers = append(a.servers, NameServer{
-			Address: server.Addr.String(), Name: escape(server.Name, 255), Records: briefs(l.Records[:min(len(l.Records), keptBriefs)]), Status: l.Status,
+			Address: server.Addr.String(), Name: escape(server.Name, 255),
+			Records: briefs(l.Records[:min(len(l.Records), keptBriefs)]), Status: l.Status,
 		})
 	}
+}
+
+// mayAsk is mayContact for addresses that this machine has a way to: to connect a datagram socket sends nothing.
+func (p *Prober) mayAsk(addr netip.Addr) bool {
+	if !p.mayContact(addr) {
+		return false
+	}
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(p.opts.DNSPort))))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // take keeps the records of the last lookup and the names that a certificate may carry.

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/starttls-everywhere/policylist/policy"
@@ -14,6 +15,7 @@ type memory struct {
 	tlsa     flight[policy.Domain, tlsaAnswers]
 	sessions flight[sessionKey, Session]
 	bare     flight[netip.Addr, nameless]
+	deaf     atomic.Int32 // zones in a row of which not one name server answered us
 }
 
 // sessionKey is what makes two sessions the same: the server, and the name that it is asked to prove.
