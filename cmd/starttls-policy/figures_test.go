@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/mta"
+)
+
+// heldView is a list of n domains as a client holds it, and its policy.json.
+func heldView(t *testing.T, n int) (*namedView, []byte) {
+	t.Helper()
+	mx, err := policy.ParseMXPattern("mx1.provider.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule, err := policy.NewPolicy(policy.Enforce, []policy.MXPattern{mx})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var entries []policy.Entry
+	for i := range n {
+		d, err := policy.ParseDomain(fmt.Sprintf("d%07d.example", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, policy.Entry{Domain: d, Policy: rule})
+	}
+	l, err := policy.NewList(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	data, err := l.Bytes(policy.Header{Timestamp: at, Expires: at.AddDate(0, 0, 14), Author: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &namedView{"example", mirror.View{List: l, Release: &mirror.ReleaseLeaf{Origin: "log.example/list", Release: 1}, Freshness: mirror.Fresh}}, data
+}
+
+// What an export does beside reading and writing files: parsing the list, rendering the table. The baseline is the bare
+// decoding of the same list by encoding/json, which is the least that a client of the old project did.
+func TestFiguresExport(t *testing.T) {
+	sizes := []int{926, 10_000}
+	if os.Getenv("POLICYLIST_FULL") == "1" {
+		sizes = []int{926, 100_000}
+	}
+	for _, n := range sizes {
+		view, data := heldView(t, n)
+		var text []byte
+		ours := shortest(func() {
+			_, l, err := policy.ParseList(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			view.List = l
+			var report mta.Report
+			if text, report, err = tableText([]*namedView{view}, localSay{}, mta.Options{Dialect: mta.Floor}); err != nil || report.Emitted != n {
+				t.Fatal(report.Emitted, err)
+			}
+		})
+		baseline := shortest(func() {
+			var v any
+			if err := json.Unmarshal(data, &v); err != nil {
+				t.Fatal(err)
+			}
+		})
+		t.Logf("figures: export of %d policies: %v of work, decoding alone by encoding/json %v: ratio %.2f", n, ours, baseline, float64(ours)/float64(baseline))
+		if ours > 2*baseline {
+			t.Errorf("%d policies: parsing and rendering take more than twice what encoding/json takes to parse", n)
+		}
+		p := postfixConfig{Map: absolutePath(filepath.Join(t.TempDir(), "table")), Type: cdb}
+		begin := time.Now()
+		if changed, err := install(t.Context(), p, text); err != nil || !changed {
+			t.Fatal(changed, err)
+		}
+		t.Logf("figures: text and cdb of %d policies on the disk, durably: %v", n, time.Since(begin))
+		if again, err := install(t.Context(), p, text); err != nil || again {
+			t.Errorf("written again: %t, %v", again, err)
+		}
+	}
+}
+
+// shortest is the shortest of five runs.
+func shortest(run func()) time.Duration {
+	least := time.Duration(1<<63 - 1)
+	for range 5 {
+		begin := time.Now()
+		run()
+		least = min(least, time.Since(begin))
+	}
+	return least
+}
+
+// A crash between the two renames leaves a new compiled form and an old text; the next call makes both new.
+func TestInstallAfterACrashBetweenItsRenames(t *testing.T) {
+	for _, crashed := range []string{"compiled", "text", "neither"} {
+		p := postfixConfig{Map: absolutePath(filepath.Join(t.TempDir(), "table")), Type: cdb}
+		old, text := []byte("a.example  secure match=old.a.example\n"), []byte("a.example  secure match=new.a.example\n")
+		if _, err := install(t.Context(), p, old); err != nil {
+			t.Fatal(err)
+		}
+		other := postfixConfig{Map: absolutePath(filepath.Join(t.TempDir(), "table")), Type: cdb}
+		if _, err := install(t.Context(), other, text); err != nil {
+			t.Fatal(err)
+		}
+		switch crashed {
+		case "compiled":
+			if err := os.Rename(string(other.Map)+".cdb", string(p.Map)+".cdb"); err != nil {
+				t.Fatal(err)
+			}
+		case "text": // by hand, since our order is the other
+			if err := os.Rename(string(other.Map), string(p.Map)); err != nil {
+				t.Fatal(err)
+			}
+			past := time.Now().Add(-time.Hour)
+			if err := os.Chtimes(string(p.Map)+".cdb", past, past); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if changed, err := install(t.Context(), p, text); err != nil || !changed {
+			t.Errorf("%s: %t, %v", crashed, changed, err)
+		}
+		got, err := os.ReadFile(string(p.Map) + ".cdb")
+		if err != nil || !strings.Contains(string(got), "new.a.example") || strings.Contains(string(got), "old.a.example") {
+			t.Errorf("%s: the compiled form is not the new one: %v", crashed, err)
+		}
+		if files, err := os.ReadDir(filepath.Dir(string(p.Map))); err != nil || len(files) != 2 {
+			t.Errorf("%s: left over: %v, %v", crashed, files, err)
+		}
+	}
+}
