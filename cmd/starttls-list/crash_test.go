@@ -17,7 +17,7 @@ import (
 
 // releaseCalls are the system calls of a second release that touch one file whose name is known before. A file's own
 // rename is before it appears; the fsync of its folder is after.
-var releaseCalls = []struct{ call, path string }{
+var releaseCalls = []fileCall{
 	{"/^open", "state/lock"},
 	{"/^open", "state/log/root"},
 	{"/^open", "state/outbox/1/meta.json"},
@@ -56,19 +56,38 @@ var releaseCalls = []struct{ call, path string }{
 func TestFiguresCrashSyscalls(t *testing.T) {
 	tracer, program := strace.Find(t), buildProgram(t)
 	base := newCrashFolder(t, program)
+	points, fired := crashAt(t, releaseCalls, true, func(t *testing.T, c fileCall, inject string) strace.Result {
+		f := base.copy(t)
+		return f.crash(tracer, c.in(f.home, inject))
+	})
+	t.Logf("figures: crash points at system calls %d, fired %d", points, fired)
+}
+
+// fileCall is a system call on one file below an operator's folder.
+type fileCall struct{ call, path string }
+
+// in is the call in one folder. A name alone stands for files of programs that open below a folder.
+func (c fileCall) in(home, inject string) strace.Point {
+	p := strace.Point{Path: c.path, Call: c.call, Inject: inject}
+	if filepath.Dir(c.path) != "." || c.call == "fsync" {
+		p.Path = filepath.Join(home, c.path)
+	}
+	return p
+}
+
+// crashAt lets each call kill the program, and then fail, and counts how often that happened. parallel stories run side by
+// side.
+func crashAt(t *testing.T, calls []fileCall, parallel bool, story func(t *testing.T, c fileCall, inject string) strace.Result) (points, fired int) {
+	t.Helper()
 	var mu sync.Mutex
-	points, fired := 0, 0
 	t.Run("points", func(t *testing.T) {
-		for _, c := range releaseCalls {
+		for _, c := range calls {
 			for _, inject := range []string{"signal=KILL", "error=EIO"} {
 				t.Run(c.call+" "+c.path+" "+inject, func(t *testing.T) {
-					t.Parallel()
-					f := base.copy(t)
-					p := strace.Point{Path: c.path, Call: c.call, Inject: inject}
-					if filepath.Dir(c.path) != "." || c.call == "fsync" {
-						p.Path = filepath.Join(f.home, c.path)
+					if parallel {
+						t.Parallel()
 					}
-					r := f.crash(tracer, p)
+					r := story(t, c, inject)
 					mu.Lock()
 					defer mu.Unlock()
 					if points++; r.Fired && r.Killed == (inject == "signal=KILL") {
@@ -80,7 +99,7 @@ func TestFiguresCrashSyscalls(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("figures: crash points at system calls %d, fired %d", points, fired)
+	return points, fired
 }
 
 func buildProgram(t testing.TB) string {
@@ -204,7 +223,7 @@ func (f *crashFolder) crash(tracer string, p strace.Point) strace.Result {
 }
 
 // mirrorCalls are the system calls by which mirror writes what has an order to keep, below the destination's folder.
-var mirrorCalls = []struct{ call, path string }{
+var mirrorCalls = []fileCall{
 	{"/^link", "copy/tile/entries/000.p"},
 	{"/^link", "copy/list"},
 	{"fsync", "copy/list"},
@@ -223,30 +242,17 @@ func TestFiguresCrashMirror(t *testing.T) {
 	list(t, 0, "mirror", filepath.Join(base.home, pipeline.PublicDir), filepath.Join(base.home, "copy"))
 	base.add("second")
 	base.release()
-	points, fired := 0, 0
-	for _, c := range mirrorCalls {
-		for _, inject := range []string{"signal=KILL", "error=EIO"} {
-			t.Run(c.call+" "+c.path+" "+inject, func(t *testing.T) {
-				f := base.copy(t)
-				from, to := filepath.Join(f.home, pipeline.PublicDir), filepath.Join(f.home, "copy")
-				p := strace.Point{Path: c.path, Call: c.call, Inject: inject}
-				if filepath.Dir(c.path) != "." || c.call == "fsync" {
-					p.Path = filepath.Join(f.home, c.path)
-				}
-				r := strace.Run(t, tracer, p, program, "mirror", from, to)
-				if points++; r.Fired && r.Killed == (inject == "signal=KILL") {
-					fired++
-				} else {
-					t.Errorf("fired %v, killed %v:\n%s", r.Fired, r.Killed, r.Output)
-				}
-				if n := f.newClient(to); n < 1 || n > 2 {
-					t.Errorf("a new client gets release %d", n)
-				}
-				list(t, 0, "mirror", from, to)
-				same(t, from, to)
-			})
+	points, fired := crashAt(t, mirrorCalls, false, func(t *testing.T, c fileCall, inject string) strace.Result {
+		f := base.copy(t)
+		from, to := filepath.Join(f.home, pipeline.PublicDir), filepath.Join(f.home, "copy")
+		r := strace.Run(t, tracer, c.in(f.home, inject), program, "mirror", from, to)
+		if n := f.newClient(to); n < 1 || n > 2 {
+			t.Errorf("a new client gets release %d", n)
 		}
-	}
+		list(t, 0, "mirror", from, to)
+		same(t, from, to)
+		return r
+	})
 	t.Logf("figures: mirror crash points at system calls %d, fired %d", points, fired)
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // cosigningCalls are the system calls by which a release keeps what it shows to witnesses and what they give.
-var cosigningCalls = []struct{ call, path string }{
+var cosigningCalls = []fileCall{
 	{"/^open", "state/outbox/2/checkpoint.signed"},
 	{"/^rename", "state/outbox/2/checkpoint.signed"}, // before the witness is asked
 	{"/^rename", "state/witnesses.json"},             // it has cosigned, and nothing here says so
@@ -36,25 +36,16 @@ func TestFiguresCrashCosigning(t *testing.T) {
 	defer server.Close()
 	base := newCrashFolder(t, program, func(home string) { w.prepare(t, home, server.URL) })
 	before := w.now.Load().Clone()
-	points, fired := 0, 0
-	for _, c := range cosigningCalls {
-		for _, inject := range []string{"signal=KILL", "error=EIO"} {
-			t.Run(c.call+" "+c.path+" "+inject, func(t *testing.T) {
-				w.now.Store(before.Clone())
-				f := base.copy(t)
-				r := f.crash(tracer, strace.Point{Path: filepath.Join(f.home, c.path), Call: c.call, Inject: inject})
-				if points++; r.Fired && r.Killed == (inject == "signal=KILL") {
-					fired++
-				} else {
-					t.Errorf("fired %v, killed %v:\n%s", r.Fired, r.Killed, r.Output)
-				}
-				report := auditJSON(t, 0, filepath.Join(f.home, pipeline.PublicDir), filepath.Join(f.home, pipeline.TrustDir, "1"))
-				if size := w.now.Load().Size(); size != report.Size {
-					t.Errorf("the witness has cosigned %d entries, the mirror shows %d", size, report.Size)
-				}
-			})
+	points, fired := crashAt(t, cosigningCalls, false, func(t *testing.T, c fileCall, inject string) strace.Result {
+		w.now.Store(before.Clone())
+		f := base.copy(t)
+		r := f.crash(tracer, c.in(f.home, inject))
+		report := auditJSON(t, 0, filepath.Join(f.home, pipeline.PublicDir), filepath.Join(f.home, pipeline.TrustDir, "1"))
+		if size := w.now.Load().Size(); size != report.Size {
+			t.Errorf("the witness has cosigned %d entries, the mirror shows %d", size, report.Size)
 		}
-	}
+		return r
+	})
 	t.Logf("figures: crash points at system calls of cosigning %d, fired %d", points, fired)
 	if points != 2*len(cosigningCalls) || fired != points {
 		t.Errorf("%d points, %d of them fired", points, fired)

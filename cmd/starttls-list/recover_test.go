@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -38,7 +37,7 @@ func keepFolder(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // recoverCalls are the system calls of recover that touch one file whose name is known before.
-var recoverCalls = []struct{ call, path string }{
+var recoverCalls = []fileCall{
 	{"/^open", "checkpoint"}, // on the mirror
 	{"/^open", "policy.json.tlog-proof"},
 	{"/^open", "state/lock"},
@@ -68,29 +67,9 @@ func TestFiguresCrashRecover(t *testing.T) {
 	if err := os.Rename(older, state); err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex
-	points, fired := 0, 0
-	t.Run("points", func(t *testing.T) {
-		for _, c := range recoverCalls {
-			for _, inject := range []string{"signal=KILL", "error=EIO"} {
-				t.Run(c.call+" "+c.path+" "+inject, func(t *testing.T) {
-					t.Parallel()
-					f := base.copy(t)
-					p := strace.Point{Path: c.path, Call: c.call, Inject: inject}
-					if filepath.Dir(c.path) != "." || c.call == "fsync" {
-						p.Path = filepath.Join(f.home, c.path)
-					}
-					r := f.crashRecover(tracer, p)
-					mu.Lock()
-					defer mu.Unlock()
-					if points++; r.Fired && r.Killed == (inject == "signal=KILL") {
-						fired++
-					} else {
-						t.Errorf("fired %v, killed %v:\n%s", r.Fired, r.Killed, r.Output)
-					}
-				})
-			}
-		}
+	points, fired := crashAt(t, recoverCalls, true, func(t *testing.T, c fileCall, inject string) strace.Result {
+		f := base.copy(t)
+		return f.crashRecover(tracer, c.in(f.home, inject))
 	})
 	t.Logf("figures: recover crash points at system calls %d, fired %d", points, fired)
 	if points != 2*len(recoverCalls) || fired != points {
