@@ -115,9 +115,9 @@ func (r Result) withdrawn() bool {
 }
 
 // withdrawn is the judgement over any domain when the canary looked wrong.
-func withdrawn(domain, canary policy.Domain) Judgement {
+func withdrawn(domain policy.Domain, canary Result) Judgement {
 	j := &judge{domain: domain, verdict: Pass}
-	j.add("vantage.withdrawn", "canary %s", canary)
+	j.add("vantage.withdrawn", "canary %s", join(canary.String(), strings.Join(canary.Codes, " ")))
 	return Judgement{Verdict: j.verdict, Codes: j.codes, Findings: j.findings}
 }
 

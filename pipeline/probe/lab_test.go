@@ -13,7 +13,7 @@ import (
 // that ought to run into it.
 const (
 	patience = 30 * time.Second
-	haste    = 300 * time.Millisecond
+	haste    = time.Second
 )
 
 func startLab(t testing.TB) *lab.Lab {

@@ -238,7 +238,7 @@ func (p *Prober) Each(ctx context.Context, targets []Target, done func(Result) e
 func (p *Prober) withdrawAll(targets []Target) []Result {
 	results := make([]Result, len(targets))
 	for i, t := range targets {
-		results[i] = p.result(t, Observation{}, withdrawn(t.Domain, p.opts.Canary))
+		results[i] = p.result(t, Observation{}, withdrawn(t.Domain, *p.watch.isBad()))
 	}
 	return results
 }
@@ -250,7 +250,7 @@ func (p *Prober) one(ctx context.Context, t Target) (Result, error) {
 		return Result{}, err
 	}
 	if canary.withdrawn() {
-		return p.result(t, Observation{}, withdrawn(t.Domain, canary.Domain)), nil
+		return p.result(t, Observation{}, withdrawn(t.Domain, canary)), nil
 	}
 	return p.look(ctx, t)
 }
