@@ -72,6 +72,9 @@ func (l *Lab) WebStats() Stats {
 	return l.web.stats
 }
 
+// WebAddress is where all policy hosts are.
+func (l *Lab) WebAddress() netip.Addr { return l.web.addr.Addr() }
+
 // count notes the begin of a request and returns what to call at its end, which comes before the visitor sees it.
 func (w *webServer) count() (done func()) {
 	w.mu.Lock()
@@ -111,6 +114,8 @@ func (w *webServer) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 		return w.ca.leaf(name, WrongName)
 	case fault == WebExpired:
 		return w.ca.leaf(name, Expired)
+	case fault == WebExpiring:
+		return w.ca.leaf(name, Expiring)
 	case fault == WebWildcard:
 		return w.ca.leaf(name, Wildcard)
 	}

@@ -16,6 +16,7 @@ const (
 	WebNoType     WebFault = "no-type"     // no Content-Type
 	WebCert       WebFault = "cert"        // certificate for another name
 	WebExpired    WebFault = "expired"     // certificate out of its time
+	WebExpiring   WebFault = "expiring"    // certificate that ends in two days
 	WebWildcard   WebFault = "wildcard"    // certificate for *.<domain>: no fault
 	WebNoTLS      WebFault = "no-tls"      // an alert in the place of a certificate
 	WebHang       WebFault = "hang"        // takes the request and says nothing

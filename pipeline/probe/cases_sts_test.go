@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/starttls-everywhere/policylist/pipeline/lab"
+	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // weeks is a max_age that needs no further proof (R31).
@@ -65,6 +66,7 @@ func stsCases() []liveCase {
 		"_mta-sts.@ 60 IN CNAME _mta-sts.provider.@", `_mta-sts.provider.@ 60 IN TXT "v=STSv1; id=1"`))
 	add("wildcard certificate (case 13)", Pass, published(good, "web wildcard"))
 	add("certificate for another name", Warn, published(good, "web cert"), "sts.certificate")
+	add("certificate expires soon", Warn, published(good, "web expiring"), "sts.certificate-expiring")
 	add("certificate expired", Warn, published(good, "web expired"), "sts.certificate")
 	add("max_age of an hour (case 14)", Pass, published(lab.STSPolicy("enforce", 3600, "mx1.@")), "sts.short-lived")
 	add("max_age of a day (case 14)", Pass, published(lab.STSPolicy("enforce", 86400, "mx1.@")), "sts.needs-proof")
@@ -97,6 +99,25 @@ func stsCases() []liveCase {
 			must(t, l.AddRecord(d+". 60 IN MX 0 ."))
 			l.SetWebFault("mta-sts."+d, lab.WebHang)
 		}})
+}
+
+// TestPolicyHostOptsOut: neither a policy host nor an address that asked to be left alone is contacted, and that says
+// nothing about the domain.
+func TestPolicyHostOptsOut(t *testing.T) {
+	l := startLab(t)
+	published(sts("enforce", "mx1.@"))(t, l, "a.example")
+	for list, want := range map[string]string{
+		"mta-sts.a.example": "probe.opted-out", l.WebAddress().String() + "/32": "probe.opted-out", "mta-sts.b.example": "",
+	} {
+		r := probeOne(t, newProber(t, l, false, optOut(list)), Target{Domain: domain("a.example")})
+		if got := strings.Join(r.Codes, " "); got != want {
+			t.Errorf("%s: %q, want %q", list, got, want)
+		}
+		rejudge(t, r, policy.Policy{})
+	}
+	if n := l.WebStats().Sessions; n != 1 {
+		t.Errorf("the policy was fetched %d times", n)
+	}
 }
 
 // crossCases hold list, MX and MTA-STS against each other; those with TLSA are among daneCases.

@@ -140,9 +140,16 @@ func (j *judge) validity(at string, t *TLS) {
 		j.add("cert.expired", "%s (since %s)", at, t.NotAfter)
 	case j.now.Before(from):
 		j.add("cert.not-yet-valid", "%s (from %s)", at, t.NotBefore)
-	case to.Sub(j.now) < min(j.expiry, to.Sub(from)/6):
+	case j.expiring(t.NotBefore, t.NotAfter):
 		j.add("cert.expiring", "%s (on %s)", at, t.NotAfter)
 	}
+}
+
+// expiring reports whether a certificate with this lifetime is near its end.
+func (j *judge) expiring(notBefore, notAfter string) bool {
+	from, err1 := time.Parse(timeFormat, notBefore)
+	to, err2 := time.Parse(timeFormat, notAfter)
+	return err1 == nil && err2 == nil && to.Sub(j.now) < min(j.expiry, to.Sub(from)/6)
 }
 
 func list(names []string) string {

@@ -82,7 +82,7 @@ func (p *Prober) visitHost(ctx context.Context, group *errgroup.Group, name poli
 // there is a record.
 func (p *Prober) readRecords(ctx context.Context, group *errgroup.Group, domain policy.Domain, o *Observation) {
 	group.Go(func() error {
-		o.STS = stsOf(discovery.FindSTS(ctx, p.dns, &p.fetcher, domain))
+		o.STS = p.findSTS(ctx, domain)
 		return ctx.Err()
 	})
 	group.Go(func() error {

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +27,7 @@ type STS struct {
 	ID        string     `json:"id,omitempty"`        // of the one valid record
 	Policy    *STSPolicy `json:"policy,omitempty"`    // when its text is valid
 	Record    Lookup     `json:"record"`
-	Status    string     `json:"status"` // a discovery.STSStatus
+	Status    string     `json:"status"` // a discovery.STSStatus, or stsOptedOut
 }
 
 // HTTP is the answer of a policy host. Header fields are cut and escaped.
@@ -35,6 +36,7 @@ type HTTP struct {
 	Location    string `json:"location,omitempty"`  // where a redirect leads; nobody went there
 	Media       string `json:"media,omitempty"`     // an mtasts.MediaType
 	NotAfter    string `json:"not-after,omitempty"` // of the server's certificate
+	NotBefore   string `json:"not-before,omitempty"`
 	Server      string `json:"server"`
 	SHA256      string `json:"sha256,omitempty"` // of the body
 	Status      uint   `json:"status,omitempty"`
@@ -51,6 +53,28 @@ type STSPolicy struct {
 	Unusable   []string `json:"unusable,omitempty"` // mx values that name no host
 }
 
+// stsOptedOut is the STS.Status where the policy host or all its addresses asked to be left alone.
+const stsOptedOut = "opted-out"
+
+func (p *Prober) findSTS(ctx context.Context, domain policy.Domain) *STS {
+	fetcher, left := p.fetcher, false
+	if host, err := policy.ParseDomain("mta-sts." + domain.String()); err == nil && p.opts.OptOut.hasName(host) {
+		fetcher.Allow, left = nil, true
+	}
+	found := discovery.FindSTS(ctx, p.dns, &fetcher, domain)
+	out := stsOf(found)
+	if found.Status != discovery.STSFetchForbidden {
+		return out
+	}
+	for _, a := range found.Addresses {
+		left = left || slices.ContainsFunc(a.Addrs, p.opts.OptOut.hasAddr)
+	}
+	if left {
+		out.Status, out.Detail = stsOptedOut, ""
+	}
+	return out
+}
+
 func stsOf(s discovery.STS) *STS {
 	out := &STS{
 		Addresses: lookups(s.Addresses...), Detail: escape(s.Detail, keptLine), ID: s.ID,
@@ -62,7 +86,7 @@ func stsOf(s discovery.STS) *STS {
 			Server: s.Server.Addr().String(), SHA256: s.SHA256, Status: uint(s.HTTPStatus),
 		}
 		if !s.NotAfter.IsZero() {
-			out.HTTP.NotAfter = formatTime(s.NotAfter)
+			out.HTTP.NotBefore, out.HTTP.NotAfter = formatTime(s.NotBefore), formatTime(s.NotAfter)
 		}
 	}
 	if s.Policy.Mode == "" {

@@ -27,6 +27,7 @@ func stsCodes() []effect {
 		warns("sts.tls", "R31", "the policy host speaks no TLS that senders of today accept", "allow TLS 1.2 or later"),
 		warns("sts.certificate", "R31", "the policy host's certificate is not valid for its name, so senders refuse the policy",
 			"issue a certificate for mta-sts.<domain>, also where a provider hosts the policy"),
+		warns("sts.certificate-expiring", "R31", "the policy host's certificate expires soon", "renew it, and automate renewal and reload"),
 		warns("sts.http", "R31", "the policy host's answer is broken HTTP", redo),
 		warns("sts.redirect", "R31", "the policy host redirects, and senders do not follow", "serve the policy itself at the address that RFC 8461 names"),
 		warns("sts.http-status", "R31", "the policy host has no policy", "serve it at /.well-known/mta-sts.txt with status 200"),
@@ -70,6 +71,9 @@ func (j *judge) sts(s *STS, names []mxName) {
 	if s == nil {
 		return
 	}
+	if s.Status == stsOptedOut {
+		j.add("probe.opted-out", "mta-sts.%s", j.domain)
+	}
 	if id := stsCode(discovery.STSStatus(s.Status)); id != "" {
 		j.add(id, "%s", join(j.domain.String(), s.Detail))
 	}
@@ -90,10 +94,13 @@ func (j *judge) sts(s *STS, names []mxName) {
 	}
 }
 
-// stsText judges what a valid policy's text and header have beside the necessary.
+// stsText judges what a valid policy's text, header and certificate have beside the necessary.
 func (j *judge) stsText(s *STS) {
 	if s.HTTP != nil && s.HTTP.Media == string(mtasts.MediaMissing) {
 		j.add("sts.media-missing", "%s", j.domain)
+	}
+	if s.HTTP != nil && j.expiring(s.HTTP.NotBefore, s.HTTP.NotAfter) {
+		j.add("sts.certificate-expiring", "%s (on %s)", j.domain, s.HTTP.NotAfter)
 	}
 	for _, d := range s.Policy.Deviations {
 		j.add("sts.deviation", "%s (%s)", j.domain, d)

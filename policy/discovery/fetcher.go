@@ -164,10 +164,12 @@ func (f *Fetcher) handshake(ctx context.Context, conn net.Conn, host string, s *
 	status := STSFetchTLS
 	switch bad := (*tls.CertificateVerificationError)(nil); {
 	case err == nil:
-		s.NotAfter = secured.ConnectionState().PeerCertificates[0].NotAfter
+		leaf := secured.ConnectionState().PeerCertificates[0]
+		s.NotBefore, s.NotAfter = leaf.NotBefore, leaf.NotAfter
 		return secured
 	case errors.As(err, &bad):
-		s.NotAfter = bad.UnverifiedCertificates[0].NotAfter
+		leaf := bad.UnverifiedCertificates[0]
+		s.NotBefore, s.NotAfter = leaf.NotBefore, leaf.NotAfter
 		status = STSFetchCertificate
 	case ctx.Err() != nil:
 		status, err = STSFetchTimeout, ctx.Err()

@@ -65,7 +65,8 @@ type STS struct {
 
 	Addresses  []Answer       // of the lookups of the policy host, A and AAAA
 	Server     netip.AddrPort // who was asked; the zero value when nobody answered a connection
-	NotAfter   time.Time      // when the server's certificate expires; zero without TLS
+	NotBefore  time.Time      // from when the server's certificate is valid; zero without TLS
+	NotAfter   time.Time      // when it expires
 	HTTPStatus int            // 0 without an answer
 	Location   string         // where a redirect leads, at most 1 KB
 	// ContentType is the header as it came, at most 256 bytes, and Media what it is worth.
