@@ -152,6 +152,25 @@ func TestNoLineThatWouldDeferAllMail(t *testing.T) {
 	}
 }
 
+// A Postfix that loses the type, say with a package that is removed, is noticed by the next update and by status: cdb is
+// written without it, so nothing else would fail here, while all mail waits there.
+func TestPostfixThatLosesItsTableType(t *testing.T) {
+	s := newServer(t, "cdb")
+	s.join()
+	if code, out, _ := s.run("status"); code != 0 || strings.Contains(out, "NOT USABLE") {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+	if err := os.WriteFile(filepath.Join(s.postfix.Config, "dynamicmaps.cf"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, _ := s.run("status"); code != exitFailed || !strings.Contains(out, "is NOT USABLE: this Postfix has no table type cdb") {
+		t.Errorf("status: exit %d: %s", code, out)
+	}
+	if _, out, _ := s.run("update"); !strings.Contains(out, "WARNING: this Postfix has no table type cdb") {
+		t.Errorf("update: %s", out)
+	}
+}
+
 // The value for main.cf keeps what is there, whatever it looks like, and changes only the table's own type.
 func TestPolicyMapsLine(t *testing.T) {
 	p := postfixConfig{Map: "/var/lib/t", Type: "cdb"}

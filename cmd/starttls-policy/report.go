@@ -197,6 +197,9 @@ func span(d time.Duration) string {
 }
 
 func (r tableReport) print(w io.Writer) {
+	if r.Warning != "" {
+		line(w, "WARNING: %s", r.Warning)
+	}
 	switch {
 	case r.Error != "":
 		line(w, "postfix: FAILED, the old table stays: %s", r.Error)

@@ -130,6 +130,8 @@ func (a *app) tableState(ctx context.Context, cfg config, lists []list) (state s
 	text, err := t.text()
 	held, errRead := os.ReadFile(string(cfg.Postfix.Map))
 	switch {
+	case t.report.Warning != "":
+		return "is NOT USABLE: " + t.report.Warning, false
 	case err != nil:
 		return "cannot be checked: " + err.Error(), false
 	case errors.Is(errRead, fs.ErrNotExist):

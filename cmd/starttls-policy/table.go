@@ -61,6 +61,7 @@ type tableReport struct {
 	Written    bool     `json:"written"`              // false: it was as it should be
 	Incomplete bool     `json:"incomplete,omitempty"` // what belongs in the table is not known
 	Off        string   `json:"off,omitempty"`        // why everything is switched off
+	Warning    string   `json:"warning,omitempty"`    // why Postfix cannot use it as it is configured
 	Error      string   `json:"error,omitempty"`
 }
 
@@ -72,7 +73,7 @@ func (a *app) newTable(ctx context.Context, c config, lists []list) *table {
 	}
 	t := &table{app: a, config: *p, state: c.State, local: localSay{c.Overrides, c.Adopt, a.now()}}
 	t.lists, t.views, t.dialect = lists, make([]*namedView, len(lists)), dialectFor(ctx, p.Dialect)
-	t.report = tableReport{Map: string(p.Map), Type: string(p.Type), Dialect: t.dialect.String()}
+	t.report = tableReport{Map: string(p.Map), Type: string(p.Type), Dialect: t.dialect.String(), Warning: p.obstacle(ctx)}
 	return t
 }
 
