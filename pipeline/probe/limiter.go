@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/publicsuffix"
+
 	"github.com/starttls-everywhere/policylist/policy"
 )
 
@@ -35,15 +37,17 @@ func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
 }
 
 // limiter keeps the manners: one connection at a time to an address and to a host, which may have many addresses, and
-// at most perMinute begun within any minute. Providers turn away who comes oftener, and then a scan measures nothing
-// but their patience. Safe for concurrent use.
+// at most perMinute begun within any minute; to all hosts of a provider, which may have hundreds, perProvider at a time.
+// Providers turn away who comes oftener, and then a scan measures nothing but their patience. Safe for concurrent use.
 type limiter struct {
-	perMinute int           // 0: no limit but one at a time
-	backoff   time.Duration // how long we stay away after a server turned us away
-	clock     Clock
+	perMinute   int           // 0: no limit but one at a time
+	perProvider int           // 0: no limit
+	backoff     time.Duration // how long we stay away after a server turned us away
+	clock       Clock
 
-	mu    sync.Mutex // guards gates
-	gates map[any]*turnstile
+	mu        sync.Mutex // guards what follows
+	gates     map[any]*turnstile
+	providers map[string]chan struct{} // by registrable domain
 }
 
 // turnstile lets one visitor through at a time. started is guarded by holding the token.
@@ -53,20 +57,20 @@ type turnstile struct {
 }
 
 func newLimiter(perMinute int, clock Clock) *limiter {
-	return &limiter{perMinute: perMinute, clock: clock, gates: make(map[any]*turnstile)}
+	return &limiter{perMinute: perMinute, clock: clock, gates: make(map[any]*turnstile), providers: make(map[string]chan struct{})}
 }
 
-// enter waits for the right to connect to addr, an address of the hosts named. The caller calls leave when the
-// connection is closed.
+// enter waits for the right to connect to addr, which is an address of the host named, if one is. The caller calls leave
+// when the connection is closed.
 func (l *limiter) enter(ctx context.Context, addr netip.Addr, hosts ...policy.Domain) (leave func(), err error) {
-	// The address is the last token that anybody takes: two hosts that share addresses cannot wait for each other.
+	// Everybody takes the tokens in one order, hosts, address, provider: so no two can wait for each other.
 	var gates []*turnstile
 	for _, h := range hosts {
 		gates = append(gates, l.gate(h))
 	}
 	gates = append(gates, l.gate(addr))
 	held := 0
-	leave = func() {
+	release := func() {
 		for _, g := range gates[:held] {
 			<-g.token
 		}
@@ -76,15 +80,16 @@ func (l *limiter) enter(ctx context.Context, addr netip.Addr, hosts ...policy.Do
 		case g.token <- struct{}{}:
 			held++
 		case <-ctx.Done():
-			leave()
+			release()
 			return nil, ctx.Err()
 		}
 	}
-	if err := l.pace(ctx, gates); err != nil {
-		leave()
+	depart, err := l.pace(ctx, gates, hosts)
+	if err != nil {
+		release()
 		return nil, err
 	}
-	return leave, nil
+	return func() { depart(); release() }, nil
 }
 
 func (l *limiter) gate(key any) *turnstile {
@@ -98,24 +103,51 @@ func (l *limiter) gate(key any) *turnstile {
 	return t
 }
 
-// pace waits until another visit may begin at all gates, whose tokens the caller holds.
-func (l *limiter) pace(ctx context.Context, gates []*turnstile) error {
-	if l.perMinute == 0 {
-		return nil
-	}
+// pace waits until another visit may begin at all gates, whose tokens the caller holds, and at the hosts' providers.
+func (l *limiter) pace(ctx context.Context, gates []*turnstile, hosts []policy.Domain) (depart func(), err error) {
 	var wait time.Duration
 	for _, g := range gates {
-		if len(g.started) == l.perMinute {
+		if l.perMinute > 0 && len(g.started) == l.perMinute {
 			wait = max(wait, g.started[0].Add(time.Minute).Sub(l.clock.Now()))
 		}
 	}
 	if wait > 0 {
 		if err := l.clock.Sleep(ctx, wait); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	for _, g := range gates {
-		g.started = append(g.started[max(0, len(g.started)+1-l.perMinute):], l.clock.Now())
+	if depart, err = l.callOn(ctx, hosts); err != nil {
+		return nil, err
 	}
-	return nil
+	for _, g := range gates {
+		if l.perMinute > 0 {
+			g.started = append(g.started[max(0, len(g.started)+1-l.perMinute):], l.clock.Now())
+		}
+	}
+	return depart, nil
+}
+
+// callOn waits for a free line to the provider of a host. It is the last thing that is waited for, so that no line lies
+// idle.
+func (l *limiter) callOn(ctx context.Context, hosts []policy.Domain) (hangUp func(), err error) {
+	if l.perProvider == 0 || len(hosts) == 0 {
+		return func() {}, nil
+	}
+	name, err := publicsuffix.EffectiveTLDPlusOne(hosts[0].String())
+	if err != nil {
+		name = hosts[0].String() // a public suffix itself
+	}
+	l.mu.Lock()
+	lines := l.providers[name]
+	if lines == nil {
+		lines = make(chan struct{}, l.perProvider)
+		l.providers[name] = lines
+	}
+	l.mu.Unlock()
+	select {
+	case lines <- struct{}{}:
+		return func() { <-lines }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

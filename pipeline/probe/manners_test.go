@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -223,4 +224,29 @@ func TestVersionsAreNoted(t *testing.T) {
 			t.Errorf("%s: %+v", b, s.TLS)
 		}
 	}
+}
+
+// TestProviderIsNotCrowded: hosts of one provider share its lines, however many names and addresses it has.
+func TestProviderIsNotCrowded(t *testing.T) {
+	l := newLimiter(2, &fakeClock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+	l.perProvider = 3
+	var leave []func()
+	visit := func(ctx context.Context, i byte, host string) error {
+		out, err := l.enter(ctx, netip.AddrFrom4([4]byte{192, 0, 2, i}), domain(host))
+		if err == nil {
+			leave = append(leave, out)
+		}
+		return err
+	}
+	for i := range byte(3) {
+		must(t, visit(t.Context(), i, string(rune('a'+i))+".mail.provider.example"))
+	}
+	busy, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := visit(busy, 9, "z.provider.example"); !errors.Is(err, context.Canceled) {
+		t.Errorf("a fourth line to the provider: %v", err)
+	}
+	must(t, visit(t.Context(), 10, "mx.another.example"))
+	leave[0]()
+	must(t, visit(t.Context(), 9, "z.provider.example")) // who gave up before holds nothing
 }

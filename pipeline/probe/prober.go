@@ -36,6 +36,7 @@ type Options struct {
 	AllowLoopback bool
 	PerMinute     int // sessions begun with one address, or with one host, within a minute; 0 means 2
 	Samples       int // sessions with one address under one name, at least; 1 or 2, 0 means 2
+	PerProvider   int // sessions open at a time with all hosts of one registrable domain; 0 means 8
 	// Backoff is how long we stay away from a server that turned us away, before we come back once; 0 means 90 s. On
 	// loopback there is none.
 	Backoff time.Duration
@@ -111,7 +112,7 @@ func New(opts Options) (*Prober, error) {
 		Allow: p.mayContact, Roots: opts.Roots.Pool, Port: opts.HTTPSPort, Now: opts.Clock.Now,
 		Deadline: min(opts.Timeout, maxFetch), Enter: p.enterWeb,
 	}
-	p.limit.backoff = opts.Backoff
+	p.limit.backoff, p.limit.perProvider = opts.Backoff, opts.PerProvider
 	p.watch.looks.maxAge, p.watch.looks.now = opts.CanaryEvery, opts.Clock.Now
 	return p, nil
 }
@@ -141,7 +142,7 @@ func (o *Options) complete() error {
 		o.Roots = roots
 	}
 	for _, d := range []struct{ field, fallback *int }{
-		{&o.SMTPPort, new(25)}, {&o.HTTPSPort, new(443)}, {&o.PerMinute, new(2)}, {&o.Samples, new(2)}, {&o.PoliciesPerMinute, new(60)},
+		{&o.SMTPPort, new(25)}, {&o.HTTPSPort, new(443)}, {&o.PerMinute, new(2)}, {&o.Samples, new(2)}, {&o.PerProvider, new(8)}, {&o.PoliciesPerMinute, new(60)},
 		{&o.Domains, new(32)}, {&o.Connections, new(64)},
 	} {
 		if *d.field <= 0 {
