@@ -92,7 +92,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetHelpCommand(term.HelpCommand(usage))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.AddCommand(newJoin(a), newUpdate(a), newStatus(a), newQuery(a), newExplain(a), newVerify(a), newExport(a),
-		newServe(a), newDisable(a), newEnable(a))
+		newServe(a), newDisable(a), newEnable(a), newRefresh(a))
 	return root
 }
 
