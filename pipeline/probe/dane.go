@@ -128,7 +128,9 @@ func within(c *x509.Certificate, now time.Time) time.Time {
 
 // findDANE looks up a host's TLSA records and, where their base domain is another name than the host's, visits the
 // addresses under that name. It returns nil when there is nothing to say; the error is ctx's.
-func (p *Prober) findDANE(ctx context.Context, route discovery.Route, host policy.Domain, answers []discovery.Answer, addrs []netip.Addr) (*DANE, error) {
+func (p *Prober) findDANE(
+	ctx context.Context, route discovery.Route, host policy.Domain, answers []discovery.Answer, addrs []netip.Addr,
+) (*DANE, error) {
 	if !route.Answer.Secure {
 		return nil, nil
 	}

@@ -11,9 +11,9 @@ import (
 
 func daneCodes() []effect {
 	return []effect{
-		leavesOpen("dane.lookup-failed", "R36", "the TLSA lookup of an MX host ended without an answer, and senders that know DANE hold their mail back then",
+		leavesOpen("dane.lookup-failed", "R36", "the TLSA lookup of an MX host ended without an answer: senders that know DANE hold their mail back",
 			"check that all name servers answer questions for TLSA, and that the zone's DNSSEC signatures are valid"),
-		leavesOpen("dane.bogus", "R36", "the TLSA records of an MX host, or their absence, have wrong DNSSEC signatures, and senders that know DANE hold their mail back then",
+		leavesOpen("dane.bogus", "R36", "an MX host's TLSA records, or their absence, have wrong DNSSEC signatures: senders that know DANE hold their mail back",
 			"renew the zone's signatures; compare the DS record at the parent with the zone's keys"),
 		warns("dane.intermittent", "R36", "the question for the TLSA records of an MX host is not answered always and everywhere alike",
 			"check that every name server of the zone answers questions for TLSA: senders that meet the silent one hold their mail back"),
