@@ -94,6 +94,8 @@ func TestFiguresFuzz(t *testing.T) {
 		"policy/discovery.FuzzParseProof",     // proof of control
 		"policy/discovery.FuzzAnswer",         // DNS
 		"pipeline/probe.FuzzReply",            // SMTP
+		"pipeline/probe.FuzzSession",          // and TLS
+		"pipeline/probe.FuzzOptOut",           // who asked not to be probed
 		"cmd/starttls-policy.FuzzParseConfig", // configuration of a mail server
 		"cmd/starttls-list.FuzzReadConfig",    // and of a publisher
 		"pipeline/signing.FuzzDecode",         // keys

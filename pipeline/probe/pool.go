@@ -11,7 +11,7 @@ func (j *judge) server(h Host, s Session) hostState {
 	before := len(j.codes)
 	state := j.session(h, s)
 	own := failing(j.codes[before:])
-	odd, nameless := false, false
+	odd, byName := false, false
 	for _, sample := range s.Samples {
 		other := &judge{domain: j.domain, policy: j.policy, now: j.now, expiry: j.expiry, verdict: Pass}
 		seen := other.session(h, sample.session(s.Address))
@@ -19,7 +19,7 @@ func (j *judge) server(h Host, s Session) hostState {
 		switch {
 		case seen != hostGood && seen != hostBad: // turned away, or out of reach: that says nothing
 		case sample.Kind == sampleBare && tlsMatter(sample.Stage):
-			nameless = nameless || seen == hostBad
+			byName = byName || seen == hostBad
 		case state != hostGood && state != hostBad, slices.Equal(own, faults):
 		default:
 			odd = true
@@ -31,7 +31,7 @@ func (j *judge) server(h Host, s Session) hostState {
 	case odd:
 		j.add("pool.inconsistent", "%s", at)
 		return hostBad
-	case nameless && state == hostGood:
+	case byName && state == hostGood:
 		j.add("tls.sni-required", "%s", at)
 	}
 	return state
