@@ -10,7 +10,7 @@ const (
 	RSAPSS          Behaviour = "rsa-pss"          // good, with an RSA key and a chain signed with RSASSA-PSS
 	TLS12Only       Behaviour = "tls12-only"       // good, but speaks nothing newer than TLS 1.2
 	TLS13Only       Behaviour = "tls13-only"       // good, but speaks nothing older than TLS 1.3
-	OddSpelling     Behaviour = "odd-spelling"     // good, but "250-starttls  " with bare line feeds
+	OddSpelling     Behaviour = "odd-spelling"     // good, but "250-starttls  ", two lines of greeting and bare line feeds
 	Wildcard        Behaviour = "wildcard"         // good, certificate for *.parent
 	NeedsSNI        Behaviour = "needs-sni"        // good when asked for by name, else a certificate for localhost
 	OnlySNI         Behaviour = "only-sni"         // good when asked for by name, else ends the handshake

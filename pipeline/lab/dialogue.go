@@ -96,7 +96,7 @@ func (s *script) greeting() string {
 	case Escapes:
 		return "220 mx \x1b]0;owned\x07\x1b[2J\u202e<script>\r\n"
 	case OddSpelling:
-		return "220 mx MX Mail\n"
+		return "220-mx MX Mail\n220\n"
 	}
 	return "220 " + s.host.Name + " ESMTP\r\n"
 }

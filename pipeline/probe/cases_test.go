@@ -224,14 +224,21 @@ func smtpCases() []liveCase {
 	}
 }
 
+// canaryCases are vantages whose own network is in the way (case 40): what they would fail with is not the domain's fault.
 func canaryCases() []liveCase {
-	canary := func(o *Options) { o.Canary = domain("canary.example") }
-	return []liveCase{
-		{name: "canary is stripped", opts: canary, verdict: Inconclusive, codes: []string{"vantage.withdrawn"},
+	canary := func(name string, b lab.Behaviour) liveCase {
+		at := "canary-" + string(b) + ".example"
+		return liveCase{name: "canary " + name, verdict: Inconclusive, codes: []string{"vantage.withdrawn"},
+			opts: func(o *Options) { o.Canary = domain(at) },
 			set: func(t *testing.T, l *lab.Lab, d string) {
 				serve(lab.NoStartTLS)(t, l, d) // would fail, if the vantage could be believed
-				serve(lab.Stripped)(t, l, "canary.example")
-			}},
+				serve(b)(t, l, at)
+			}}
+	}
+	return []liveCase{
+		canary("is stripped", lab.Stripped), canary("is blanked out", lab.Blanked), canary("has no STARTTLS", lab.NoStartTLS),
+		canary("loses its EHLO", lab.Starred), canary("has its STARTTLS filtered", lab.StartTLS502),
+		canary("shows another certificate", lab.UnknownCA), canary("is out of reach", lab.Refusing),
 	}
 }
 
