@@ -129,31 +129,55 @@ install_programs() {
 	done < <(wanted)
 }
 
-# unpack downloads Debian packages and unpacks them below one folder, which appears whole or not at all. A package that
-# this Debian does not have is left out: whether it matters, the tests find out.
+# as_root runs a command as root where that takes no password.
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; elif ci && command -v sudo >/dev/null; then sudo -n "$@"; else return 1; fi
+}
+
+# fetch_package unpacks one Debian package into $temp/tree.
+fetch_package() {
+	if ! (cd "$temp" && apt-get -qq download "$1") >"$temp/log" 2>&1; then
+		warn "$1 was not downloaded: $(tail -n 1 "$temp/log")"
+		return 1
+	fi
+	dpkg -x "$temp"/*.deb "$temp/tree"
+	rm "$temp"/*.deb
+}
+
+# unpack downloads Debian packages, and the libraries that they need and this machine lacks, and unpacks them below one
+# folder, which appears whole or not at all. All but the first may be missing: whether it matters, the tests find out.
 unpack() {
-	local target=$1 package temp
+	local target=$1 package temp got=()
 	shift
 	mkdir -p "$tools"
 	temp=$(mktemp -d "$tools/.tmp.XXXXXX")
 	chmod 755 "$temp"
 	mkdir "$temp/tree"
 	for package in "$@"; do
-		if (cd "$temp" && apt-get -qq download "$package") >"$temp/log" 2>&1; then
-			dpkg -x "$temp"/*.deb "$temp/tree"
-			rm "$temp"/*.deb
-		else
-			warn "$package was not downloaded: $(tail -n 1 "$temp/log")"
-			if [ "$package" = "$1" ]; then
-				rm -rf "$temp"
-				return
-			fi
+		if fetch_package "$package"; then got+=("$package"); elif [ ${#got[@]} = 0 ]; then
+			rm -rf "$temp"
+			return
 		fi
+	done
+	for package in $(missing_libraries "${got[@]}"); do
+		case " ${got[*]} " in *" $package "*) ;; *) fetch_package "$package" || true ;; esac
 	done
 	# Set-id programs do not look for libraries beside them, and nobody wants them in a cache folder.
 	chmod -R ug-s "$temp/tree"
 	mv "$temp/tree" "$target"
 	rm -rf "$temp"
+}
+
+# own gives unpacked packages to root: Postfix takes no plug-in that anybody else could change. Only a cache that CI
+# restored, or filled, belongs to somebody else.
+own() {
+	if [ -d "$1" ] && [ "$(id -u)" != 0 ]; then as_root chown -R 0:0 "$1" || true; fi
+}
+
+# missing_libraries prints what apt-get would install for packages, of libraries. The C library has to be the system's.
+missing_libraries() {
+	apt-get -s -qq --no-install-recommends install "$@" 2>/dev/null |
+		awk '$1 == "Inst" && $2 ~ /^lib/ && $2 !~ /^libc(6|-)/ { print $2 }' || true
 }
 
 # install_trees has the Debian packages unpacked that must not be installed: mail servers exclude each other, and would
@@ -163,18 +187,20 @@ install_trees() {
 	while read -r name version source tags; do
 		case $source in deb:*) ;; *) continue ;; esac
 		target=$tools/$name@$version
+		own "$target"
 		if [ -d "$target" ]; then continue; fi
 		if ! command -v apt-get >/dev/null; then
 			die_in_ci "missing: $name, and there is no apt-get to download it"
 			continue
 		fi
-		if [ -z "$updated" ] && [ "$(id -u)" = 0 ]; then
-			apt-get -qq update </dev/null || warn "apt-get update failed; trying with the old lists"
+		if [ -z "$updated" ]; then
+			as_root apt-get -qq update </dev/null || warn "apt-get update failed; trying with the old lists"
 			updated=1
 		fi
 		say "unpack $name"
 		IFS=, read -ra packages <<<"${source#deb:}"
 		unpack "$target" "${packages[@]}" </dev/null
+		own "$target"
 		if [ ! -d "$target" ]; then die_in_ci "missing: $name"; fi
 	done < <(wanted)
 }

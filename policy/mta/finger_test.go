@@ -98,9 +98,7 @@ func TestPostfixMatchesCertificatesAsTheModelSays(t *testing.T) {
 		for i, verdict := range strings.Fields(want) {
 			server.present(certificates[i])
 			args := append([]string{"-c", "-l", "secure", "-F", server.roots, "[" + host + "]:" + port}, strings.Split(match, ":")...)
-			// posttls-finger has no -c for a folder: its -c leaves the SMTP dialogue out.
-			cmd := tool.Command(t.Context(), t, postfix.Tree, "usr/sbin/posttls-finger", args...)
-			cmd.Env = append(cmd.Env, "MAIL_CONFIG="+postfix.Config)
+			cmd := postfix.Command(t.Context(), t, "posttls-finger", args...)
 			out, _ := cmd.CombinedOutput()
 			verified := strings.Contains(string(out), "Verified TLS connection established")
 			if !verified && !strings.Contains(string(out), "TLS connection established") {

@@ -13,7 +13,7 @@ import (
 // Postfix is the unpacked Postfix with a configuration of its own, enough for its programs to run; nothing is started.
 type Postfix struct {
 	Tree   string // where it was unpacked
-	Config string // its folder with main.cf, for "-c"
+	Config string // its folder with main.cf
 }
 
 // NewPostfix writes a configuration whose table types are those of a Debian machine, and the given ones of its plug-ins
@@ -38,19 +38,19 @@ func NewPostfix(t testing.TB, plugins ...string) Postfix {
 	return p
 }
 
-// Command is one of the programs in usr/sbin, such as postmap, with this configuration.
+// Command is one of the programs in usr/sbin, such as postmap, with this configuration. Not all of them have an option
+// for it.
 func (p Postfix) Command(ctx context.Context, t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	return Command(ctx, t, p.Tree, "usr/sbin/"+name, append([]string{"-c", p.Config}, args...)...)
+	return command(ctx, t, p.Tree, []string{"MAIL_CONFIG=" + p.Config}, append([]string{filepath.Join(p.Tree, "usr/sbin", name)}, args...))
 }
 
 // Wrap puts scripts into dir that run the named programs with this configuration, for a PATH.
 func (p Postfix) Wrap(ctx context.Context, t testing.TB, dir string, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		cmd := p.Command(ctx, t, name)
-		quoted := []string{"exec", "env", "'" + cmd.Env[len(cmd.Env)-1] + "'"} // the libraries
-		for _, arg := range cmd.Args {
+		quoted := []string{"exec"}
+		for _, arg := range p.Command(ctx, t, name).Args {
 			quoted = append(quoted, "'"+arg+"'")
 		}
 		script := "#!/bin/sh\n" + strings.Join(quoted, " ") + " \"$@\"\n"
