@@ -1,11 +1,12 @@
 // Package probe answers one question about a mail domain: would a sender that validates certificates deliver to every
 // live MX host, from everywhere?
 //
-// It looks up the MX hosts and all their addresses (package discovery), holds lock-step SMTP sessions with each, one or,
-// where there is doubt, a few, upgrades them with STARTTLS and writes down what it saw: an Observation. It also reads what senders go by, the domain's
-// MTA-STS policy and, where DNSSEC vouches for them, its hosts' TLSA records, and where reports about TLS are to go.
-// Judge, a pure function, turns the observation into a verdict with codes, and holds the list's entry, the MX records,
-// MTA-STS and DANE against each other; so a verdict can be disputed and repeated without asking the servers again.
+// It looks up the MX hosts and all their addresses (package discovery), holds lock-step SMTP sessions with each, one
+// or, where there is doubt, a few, upgrades them with STARTTLS and writes down what it saw: an Observation. It also
+// reads what senders go by, the domain's MTA-STS policy and, where DNSSEC vouches for them, its hosts' TLSA records,
+// and where reports about TLS are to go. Judge, a pure function, turns the observation into a verdict with codes, and
+// holds the list's entry, the MX records, MTA-STS and DANE against each other; so a verdict can be disputed and
+// repeated without asking the servers again.
 //
 //	p, err := probe.New(probe.Options{Resolver: resolver, EHLO: "probe.operator.example"})
 //	results, err := p.Probe(ctx, []probe.Target{{Domain: domain, Policy: policy}})
