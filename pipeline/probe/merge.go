@@ -266,7 +266,7 @@ func (s *source) advance() error {
 
 // vote is what the source's line counts for.
 func (s *source) vote(l Line) Vote {
-	v := Vote{Vantage: s.vantage, Verdict: l.Verdict, Codes: l.Codes, At: l.At, Since: l.Since, policy: l.Policy}
+	v := Vote{Vantage: s.vantage, Verdict: l.Verdict, Codes: l.Codes, At: l.At, Since: l.Since, line: l}
 	if s.withdrawn || slices.Contains(l.Codes, codeWithdrawn) {
 		v.Void = codeWithdrawn
 	}

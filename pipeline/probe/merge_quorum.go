@@ -36,8 +36,11 @@ type Vote struct {
 	Since   time.Time
 	Void    string // why it does not count, "vantage.withdrawn" or "vantage.other-policy"; "" when it does
 
-	policy []byte
+	line Line
 }
+
+// Record decodes what the vantage saw. It can be asked for until the function that was given the Merged returns.
+func (v Vote) Record() (Record, error) { return v.line.Record() }
 
 // Merged is what several vantages together say of a domain.
 type Merged struct {
@@ -124,7 +127,7 @@ func voidOtherPolicies(votes []Vote) []byte {
 	counts := make(map[string]int)
 	for _, v := range votes {
 		if v.Void == "" {
-			counts[string(v.policy)]++
+			counts[string(v.line.Policy)]++
 		}
 	}
 	best, most, tie := "", 0, false
@@ -137,7 +140,7 @@ func voidOtherPolicies(votes []Vote) []byte {
 		}
 	}
 	for i, v := range votes {
-		if v.Void == "" && (tie || string(v.policy) != best) {
+		if v.Void == "" && (tie || string(v.line.Policy) != best) {
 			votes[i].Void = codeOtherPolicy
 		}
 	}

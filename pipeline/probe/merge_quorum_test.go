@@ -23,7 +23,7 @@ func votesOf(s string) []Vote {
 			v.Verdict, v.Codes, v.Void = Inconclusive, []string{codeWithdrawn}, codeWithdrawn
 		}
 		if other {
-			v.policy = []byte(`{"mode":"testing","mxs":["other.example"]}`)
+			v.line.Policy = []byte(`{"mode":"testing","mxs":["other.example"]}`)
 		}
 		votes = append(votes, v)
 	}

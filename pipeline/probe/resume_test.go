@@ -14,7 +14,8 @@ import (
 	"github.com/starttls-everywhere/policylist/pipeline/lab"
 )
 
-// TestResume cuts a scan's file after every byte and goes on: each time the result is the file that was to be.
+// TestResume cuts a scan's file before, at and behind the end of each line and goes on: each time the result is the file
+// that was to be.
 func TestResume(t *testing.T) {
 	clock := &fakeClock{now: noon}
 	l, err := lab.Start(t.Context(), lab.Options{Now: clock.Now})
@@ -34,7 +35,12 @@ func TestResume(t *testing.T) {
 	whole, _ := resume(t, scan(), nil, targets, key)
 	lines := bytes.SplitAfter(bytes.TrimSuffix(whole, []byte("\n")), []byte("\n"))
 	lines[len(lines)-1] = append(lines[len(lines)-1], '\n')
-	for cut := 0; cut <= len(whole); cut += 97 {
+	cuts := []int{0, 1}
+	for i := range lines {
+		end := len(bytes.Join(lines[:i+1], nil))
+		cuts = append(cuts, end-1, end, min(end+9, len(whole)))
+	}
+	for _, cut := range cuts {
 		stands, size := 0, 0
 		for i, line := range lines {
 			if size += len(line); size <= cut && i > 0 {
