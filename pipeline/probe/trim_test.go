@@ -41,12 +41,14 @@ func TestLoudestDomain(t *testing.T) {
 	for range 64 {
 		lookup.Records = append(lookup.Records, "2a00:1111:1111:1111:1111:1111:1111:1111")
 	}
+	loud := loudSession("")
 	for i := range 32 {
 		h := Host{Name: name, Preference: uint16(i), Lookups: []Lookup{lookup, lookup}, DANE: &DANE{
 			Kind: "usable", Base: name, Lookups: slices.Repeat([]Lookup{lookup}, 3), Records: slices.Repeat([]string{strings.Repeat("f", keptLine)}, keptTLSA),
 		}}
 		for k := range 2 {
-			s := loudSession(fmt.Sprintf("2a00:1111:1111:1111:1111:1111:1111:%d", i*2+k))
+			s := loud
+			s.Address = fmt.Sprintf("2a00:1111:1111:1111:1111:1111:1111:%d", i*2+k)
 			h.Sessions = append(h.Sessions, s)
 			h.DANE.Sessions = append(h.DANE.Sessions, s)
 		}
