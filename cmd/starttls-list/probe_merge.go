@@ -93,6 +93,9 @@ func (f *mergeFlags) run(c *cobra.Command, args []string) error {
 	if quorum < 0 {
 		return usage(c, fmt.Errorf("--quorum %d: at least one vantage must agree", quorum))
 	}
+	if err := f.overwrites(args); err != nil {
+		return usage(c, err)
+	}
 	o := probe.MergeOptions{Quorum: quorum, Keys: keys, Window: f.window}
 	report, err := f.merge(c, args, o)
 	if err != nil {
@@ -102,6 +105,20 @@ func (f *mergeFlags) run(c *cobra.Command, args []string) error {
 		fmt.Fprintf(c.ErrOrStderr(), "starttls-list: note: %s\n", term.Escape(note))
 	}
 	return verdictExit(report)
+}
+
+// overwrites refuses an --out that is one of the files: what a vantage signed would be gone.
+func (f *mergeFlags) overwrites(args []string) error {
+	out, err := os.Stat(f.out)
+	if f.out == "" || err != nil {
+		return nil // there is nothing to overwrite
+	}
+	for _, arg := range args {
+		if in, err := os.Stat(arg); err == nil && os.SameFile(in, out) {
+			return fmt.Errorf("--out %s would overwrite a file that is to be merged", f.out)
+		}
+	}
+	return nil
 }
 
 // merge reads the files twice: what is shown and written has been verified before.

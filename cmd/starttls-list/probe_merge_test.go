@@ -163,6 +163,7 @@ func TestMergeCommandRefuses(t *testing.T) {
 		{"old.jsonl --quorum 1", exitPass, "a release takes nothing older"},
 		{"north.jsonl north.jsonl --quorum 1", exitUsage, "overlap"},
 		{"north.jsonl --quorum 1 --verify", exitUsage, "it is of one vantage, not merged"},
+		{"north.jsonl south.jsonl --quorum 1 --out ./south.jsonl", exitUsage, "would overwrite"},
 		{"north.jsonl --verify --out x", exitUsage, "--verify takes one merged file"},
 	} {
 		code, _, errs := probeCommand(t, append([]string{"merge"}, strings.Fields(c.args)...)...)
