@@ -238,6 +238,17 @@ func (r exportReport) print(w io.Writer) {
 	}
 }
 
+// compiledSince reports whether the form with the suffix is there and not older than the file; true without a suffix. One
+// that is older goes on enforcing what nobody has confirmed since, also after the list's end.
+func compiledSince(path, suffix string) bool {
+	if suffix == "" {
+		return true
+	}
+	source, err1 := os.Stat(path)
+	made, err2 := os.Stat(path + suffix)
+	return err1 == nil && err2 == nil && !made.ModTime().Before(source.ModTime())
+}
+
 // exportStates compares each file with what it should be, one line each.
 func (a *app) exportStates(c config, lists []list) (states []string, right bool) {
 	right = true
@@ -255,6 +266,8 @@ func (a *app) exportStates(c config, lists []list) (states []string, right bool)
 			state, ok = "cannot be read: "+err.Error(), false
 		case !bytes.Equal(held, d.data):
 			state, ok = "is OUT OF DATE; run starttls-policy update", false
+		case !compiledSince(d.path, formatName(d.report.Format).format().Compiled):
+			state, ok = "is right, but the form that the server reads is older or missing: see starttls-policy export "+d.report.Format+" --settings", false
 		}
 		states, right = append(states, fmt.Sprintf("%s: %s %s", d.report.Format, d.path, state)), right && ok
 	}

@@ -23,6 +23,8 @@ type Format struct {
 	Enforces, Cannot string
 	// Names says whether the server compares the names of MX hosts with the policy's patterns.
 	Names bool
+	// Compiled is the suffix of what the server reads in place of the file, made by its own program; "" when it reads the file.
+	Compiled string
 
 	settings string // file in settings/
 	// Either one line a domain, with comments that begin with mark, or a function of its own.
@@ -92,7 +94,7 @@ var formats = []Format{
 		write:  writeExim,
 	},
 	{
-		Name: "sendmail-sts", Server: "sendmail 8.16 and later, FEATURE(sts)", File: "sendmail-tls-policy", settings: "sendmail-sts.mc", Names: true,
+		Name: "sendmail-sts", Server: "sendmail 8.16 and later, FEATURE(sts)", File: "sendmail-tls-policy", settings: "sendmail-sts.mc", Names: true, Compiled: ".db",
 		Enforces: "TLS, a certificate of a trusted CA for the MX host's name, and an MX host that the policy names, one label for " +
 			"a pattern",
 		Cannot: "ask for TLS 1.2, which is left to ClientSSLOptions",
