@@ -102,7 +102,7 @@ func (r *robber) coup() {
 		}
 		r.pending = nil
 	}
-	leaf := r.releaseLeaf(from, to, list)
+	leaf, honest := r.releaseLeaf(from, to, list), list
 	for r.rnd.IntN(3) > 0 {
 		r.distort(leaf, &list)
 	}
@@ -114,8 +114,10 @@ func (r *robber) coup() {
 		raw = r.last.Raw // nothing better at hand
 	}
 	r.add(raw)
-	if data, err := list.Bytes(leaf.Header()); err == nil {
-		r.objects[BlobPath(sum(data))] = r.zstd.EncodeAll(data, nil)
+	for _, l := range []policy.List{honest, list} { // the leaf may still name the first
+		if data, err := l.Bytes(leaf.Header()); err == nil {
+			r.objects[BlobPath(sum(data))] = r.zstd.EncodeAll(data, nil)
+		}
 	}
 	r.publish(leaf.Release, r.now)
 }
