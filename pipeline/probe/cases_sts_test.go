@@ -203,7 +203,9 @@ func TestOnlyWhereThereIsARecord(t *testing.T) {
 	l := startLab(t)
 	serve(lab.Good)(t, l, "a.example")
 	p := newProber(t, l, false, nil)
-	probeOne(t, p, Target{Domain: domain("a.example")})
+	if r := probeOne(t, p, Target{Domain: domain("a.example")}); strings.Contains(string(r.Line), `"keys"`) {
+		t.Errorf("digests that no TLSA record asks for are in the evidence: %s", r.Line)
+	}
 	probeOne(t, p, Target{Domain: domain("gone.example")})
 	for name, want := range map[string]int{
 		"_mta-sts.a.example": 1, "_smtp._tls.a.example": 1, "_starttls-policy.a.example": 1,
