@@ -175,6 +175,8 @@ func smtpCases() []liveCase {
 		{name: "first MX refuses (case 20)", set: serve(lab.Refusing, lab.Good), verdict: Warn, codes: []string{"smtp.unreachable"}},
 		{name: "no route", set: records("@ 60 IN MX 10 far.@", "far.@ 60 IN A 127.255.255.255"), verdict: Inconclusive,
 			codes: []string{"smtp.no-route"}},
+		{name: "a public address without a name to introduce us", set: records("@ 60 IN MX 10 far.@", "far.@ 60 IN AAAA 2a00:1450::1"),
+			verdict: Inconclusive, codes: []string{"probe.no-ehlo"}},
 		hangs(lab.Hanging, "smtp.timeout"),
 		hangs(lab.Tarpit, "smtp.timeout"),
 		hangs(lab.StartTLSHangs, "smtp.timeout"),

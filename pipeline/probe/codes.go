@@ -229,6 +229,8 @@ func certCodes() []effect {
 
 func vantageCodes() []effect {
 	return []effect{
+		leavesOpen("probe.no-ehlo", "R36", "the probe has no name to introduce itself with, so it visits loopback only",
+			"give the full host name of the machine that probes (--ehlo)"),
 		leavesOpen("probe.opted-out", "R36", "the probe was asked to stay away, and did",
 			"nothing; to be probed again, ask the list's operator to strike the entry from the opt-out list"),
 		leavesOpen("vantage.withdrawn", "R36", "the canary domain looked wrong from this vantage, so nothing that it saw counts",

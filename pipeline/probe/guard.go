@@ -12,6 +12,14 @@ type guard struct {
 	loopbackOnly bool // and nothing else
 }
 
+// why names the reason for which addr is not allowed.
+func (g *guard) why(addr netip.Addr) Failure {
+	if g.loopbackOnly && discovery.Public(addr) {
+		return FailNoName
+	}
+	return FailForbidden
+}
+
 func (g *guard) allows(addr netip.Addr) bool {
 	if addr.Unmap().IsLoopback() {
 		return g.loopback

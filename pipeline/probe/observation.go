@@ -63,6 +63,7 @@ type Failure string
 
 const (
 	FailForbidden   Failure = "forbidden"    // a private or reserved address, not contacted
+	FailNoName      Failure = "no-name"      // not contacted, since we have no name to introduce ourselves with
 	FailOptedOut    Failure = "opted-out"    // on the opt-out list, not contacted
 	FailNoRoute     Failure = "no-route"     // this vantage has no way to such addresses
 	FailUnreachable Failure = "unreachable"  // nobody accepts connections

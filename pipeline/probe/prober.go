@@ -278,7 +278,7 @@ func (p *Prober) session(ctx context.Context, addr netip.Addr, name policy.Domai
 		return Session{Address: addr.String(), Failure: FailOptedOut, Stage: StageConnect}, nil
 	}
 	if !p.mayContact(addr) {
-		return Session{Address: addr.String(), Failure: FailForbidden, Stage: StageConnect}, nil
+		return Session{Address: addr.String(), Failure: p.guard.why(addr), Stage: StageConnect}, nil
 	}
 	return p.sessions.do(ctx, sessionKey{addr, name}, func() Session { return p.sample(ctx, addr, name) })
 }

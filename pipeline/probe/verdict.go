@@ -281,6 +281,9 @@ func (j *judge) session(h Host, s Session) hostState {
 	case FailForbidden:
 		j.add("mx.private-address", "%s", at)
 		return hostDead
+	case FailNoName:
+		j.add("probe.no-ehlo", "%s", at)
+		return hostUnknown
 	case FailOptedOut:
 		j.add("probe.opted-out", "%s", at)
 		return hostUnknown
