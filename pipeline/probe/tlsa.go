@@ -65,19 +65,28 @@ func parseTLSA(text string, at int) (r tlsa, ok bool) {
 	return r, ok
 }
 
-// records are the usable ones; d may be nil.
+// records are those that a sender uses; d may be nil. Of the digests with one usage and one selector it uses only the
+// strongest (RFC 7671 section 9), as Postfix and everybody with OpenSSL does: a host whose SHA-512 is stale fails there,
+// however right the SHA-256 beside it is. A whole certificate or key, matching type 0, counts in any case.
 func (d *DANE) records() []tlsa {
 	if d == nil {
 		return nil
 	}
 	var out []tlsa
+	strongest := make(map[[2]uint8]uint8)
 	for i, text := range d.Records {
 		if r, ok := parseTLSA(text, i); ok {
 			out = append(out, r)
+			strongest[r.kind()] = max(strongest[r.kind()], r.matching)
 		}
 	}
-	return out
+	return slices.DeleteFunc(out, func(r tlsa) bool {
+		return r.matching != discovery.MatchFull && r.matching < strongest[r.kind()]
+	})
 }
+
+// kind is what records must share for the stronger digest to count.
+func (r tlsa) kind() [2]uint8 { return [2]uint8{r.usage, r.selector} }
 
 // names reports whether the record is about the certificate.
 func (r tlsa) names(p Print) bool {
