@@ -1,5 +1,0 @@
-//go:build !race
-
-package mta
-
-const slowdown = 1
