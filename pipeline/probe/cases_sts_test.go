@@ -75,6 +75,7 @@ func stsCases() []liveCase {
 	add("record SERVFAIL", Inconclusive, published(good, "fault _mta-sts.@ TXT servfail"), "sts.lookup-failed")
 	add("policy host SERVFAIL", Inconclusive, published(good, "none mta-sts.@ A", "fault mta-sts.@ A servfail"), "sts.host-lookup-failed")
 	add("policy host gone", Warn, published(good, "none mta-sts.@ A"), "sts.no-host")
+	add("policy host outside, and no name to introduce us", Inconclusive, published(good, "none mta-sts.@ A", "mta-sts.@ 60 IN AAAA 2a00:1450::1"), "probe.no-ehlo")
 	add("policy host inside", Warn, published(good, "none mta-sts.@ A", "mta-sts.@ 60 IN A 169.254.169.254"), "sts.private-address")
 	add("policy host refuses", Inconclusive, published(good, "none mta-sts.@ A", "mta-sts.@ 60 IN CNAME mx1.@"), "sts.unreachable")
 	add("no TLS", Warn, published(good, "web no-tls"), "sts.tls")

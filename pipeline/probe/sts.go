@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -56,6 +57,9 @@ type STSPolicy struct {
 // stsOptedOut is the STS.Status where the policy host or all its addresses asked to be left alone.
 const stsOptedOut = "opted-out"
 
+// stsNoName is the STS.Status where the policy host is public and this probe has no name to introduce itself with.
+const stsNoName = "no-ehlo"
+
 func (p *Prober) findSTS(ctx context.Context, domain policy.Domain) *STS {
 	fetcher, left := p.fetcher, false
 	if host, err := policy.ParseDomain("mta-sts." + domain.String()); err == nil && p.opts.OptOut.hasName(host) {
@@ -66,11 +70,16 @@ func (p *Prober) findSTS(ctx context.Context, domain policy.Domain) *STS {
 	if found.Status != discovery.STSFetchForbidden {
 		return out
 	}
+	nameless := false
 	for _, a := range found.Addresses {
 		left = left || slices.ContainsFunc(a.Addrs, p.opts.OptOut.hasAddr)
+		nameless = nameless || slices.ContainsFunc(a.Addrs, func(addr netip.Addr) bool { return p.guard.why(addr) == FailNoName })
 	}
-	if left {
+	switch {
+	case left:
 		out.Status, out.Detail = stsOptedOut, ""
+	case nameless:
+		out.Status, out.Detail = stsNoName, ""
 	}
 	return out
 }

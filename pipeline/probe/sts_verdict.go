@@ -87,8 +87,11 @@ func (j *judge) sts(s *STS, names []mxName) {
 	if s == nil {
 		return
 	}
-	if s.Status == stsOptedOut {
+	switch s.Status {
+	case stsOptedOut:
 		j.add("probe.opted-out", "mta-sts.%s", j.domain)
+	case stsNoName:
+		j.add("probe.no-ehlo", "mta-sts.%s", j.domain)
 	}
 	if id := stsCode(discovery.STSStatus(s.Status)); id != "" {
 		j.add(id, "%s", join(j.domain.String(), s.Detail))
