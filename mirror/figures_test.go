@@ -18,7 +18,7 @@ func flips() (each, all int) {
 	if fullForm() {
 		return 20_000, 100_000
 	}
-	return 650, 5_000
+	return 260, 2_000
 }
 
 // T-01: bytes of every object that an update reads are altered, on both paths, first one bit of each, then more: no update
