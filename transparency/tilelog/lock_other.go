@@ -13,3 +13,5 @@ import (
 func lockFile(path string) (*os.File, error) {
 	return nil, fmt.Errorf("locking %s on %s: %w", path, runtime.GOOS, errors.ErrUnsupported)
 }
+
+func unlockFile(f *os.File) error { return f.Close() }

@@ -27,3 +27,9 @@ func lockFile(path string) (*os.File, error) {
 	}
 	return nil, fmt.Errorf("locking %s: %w", path, err)
 }
+
+// unlockFile gives the lock back. Not by Close alone: a program that another goroutine is just starting has a copy of the
+// descriptor until its exec, and with it the lock.
+func unlockFile(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}

@@ -64,7 +64,7 @@ func open(dir string, step stepFunc) (*Log, error) {
 	}
 	l := &Log{disk: disk{dir: dir, step: step}, lock: lock}
 	if err := l.load(); err != nil {
-		lock.Close()
+		unlockFile(lock)
 		return nil, err
 	}
 	return l, nil
@@ -115,7 +115,7 @@ func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.broken = fs.ErrClosed
-	return l.lock.Close()
+	return unlockFile(l.lock)
 }
 
 // Tree returns the size and root hash of the log as the root file has them.
