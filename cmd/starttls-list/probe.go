@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -29,7 +30,8 @@ Mail servers want to know who asks: --ehlo is the full name of the machine that 
 
 A long scan can be cut in two ways: into parts for several machines (--shard i/n), which "probe merge" joins, and in time
 (--resume): what was done of it stays in FILE.partial beside --out FILE when the run is killed, and the next run with the
-same arguments within a day goes on from there, looks at the canary again, and signs the whole.
+same arguments within a day goes on from there, looks at the canary again, and signs the whole. What was done of a scan
+with other arguments or domains is kept as FILE.partial.old instead, and what differs is told.
 
 Exit codes: 0 all pass or warn, 1 a domain fails, 2 none fails but something is inconclusive, 3 usage, 4 internal.`
 
@@ -99,11 +101,8 @@ func newProbeCommand() *cobra.Command {
 }
 
 func (f *probeFlags) run(c *cobra.Command, args []string) error {
-	if f.vantageKey != "" && f.out == "" {
-		return usage(c, errors.New("--vantage-key signs the evidence: say where with --out"))
-	}
-	if f.resume && f.out == "" {
-		return usage(c, errors.New("--resume goes on with the file that --out names"))
+	if err := f.check(); err != nil {
+		return usage(c, err)
 	}
 	targets, err := f.targets(c, args)
 	if err != nil {
@@ -114,7 +113,7 @@ func (f *probeFlags) run(c *cobra.Command, args []string) error {
 		return usage(c, err)
 	}
 	p, err := probe.New(opts)
-	if errors.Is(err, probe.ErrOptions) {
+	if errors.Is(err, probe.ErrOptions) && !f.ehloFits() {
 		return &term.Exit{Code: exitUsage, Err: err, Hint: "give --ehlo this machine's full host name, or --allow-loopback for a lab"}
 	}
 	if err != nil {
@@ -137,12 +136,58 @@ func (f *probeFlags) run(c *cobra.Command, args []string) error {
 	return nil
 }
 
+// check refuses flags that do not fit, before anything is asked on the network.
+func (f *probeFlags) check() error {
+	switch {
+	case f.vantageKey != "" && f.out == "":
+		return errors.New("--vantage-key signs the evidence: say where with --out")
+	case f.vantageKey != "" && f.vantage == "":
+		return errors.New("--vantage-key signs in the name of a vantage: say which with --vantage")
+	case f.resume && f.out == "":
+		return errors.New("--resume goes on with the file that --out names")
+	case f.timeout < time.Second || f.timeout > time.Hour:
+		return fmt.Errorf("--timeout: %s is no duration of 1s to 1h", f.timeout)
+	case f.expiryAlarm < 0:
+		return fmt.Errorf("--expiry-warning: %s is negative", f.expiryAlarm)
+	case f.smtpPort == 0:
+		return errors.New("--smtp-port: 0 is no TCP port")
+	case f.httpsPort == 0:
+		return errors.New("--https-port: 0 is no TCP port")
+	case f.out != "":
+		if err := checkOut(f.out); err != nil {
+			return fmt.Errorf("--out: %w", err)
+		}
+	}
+	return nil
+}
+
+// ehloFits reports whether --ehlo is a host name, or may be missing.
+func (f *probeFlags) ehloFits() bool {
+	if f.ehlo == "" {
+		return f.allowLoopback
+	}
+	_, err := policy.ParseDomain(f.ehlo)
+	return err == nil
+}
+
+// interrupted says how far a scan was that somebody stopped; other errors stay.
+func (f *probeFlags) interrupted(err error, done, total int) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	hint := "with --out FILE --resume a scan can go on"
+	if f.resume {
+		hint = "run the same again with --resume"
+	}
+	return &term.Exit{Code: exitInternal, Err: fmt.Errorf("interrupted after %d of %d domains", done, total), Hint: hint}
+}
+
 // scan probes, prints and writes the evidence; it returns the worst verdict.
 func (f *probeFlags) scan(c *cobra.Command, p *probe.Prober, targets []probe.Target) (probe.Verdict, error) {
 	ctx := c.Context()
-	evidence, err := f.openEvidence(ctx, p, targets)
+	evidence, err := f.openEvidence(ctx, p, targets, c.ErrOrStderr())
 	if err != nil {
-		return "", err
+		return "", f.interrupted(err, 0, len(targets))
 	}
 	defer evidence.discard()
 	if evidence.done > 0 {
@@ -165,7 +210,7 @@ func (f *probeFlags) scan(c *cobra.Command, p *probe.Prober, targets []probe.Tar
 		evidence.worthless()
 	}
 	if err != nil {
-		return "", err
+		return "", f.interrupted(err, done, len(targets))
 	}
 	return worst, evidence.finish()
 }

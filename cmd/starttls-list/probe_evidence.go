@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -120,15 +121,16 @@ func readSettings(source string) (policy.Settings, error) {
 	return settings, nil
 }
 
-// evidenceError is the caller's mistake where a file is no evidence or cannot be read.
+// evidenceError is the caller's mistake where a file is no evidence or cannot be read, but not where writing fails.
 func evidenceError(err error) error {
 	var path *os.PathError
+	var exit *term.Exit
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, &exit):
+		return err
 	case errors.Is(err, probe.ErrEvidence):
 		return &term.Exit{Code: exitUsage, Err: err, Hint: "schema/README.md says what an evidence file is; fetch it again from the vantage that made it"}
-	case errors.As(err, &path):
+	case errors.As(err, &path) && slices.Contains([]string{"open", "read", "stat", "lstat"}, path.Op):
 		return &term.Exit{Code: exitUsage, Err: err}
 	}
 	return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -93,6 +92,11 @@ func (f *mergeFlags) run(c *cobra.Command, args []string) error {
 	if quorum < 0 {
 		return usage(c, fmt.Errorf("--quorum %d: at least one vantage must agree", quorum))
 	}
+	if f.out != "" {
+		if err := checkOut(f.out); err != nil {
+			return usage(c, fmt.Errorf("--out: %w", err))
+		}
+	}
 	if err := f.overwrites(args); err != nil {
 		return usage(c, err)
 	}
@@ -161,7 +165,7 @@ func (f *mergeFlags) merge(c *cobra.Command, args []string, o probe.MergeOptions
 		if f.asJSON || f.out == "" && !f.verify {
 			to = c.ErrOrStderr()
 		}
-		fmt.Fprintln(to, mergeSummary(second, o.Quorum))
+		_, err = fmt.Fprintln(to, mergeSummary(second, o.Quorum))
 	}
 	return second, err
 }
@@ -171,7 +175,7 @@ func (f *mergeFlags) first(pass func(io.Writer, func(probe.Merged) error) (probe
 	if f.out == "" {
 		return pass(nil, nil)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(f.out), filepath.Base(f.out)+".*.tmp")
+	temp, err := createBeside(f.out)
 	if err != nil {
 		return probe.MergeReport{}, err
 	}

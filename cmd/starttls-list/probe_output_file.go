@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
@@ -16,6 +18,9 @@ import (
 
 // partialSuffix ends the name of a scan's file while --resume may go on with it.
 const partialSuffix = ".partial"
+
+// oldSuffix comes behind partialSuffix for what another scan left there.
+const oldSuffix = ".old"
 
 // evidenceFile is the file of --out while it is written, under another name, so that what has the name is whole. Without
 // --out all methods do nothing.
@@ -30,7 +35,7 @@ type evidenceFile struct {
 }
 
 // openEvidence begins the file of a scan, or goes on with the one that a run before this one left.
-func (f *probeFlags) openEvidence(ctx context.Context, p *probe.Prober, targets []probe.Target) (*evidenceFile, error) {
+func (f *probeFlags) openEvidence(ctx context.Context, p *probe.Prober, targets []probe.Target, stderr io.Writer) (*evidenceFile, error) {
 	e := &evidenceFile{path: f.out, worst: probe.Pass}
 	if f.out == "" {
 		return e, nil
@@ -42,17 +47,14 @@ func (f *probeFlags) openEvidence(ctx context.Context, p *probe.Prober, targets 
 		}
 		e.key = key
 	}
-	header, err := p.Header(ctx, f.shard)
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	if f.resume {
-		err = e.goOn(header, targets)
+		err = e.lock()
 	} else {
-		e.file, err = os.CreateTemp(filepath.Dir(f.out), filepath.Base(f.out)+".*.tmp")
+		e.file, err = createBeside(f.out)
 	}
-	if err == nil && e.to == nil {
-		e.to, err = probe.NewEvidence(e.file, header)
+	if err == nil {
+		err = e.begin(ctx, p, f, targets, stderr)
 	}
 	if err != nil {
 		e.discard()
@@ -61,20 +63,46 @@ func (f *probeFlags) openEvidence(ctx context.Context, p *probe.Prober, targets 
 	return e, nil
 }
 
-// goOn opens the file that a killed run may have left, for this process alone, and cuts it behind what stands.
-func (e *evidenceFile) goOn(header probe.Header, targets []probe.Target) error {
+// begin writes the header, or goes on behind what stands.
+func (e *evidenceFile) begin(ctx context.Context, p *probe.Prober, f *probeFlags, targets []probe.Target, stderr io.Writer) error {
+	header, err := p.Header(ctx, f.shard)
+	if err == nil && f.resume {
+		err = e.goOn(header, targets, stderr)
+	}
+	if err == nil && e.to == nil {
+		e.to, err = probe.NewEvidence(e.file, header)
+	}
+	return err
+}
+
+// lock opens the file that a killed run may have left, for this process alone.
+func (e *evidenceFile) lock() error {
 	name := e.path + partialSuffix
+	if err := checkOut(name); err != nil {
+		return &term.Exit{Code: exitUsage, Err: fmt.Errorf("--resume: %w", err)}
+	}
 	unlock, err := durable.Lock(name)
 	if errors.Is(err, durable.ErrLocked) {
 		return &term.Exit{Code: exitUsage, Err: fmt.Errorf("--resume: %w", err), Hint: "another scan writes to this --out; wait for it"}
 	}
 	if err != nil {
-		return err
+		return outError(err)
 	}
-	e.unlock = unlock
-	if e.file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
-		return err
+	before := e.unlock
+	e.unlock = func() {
+		unlock()
+		if before != nil {
+			before()
+		}
 	}
+	// Whoever can write to the folder must not have us write through a link of theirs.
+	e.file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
+	return outError(err)
+}
+
+// goOn cuts the file behind what stands. What is of another scan is kept under another name.
+func (e *evidenceFile) goOn(header probe.Header, targets []probe.Target, stderr io.Writer) error {
+	name := e.file.Name()
 	left, err := probe.ReadPartial(e.file, header, targets)
 	if err != nil {
 		return err
@@ -82,6 +110,20 @@ func (e *evidenceFile) goOn(header probe.Header, targets []probe.Target) error {
 	if left.Done > 0 && header.Withdrawn() {
 		return &term.Exit{Code: exitInconclusive, Err: fmt.Errorf("the canary looks wrong now, so the scan in %s cannot go on", name),
 			Hint: "run it again with --resume when the canary is well; the part that stands is kept for a day"}
+	}
+	if left.Dropped != "" {
+		fate := "is dropped"
+		if left.Other {
+			fate = "is kept as " + name + oldSuffix
+			if err := e.setAside(left.Size); err != nil {
+				return err
+			}
+		}
+		what := name
+		if left.Done > 0 {
+			what = fmt.Sprintf("%s behind %s", name, term.Plural(left.Done, "domain"))
+		}
+		fmt.Fprintf(stderr, "starttls-list: note: --resume does not go on with %s, which %s: %s\n", term.Escape(what), term.Escape(fate), term.Escape(left.Dropped))
 	}
 	if err := e.file.Truncate(left.Size); err != nil {
 		return err
@@ -93,6 +135,21 @@ func (e *evidenceFile) goOn(header probe.Header, targets []probe.Target) error {
 		e.to, e.done, e.worst = left.Writer(e.file), left.Done, left.Worst
 	}
 	return nil
+}
+
+// setAside renames the file and begins a new one with its first bytes. The lock on the old one is held until the end, so
+// that nobody who opened it under the former name takes it for the present one.
+func (e *evidenceFile) setAside(keep int64) error {
+	old, name := e.file, e.file.Name()
+	defer old.Close()
+	if err := os.Rename(name, name+oldSuffix); err != nil {
+		return err
+	}
+	if err := e.lock(); err != nil {
+		return err
+	}
+	_, err := io.Copy(e.file, io.NewSectionReader(old, 0, keep))
+	return err
 }
 
 func (e *evidenceFile) add(r probe.Result) error {

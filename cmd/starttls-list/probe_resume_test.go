@@ -159,3 +159,44 @@ func TestProbeResumeAlone(t *testing.T) {
 		t.Errorf("--resume without --out: exit %d: %s", code, errs)
 	}
 }
+
+// TestProbeResumeKeepsAnotherScan: what another scan left is not thrown away without a word.
+func TestProbeResumeKeepsAnotherScan(t *testing.T) {
+	s := newLongScan(t)
+	partial, old := s.path("e.jsonl.partial"), s.path("e.jsonl.partial.old")
+	kill(s.begin(t, 3, 3))
+	s.set(t, 3, lab.Good)
+	left, err := os.ReadFile(partial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		says string
+		runs int // domains that are looked at
+	}{
+		{"another vantage", append(slices.Clone(s.args), "--vantage", "south"), `vantage: it has "north", this scan "south"`, 6},
+		{"other domains", s.args[1:], "d0.example, this scan with d1.example", 5},
+		{"one domain less", slices.Delete(slices.Clone(s.args), 1, 2), "behind 1 domain, which is kept as " + old + ": it goes on with d1.example, this scan with d2.example", 4},
+	} {
+		if err := os.WriteFile(partial, left, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, out, errs := s.run(t, c.args...)
+		if code != exitPass || !strings.Contains(errs, c.says) || !strings.Contains(errs, old) || strings.Count(out, "pass") != c.runs {
+			t.Errorf("%s: exit %d: %s%s", c.name, code, out, errs)
+		}
+		if kept, err := os.ReadFile(old); err != nil || !bytes.Equal(kept, left) {
+			t.Errorf("%s: %d bytes kept of %d, %v", c.name, len(kept), len(left), err)
+		}
+		file, err := os.Open(s.path("e.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := probe.ReadEvidence(file, probe.MaxEvidence); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		file.Close()
+	}
+}

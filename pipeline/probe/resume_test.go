@@ -101,25 +101,32 @@ func TestResumeOnlyTheSameScan(t *testing.T) {
 		targets []Target
 		done    int
 		worst   Verdict
+		dropped string // "": nothing
 	}{
-		"the same":             {base.bytes(), header(now), targets, 3, Fail},
-		"fewer targets":        {base.bytes(), header(now), targets[:1], 1, Pass},
-		"more targets":         {base.bytes(), header(now), append(targets[:3:3], Target{Domain: domain("d.example")}), 3, Fail},
-		"a new target between": {base.bytes(), header(now), []Target{targets[0], {Domain: domain("aa.example")}, targets[1]}, 1, Pass},
-		"another entry":        {base.bytes(), header(now), []Target{targets[0], {targets[1].Domain, enforce(t, "x.example", "mx.@")}}, 1, Pass},
-		"nothing":              {nil, header(now), targets, 0, Pass},
-		"a header":             {bytes.SplitAfter(base.bytes(), []byte("\n"))[0], header(now), targets, 0, Pass},
-		"garbage":              {[]byte("garbage\n"), header(now), targets, 0, Pass},
-		"a day later":          {base.bytes(), header(other(func(p *paperScan) { p.started = noon.Add(25 * time.Hour) })), targets, 0, Pass},
-		"earlier":              {base.bytes(), header(other(func(p *paperScan) { p.started = noon.Add(-time.Hour) })), targets, 0, Pass},
-		"another vantage":      {base.bytes(), header(other(func(p *paperScan) { p.vantage = "south" })), targets, 0, Pass},
-		"another shard":        {base.bytes(), header(other(func(p *paperScan) { p.shard = "1/2" })), targets, 0, Pass},
-		"no canary":            {base.bytes(), header(other(func(p *paperScan) { p.canary = "" })), targets, 0, Pass},
-		"a bad canary":         {other(func(p *paperScan) { p.canary = Fail }).bytes(), header(now), targets, 0, Pass},
+		"the same":                {base.bytes(), header(now), targets, 3, Fail, ""},
+		"fewer targets":           {base.bytes(), header(now), targets[:1], 1, Pass, "about b.example, which is not asked for"},
+		"more targets":            {base.bytes(), header(now), append(targets[:3:3], Target{Domain: domain("d.example")}), 3, Fail, ""},
+		"a new target between":    {base.bytes(), header(now), []Target{targets[0], {Domain: domain("aa.example")}, targets[1]}, 1, Pass, "goes on with b.example, this scan with aa.example"},
+		"another entry":           {base.bytes(), header(now), []Target{targets[0], {targets[1].Domain, enforce(t, "x.example", "mx.@")}}, 1, Pass, "the entry of b.example"},
+		"nothing":                 {nil, header(now), targets, 0, Pass, ""},
+		"a header":                {bytes.SplitAfter(base.bytes(), []byte("\n"))[0], header(now), targets, 0, Pass, ""},
+		"garbage":                 {[]byte("garbage\n"), header(now), targets, 0, Pass, "line 1: not valid evidence"},
+		"a day later":             {base.bytes(), header(other(func(p *paperScan) { p.started = noon.Add(25 * time.Hour) })), targets, 0, Pass, "started: it began at"},
+		"earlier":                 {base.bytes(), header(other(func(p *paperScan) { p.started = noon.Add(-time.Hour) })), targets, 0, Pass, "after this scan"},
+		"another vantage":         {base.bytes(), header(other(func(p *paperScan) { p.vantage = "south" })), targets, 0, Pass, "vantage: it has \"north\", this scan \"south\""},
+		"another shard":           {base.bytes(), header(other(func(p *paperScan) { p.shard = "1/2" })), targets, 0, Pass, "shard: it has \"\", this scan \"1/2\""},
+		"another resolver's word": {base.bytes(), func() Header { h := header(now); h.TrustAD = 1; return h }(), targets, 0, Pass, "trust-ad: it has"},
+		"another program":         {base.bytes(), func() Header { h := header(now); h.Tool = "new"; return h }(), targets, 0, Pass, "tool: it has"},
+		"a torn line":             {base.bytes()[:len(base.bytes())-9], header(now), targets, 2, Fail, "the last line has no end"},
+		"no canary":               {base.bytes(), header(other(func(p *paperScan) { p.canary = "" })), targets, 0, Pass, "canary: it has \"canary.example\", this scan \"\""},
+		"a bad canary":            {other(func(p *paperScan) { p.canary = Fail }).bytes(), header(now), targets, 0, Pass, "looked wrong to it"},
 	} {
 		p, err := ReadPartial(bytes.NewReader(c.left), c.next, c.targets)
-		if err != nil || p.Done != c.done || p.Worst != c.worst {
-			t.Errorf("%s: %d done, worst %s, %v", name, p.Done, p.Worst, err)
+		if err != nil || p.Done != c.done || p.Worst != c.worst || !strings.Contains(p.Dropped, c.dropped) || (p.Dropped == "") != (c.dropped == "") {
+			t.Errorf("%s: %d done, worst %s, dropped %q, %v", name, p.Done, p.Worst, p.Dropped, err)
+		}
+		if other := c.dropped != "" && name != "a torn line"; p.Other != other {
+			t.Errorf("%s: of another scan: %v, want %v", name, p.Other, other)
 		}
 	}
 	bad := errors.New("bad sector")
