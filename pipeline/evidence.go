@@ -88,15 +88,17 @@ func (p *Publisher) vouched(ctx context.Context, c Checked, targets []probe.Targ
 			results[m.Domain] = about(m, pol)
 		}
 	})
-	age := p.Now().Sub(report.Oldest)
 	code := ""
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
 		code = codeEvidenceRefused
-	case age > maxEvidenceAge, age < -maxEvidenceSkew:
+	case p.Now().Sub(report.Oldest) > maxEvidenceAge:
 		code, err = codeEvidenceStale, fmt.Errorf("the oldest of the scans began at %s", report.Oldest.Format(policy.TimeFormat))
+	case report.Newest.Sub(p.Now()) > maxEvidenceSkew:
+		// A vantage whose clock is ahead would otherwise lend its scan a longer life than the others have.
+		code, err = codeEvidenceStale, fmt.Errorf("the scan of vantage %s began at %s", report.NewestOf, report.Newest.Format(policy.TimeFormat))
 	}
 	if err != nil {
 		out.findings = append(out.findings, evidenceFinding(code, "", err.Error()+": "))

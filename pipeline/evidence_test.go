@@ -36,6 +36,7 @@ type vantagePoints struct {
 	entries []policy.Entry
 	says    func(vantage string, e policy.Entry) (verdict, code string) // "" for nothing at all
 	started time.Time
+	ahead   map[string]time.Duration // vantages whose clocks are
 }
 
 // newVantagePoints names three vantages in list.json, with that quorum, and makes all of them find everything in order.
@@ -90,7 +91,7 @@ func evidenceFile(name string, data []byte) probe.EvidenceFile {
 func (v *vantagePoints) scan(name string, key ed25519.PrivateKey) []byte {
 	v.t.Helper()
 	var out bytes.Buffer
-	at, roots := v.started.UTC().Format(policy.TimeFormat), strings.Repeat("ab", 32)
+	at, roots := v.started.Add(v.ahead[name]).UTC().Format(policy.TimeFormat), strings.Repeat("ab", 32)
 	var h probe.Header
 	err := json.Unmarshal(fmt.Appendf(nil, `{"canary":{"codes":[],"domain":"canary.example","verdict":"pass"},"ehlo":"%s.example","format":"policylist/evidence/v1",
 		"kind":"header","roots":"%s","roots-version":"1","started":"%s","tool":"test","vantage":"%s"}`, name, roots, at, name), &h)
@@ -223,6 +224,10 @@ func TestReleaseByBadEvidence(t *testing.T) {
 			give(evidenceFile("merged", merged(2, vantageNames...)))
 		}, "evidence.stale", "began at"},
 		{"from the future", func() { v.started = start.Add(99 * time.Hour); give(v.files(vantageNames...)...) }, "evidence.stale", "began at"},
+		{"one of three from the future", func() {
+			v.ahead = map[string]time.Duration{"south": time.Hour + 10*time.Minute + time.Second} // a release is an hour on
+			give(v.files(vantageNames...)...)
+		}, "evidence.stale", "the scan of vantage south began at"},
 		{"another's key", func() { give(evidenceFile("north", v.scan("north", vantageKey("south")))) }, "evidence.refused", "no signature of vantage"},
 		{"a stranger", func() { give(evidenceFile("east", v.scan("east", vantageKey("east")))) }, "evidence.refused", `no key of a vantage "east"`},
 		{"merged with a stranger", func() { give(evidenceFile("merged", merged(2, "east", "north"))) }, "evidence.refused", `no key of a vantage "east"`},
@@ -237,7 +242,7 @@ func TestReleaseByBadEvidence(t *testing.T) {
 		{"damage", func() { give(evidenceFile("north", []byte("{}\n"))) }, "evidence.refused", "north: line 1"},
 	} {
 		v.says = func(string, policy.Entry) (string, string) { return "pass", "" }
-		v.started = v.now
+		v.started, v.ahead = v.now, nil
 		c.set()
 		out := v.release()
 		found := out.Findings
@@ -249,6 +254,7 @@ func TestReleaseByBadEvidence(t *testing.T) {
 		}
 	}
 	v.says, v.started = func(string, policy.Entry) (string, string) { return "pass", "" }, v.now
+	v.ahead = map[string]time.Duration{"north": 2*time.Hour + 10*time.Minute} // two releases on, as far as a clock may be
 	give(v.files("west")...)
 	if out := v.release(); len(out.Held) != len(v.entries) || !slices.Equal(out.Held[0].Codes, []string{"vantage.quorum"}) || len(out.Findings) != 0 {
 		t.Errorf("one vantage of two: %d held %v, %v", len(out.Held), out.Held[0].Codes, out.Findings)

@@ -68,12 +68,16 @@ func newMergeCommand() *cobra.Command {
 	flags.BoolVar(&f.asJSON, "json", false, "with --out or --verify: print one JSON object a line")
 	flags.BoolVar(&f.verify, "verify", false, "FILE is merged evidence: repeat the merge and all checks")
 	flags.DurationVar(&f.window, "window", 24*time.Hour, "refuse scans that began further apart than this; 0 takes any")
-	flags.DurationVar(&f.maxAge, "max-age", 0, "refuse scans that began longer ago than this; 0 only tells")
+	flags.DurationVar(&f.maxAge, "max-age", 0, "refuse scans that began longer ago than this, or that begin more than 10 minutes from now; 0 only tells")
 	return c
 }
 
-// toldAge is the age from which the command says that a release will not take the evidence.
-const toldAge = 24 * time.Hour
+// toldAge is the age from which the command says that a release will not take the evidence; maxAhead is how far a
+// vantage's clock may be ahead of ours, as in a release.
+const (
+	toldAge  = 24 * time.Hour
+	maxAhead = 10 * time.Minute
+)
 
 func (f *mergeFlags) run(c *cobra.Command, args []string) error {
 	keys, quorum, err := vantageKeys(f.source, f.keys)
@@ -89,8 +93,13 @@ func (f *mergeFlags) run(c *cobra.Command, args []string) error {
 	case quorum == 0 && !f.verify:
 		return usage(c, errors.New("say with --quorum how many vantages must agree, or with --source where list.json says so"))
 	}
-	if quorum < 0 {
+	switch {
+	case quorum < 0:
 		return usage(c, fmt.Errorf("--quorum %d: at least one vantage must agree", quorum))
+	case quorum > probe.MaxQuorum:
+		return usage(c, fmt.Errorf("--quorum %d: a merge has at most %d vantages", quorum, probe.MaxQuorum))
+	case f.window < 0 || f.maxAge < 0:
+		return usage(c, errors.New("--window and --max-age are 0 or more"))
 	}
 	if f.out != "" {
 		if err := checkOut(f.out); err != nil {
@@ -144,11 +153,14 @@ func (f *mergeFlags) merge(c *cobra.Command, args []string, o probe.MergeOptions
 			return report, err
 		}
 	}
-	first, err := f.first(pass)
+	first, err := f.first(func(out io.Writer) (probe.MergeReport, error) {
+		report, err := pass(out, nil)
+		if err == nil {
+			err = f.age(c, report)
+		}
+		return report, err
+	})
 	if err != nil {
-		return first, err
-	}
-	if err := f.age(c, first); err != nil {
 		return first, err
 	}
 	var second probe.MergeReport
@@ -171,9 +183,9 @@ func (f *mergeFlags) merge(c *cobra.Command, args []string, o probe.MergeOptions
 }
 
 // first merges into the file --out, if any, which gets its name when everything is verified.
-func (f *mergeFlags) first(pass func(io.Writer, func(probe.Merged) error) (probe.MergeReport, error)) (probe.MergeReport, error) {
+func (f *mergeFlags) first(pass func(io.Writer) (probe.MergeReport, error)) (probe.MergeReport, error) {
 	if f.out == "" {
-		return pass(nil, nil)
+		return pass(nil)
 	}
 	temp, err := createBeside(f.out)
 	if err != nil {
@@ -181,7 +193,7 @@ func (f *mergeFlags) first(pass func(io.Writer, func(probe.Merged) error) (probe
 	}
 	defer os.Remove(temp.Name()) // after the rename there is none
 	defer temp.Close()
-	report, err := pass(temp, nil)
+	report, err := pass(temp)
 	if err != nil {
 		return report, err
 	}
@@ -192,10 +204,20 @@ func (f *mergeFlags) first(pass func(io.Writer, func(probe.Merged) error) (probe
 	return report, err
 }
 
+// age holds the times of the scans against ours. With --max-age, one from the future is refused too: with a clock that is
+// ahead, a vantage's scan would never be too old.
 func (f *mergeFlags) age(c *cobra.Command, report probe.MergeReport) error {
 	age := f.now().Sub(report.Oldest).Round(time.Second)
 	if f.maxAge > 0 && age > f.maxAge {
 		return fmt.Errorf("%w: the oldest scan began %s ago, --max-age is %s", probe.ErrEvidence, age, f.maxAge)
+	}
+	ahead := report.Newest.Sub(f.now()).Round(time.Second)
+	if ahead > maxAhead {
+		err := fmt.Errorf("%w: the scan of vantage %s begins %s from now: compare the clocks", probe.ErrEvidence, term.Escape(report.NewestOf), ahead)
+		if f.maxAge > 0 {
+			return err
+		}
+		fmt.Fprintf(c.ErrOrStderr(), "starttls-list: note: %v; a release does not take it\n", err)
 	}
 	if age > toldAge && !f.verify {
 		fmt.Fprintf(c.ErrOrStderr(), "starttls-list: note: the oldest scan began %s ago; a release takes nothing older than %s\n", age, toldAge)

@@ -136,6 +136,8 @@ func TestMergeCommandRefuses(t *testing.T) {
 	twoVantages(t)
 	old := scanOnPaper{vantage: "west", at: time.Now().Add(-72 * time.Hour), key: 3, lines: []string{"good.example pass"}}
 	put(t, "old.jsonl", old.bytes(t))
+	ahead := scanOnPaper{vantage: "south", at: time.Now().Add(time.Hour), key: 2, lines: []string{"good.example pass"}}
+	put(t, "ahead.jsonl", ahead.bytes(t))
 	put(t, "bad.jsonl", append(old.bytes(t), "{}\n"...))
 	put(t, "bad.jsonl.zst", []byte("no zstd"))
 	put(t, "no-vantages.json", []byte(`{"author": "Lab", "origin": "lab.example/list"}`))
@@ -148,6 +150,11 @@ func TestMergeCommandRefuses(t *testing.T) {
 		{"", exitUsage, "no file given"},
 		{"north.jsonl", exitUsage, "--quorum"},
 		{"north.jsonl --quorum -1", exitUsage, "at least one"},
+		{"north.jsonl --quorum 1025", exitUsage, "at most 1024 vantages"},
+		{"north.jsonl --quorum 1 --window -1h", exitUsage, "--window and --max-age are 0 or more"},
+		{"north.jsonl --quorum 1 --max-age -1h", exitUsage, "--window and --max-age are 0 or more"},
+		{"north.jsonl ahead.jsonl --quorum 1 --max-age 3h", exitUsage, "the scan of vantage south begins"},
+		{"north.jsonl ahead.jsonl --quorum 1", exitPass, "a release does not take it"},
 		{"north.jsonl --quorum 1 --key north", exitUsage, "NAME=KEY"},
 		{"north.jsonl --quorum 1 --key north=AAAA", exitUsage, "NAME=KEY"},
 		{"north.jsonl --quorum 1 --key north=" + publicKey(1) + " --key x=" + publicKey(1), exitUsage, "count twice"},
@@ -174,6 +181,11 @@ func TestMergeCommandRefuses(t *testing.T) {
 	// Where anything is wrong, nothing is left under the name.
 	if code, _, _ := probeCommand(t, "merge", "north.jsonl", "bad.jsonl", "--quorum", "1", "--window", "0", "--out", "merged.jsonl"); code != exitUsage {
 		t.Errorf("exit %d", code)
+	}
+	for _, args := range []string{"old.jsonl --max-age 48h", "ahead.jsonl --max-age 3h"} {
+		if code, _, _ := probeCommand(t, append(strings.Fields(args), "merge", "--quorum", "1", "--out", "merged.jsonl")...); code != exitUsage {
+			t.Errorf("%s: exit %d", args, code)
+		}
 	}
 	if left, err := filepath.Glob("merged*"); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)

@@ -172,8 +172,12 @@ func TestProbeAllAndEvidence(t *testing.T) {
 	if err := e.Verify(key.Public().(ed25519.PublicKey)); err != nil || len(e.Records) != 2 || e.Header.Vantage != "north" {
 		t.Errorf("%v, header %+v, %d records", err, e.Header, len(e.Records))
 	}
-	if code, _, errs := p.run(t, "good.example", "--previous", p.path("evidence.jsonl")); code != exitPass {
+	if code, _, errs := p.run(t, "good.example", "--vantage", "north", "--previous", p.path("evidence.jsonl")); code != exitPass {
 		t.Errorf("exit %d: %s", code, errs)
+	}
+	if code, _, errs := p.run(t, "good.example", "--vantage", "south", "--previous", p.path("evidence.jsonl")); code != exitUsage ||
+		!strings.Contains(errs, `it is of vantage "north", not of this one, "south"`) {
+		t.Errorf("another vantage's evidence: exit %d: %s", code, errs)
 	}
 	left, err := filepath.Glob(p.path("*.tmp"))
 	if err != nil || len(left) > 0 {

@@ -28,7 +28,8 @@ type Reader struct {
 	sum       hash.Hash // over the lines so far
 	n         int       // lines so far
 	header    Header
-	first     []byte // the header line
+	started   time.Time // of the header
+	first     []byte    // the header line
 	merged    *mergedHeader
 	sources   *mergedEnd
 	signature *signatureLine
@@ -130,12 +131,25 @@ func (e *Reader) open(line []byte) error {
 		return err
 	}
 	e.header, err = parseHeader(line)
+	if err == nil {
+		e.started, err = e.header.started()
+	}
 	return err
 }
+
+// maxHeader caps a vantage's header: the headers of all vantages must fit into one line of a merged file. Honest ones
+// have less than a kilobyte.
+const maxHeader = 64 << 10
 
 // parseHeader reads a vantage's header from a line that is canonical.
 func parseHeader(line []byte) (Header, error) {
 	var h Header
+	if len(line) > maxHeader {
+		return h, fmt.Errorf("%w: header: longer than %d bytes", ErrEvidence, maxHeader)
+	}
+	if err := checkDepth(line); err != nil {
+		return h, err
+	}
 	if err := json.Unmarshal(line, &h); err != nil {
 		return h, fmt.Errorf("%w: header: %v", ErrEvidence, err)
 	}
@@ -212,6 +226,11 @@ func (e *Reader) parse(line []byte) (Line, error) {
 	}
 	if e.merged == nil && (l.Vantage != e.header.Vantage || l.roots != e.header.Roots) {
 		return l, fmt.Errorf("%w: %s was seen by another vantage or with other roots than the header says", ErrEvidence, l.Domain)
+	}
+	if e.merged == nil {
+		if err := l.within(e.started); err != nil {
+			return l, err
+		}
 	}
 	e.last = l.Domain
 	return l, nil
@@ -307,11 +326,7 @@ func namedMembers(line []byte) (memberMap, error) {
 		if line[i] != '"' {
 			continue
 		}
-		for start, i = i+1, i+1; line[i] != '"'; i++ {
-			if line[i] == '\\' {
-				i++
-			}
-		}
+		start, i = i+1, stringEnd(line, i)
 		// The line is canonical, so something follows every string, and a colon only what is a name.
 		if line[i+1] == ':' && bytes.ContainsFunc(line[start:i], notWord) {
 			return nil, fmt.Errorf("%w: a member is called %q: names are a-z, 0-9 and -", ErrEvidence, line[start:i])

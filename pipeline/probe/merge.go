@@ -16,6 +16,9 @@ import (
 // maxMergedFiles caps the files of one merge: each is open while it lasts.
 const maxMergedFiles = 1024
 
+// MaxQuorum is the largest quorum of a merge: more vantages than files there cannot be.
+const MaxQuorum = maxMergedFiles
+
 // MergeOptions say what counts when vantage points are joined.
 type MergeOptions struct {
 	Quorum int // how many vantages must agree, at least 1
@@ -41,6 +44,8 @@ type MergeReport struct {
 	Verdicts  map[Verdict]int //
 	Disagreed int             // domains of which one vantage says that mail arrives and another that it does not
 	Oldest    time.Time       // when the first of the scans began
+	Newest    time.Time       // when the last of the scans began
+	NewestOf  string          // the vantage of that scan
 	SHA256    string          // of the merged file
 }
 
@@ -115,6 +120,9 @@ func (m *merger) arrange() error {
 		}
 		if m.report.Oldest.IsZero() || s.started.Before(m.report.Oldest) {
 			m.report.Oldest = s.started
+		}
+		if m.report.NewestOf == "" || s.started.After(m.report.Newest) {
+			m.report.Newest, m.report.NewestOf = s.started, s.vantage
 		}
 	}
 	return nil
@@ -275,8 +283,8 @@ func (s *source) vote(l Line) Vote {
 
 // checkSources holds sorted sources against each other and against what is asked of them. The notes are for people.
 func checkSources(sources []*source, o MergeOptions) (notes []string, err error) {
-	if o.Quorum < 1 {
-		return nil, fmt.Errorf("%w: a quorum of %d", ErrEvidence, o.Quorum)
+	if o.Quorum < 1 || o.Quorum > MaxQuorum {
+		return nil, fmt.Errorf("%w: a quorum of %d, which is 1 to %d", ErrEvidence, o.Quorum, MaxQuorum)
 	}
 	oldest, newest, vantages := sources[0], sources[0], 0
 	for i := 0; i < len(sources); {

@@ -45,7 +45,11 @@ func newMergedWriter(out io.Writer) *mergedWriter { return &mergedWriter{out: ou
 
 func (w *mergedWriter) digest() string { return hex.EncodeToString(w.sum.Sum(nil)) }
 
+// line refuses what no Reader would take.
 func (w *mergedWriter) line(b []byte) error {
+	if len(b) > maxMergedLine {
+		return fmt.Errorf("%w: a merged line of %d bytes, the most is %d", ErrEvidence, len(b), maxMergedLine)
+	}
 	w.buf = append(b, '\n')
 	w.sum.Write(w.buf)
 	if w.out == nil {
@@ -114,7 +118,7 @@ func parseMergedHeader(m memberMap) (*mergedHeader, error) {
 	}
 	s := canonical.NewScanner(m.raw("quorum"))
 	quorum := s.Int()
-	if err := s.Done(); err != nil || quorum < 1 || quorum > maxMergedFiles || len(files) == 0 || len(files) > maxMergedFiles {
+	if err := s.Done(); err != nil || quorum < 1 || quorum > MaxQuorum || len(files) == 0 || len(files) > maxMergedFiles {
 		return nil, fmt.Errorf("%w: no files, too many, or no quorum", ErrEvidence)
 	}
 	return &mergedHeader{files: files, quorum: int(quorum)}, nil
@@ -261,7 +265,7 @@ func (v *verifier) origin(own Line, d policy.Domain) (int, error) {
 			if own.roots != s.roots {
 				return 0, fmt.Errorf("%w: %s was seen with other roots than the header of vantage %s says", ErrEvidence, d, own.Vantage)
 			}
-			return i, nil
+			return i, own.within(s.started)
 		}
 	}
 	return 0, fmt.Errorf("%w: %s was seen by %q, of whom no header stands at the top", ErrEvidence, d, own.Vantage)

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -24,11 +25,15 @@ func pastOf(l Line) Past {
 }
 
 // ReadPast reads an evidence file for Options.Previous: the vantage's own, or a merged one, where its own lines count as
-// far as they are there, and the merged ones for the rest.
+// far as they are there, and the merged ones for the rest. The file of another vantage is refused: what that one saw did
+// not begin when this one's verdicts say it did.
 func ReadPast(in io.Reader, limit int64, vantage string) (map[policy.Domain]Past, error) {
 	r, err := NewReader(in, limit)
 	if err != nil {
 		return nil, err
+	}
+	if theirs := r.Header().Vantage; !r.Merged() && theirs != vantage {
+		return nil, r.at(fmt.Errorf("%w: it is of vantage %q, not of this one, %q", ErrEvidence, theirs, vantage))
 	}
 	past := make(map[policy.Domain]Past)
 	for {
