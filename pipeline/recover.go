@@ -194,6 +194,9 @@ func (r *recovery) find(ctx context.Context) error {
 	if err := r.collect(ctx); err != nil {
 		return err
 	}
+	if err := r.findLeft(ctx); err != nil {
+		return err
+	}
 	r.warn()
 	return r.examine()
 }

@@ -67,7 +67,7 @@ func TestRecoverFromHostileMirrors(t *testing.T) {
 	}{
 		"behind":               {tamper: func(f string) { replaceFolder(t, f, first) }},
 		"behind, both":         {tamper: func(f string) { replaceFolder(t, f, first) }, both: true}, // nobody can know, but for witnesses
-		"empty":                {tamper: func(f string) { replaceFolder(t, f, t.TempDir()) }},
+		"empty":                {tamper: func(f string) { replaceFolder(t, f, t.TempDir()) }, want: pipeline.ErrUnjudged},
 		"entries altered":      {tamper: func(f string) { alter(t, f, "tile/entries/*.p/*") }},
 		"tiles altered":        {tamper: func(f string) { alter(t, f, "tile/0/*.p/*") }},
 		"entries cut":          {tamper: func(f string) { cut(t, f, "tile/entries/*.p/*") }},
@@ -191,7 +191,9 @@ func TestRecoverUnreadableMirror(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := o.recovered(func(o *pipeline.RecoverOptions) { o.From = []mirror.Source{{Name: "copy", Reader: r}} }); out.Chosen != "copy" || out.Release != 1 {
+	if out := o.recovered(func(o *pipeline.RecoverOptions) {
+		o.From, o.Without = []mirror.Source{{Name: "copy", Reader: r}}, []string{"public"}
+	}); out.Chosen != "copy" || out.Release != 1 {
 		t.Errorf("%+v", out)
 	}
 	if out := o.release(); out.Leaf().Release != 2 {

@@ -74,10 +74,28 @@ func (r *recovery) survey(ctx context.Context) error {
 			unjudged = append(unjudged, fmt.Errorf("mirror %s: %w", m.Name, m.Err))
 		}
 	}
+	unjudged = append(unjudged, r.suspectEmpty()...)
 	if len(unjudged) > 0 {
 		return errors.Join(unjudged...)
 	}
 	return r.choose()
+}
+
+// suspectEmpty doubts mirrors on which nothing was published although another has the list: a folder that is not mounted
+// and a bucket that was emptied look like that, and what was there may have been the newest.
+func (r *recovery) suspectEmpty() []error {
+	if !slices.ContainsFunc(r.out.Mirrors, func(m MirrorSeen) bool { return len(m.notes) > 0 }) {
+		return nil
+	}
+	var out []error
+	for i := range r.Mirrors { // the configured ones come first; what --from names may well be empty
+		m := &r.out.Mirrors[i]
+		if m.Verdict == MirrorEmpty {
+			m.Err = fmt.Errorf("%w: nothing is there, as if it were not mounted or had been emptied; if it never held anything, leave it out with --without", ErrUnjudged)
+			out = append(out, fmt.Errorf("mirror %s: %w", m.Name, m.Err))
+		}
+	}
+	return out
 }
 
 // look judges one mirror by itself. The error is one that stops everything.
