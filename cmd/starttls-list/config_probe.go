@@ -62,7 +62,7 @@ opt-out = ""
 roots = ""
 # Longest duration of one SMTP session; "" is 90s.
 timeout = ""
-# Evidence of an earlier scan or release, to tell since when a verdict stands; "" for none.
+# Evidence of an earlier scan by this vantage, or of a release, to tell since when a verdict stands; "" for none.
 previous = ""
 # For a lab: permit targets on loopback, and other ports than 25 of mail servers and 443 of MTA-STS policy hosts.
 allow-loopback = false

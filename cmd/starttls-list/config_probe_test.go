@@ -125,14 +125,15 @@ func TestProbeConfig(t *testing.T) {
 	put(t, filepath.Join(dir, "bad.jsonl"), []byte("{}\n"))
 	put(t, filepath.Join(dir, "optout"), []byte("a.example\n"))
 	for text, says := range map[string]string{
-		"": "", `previous = "past.jsonl"`: "", `opt-out = "optout"`: "", `timeout = "30s"`: "",
-		`previous = "nowhere"`:   "[probe] previous: ",
-		`previous = "bad.jsonl"`: "[probe] previous: ",
-		`opt-out = "nowhere"`:    "[probe] opt-out: ",
-		`timeout = "soon"`:       "[probe] timeout: ",
-		`timeout = "0s"`:         "[probe] timeout: ",
-		`https-port = 70000`:     "[probe] https-port: ",
-		`evidence = "ftp://x/y"`: "[probe] evidence: ",
+		"": "", "vantage = \"north\"\nprevious = \"past.jsonl\"": "", `opt-out = "optout"`: "", `timeout = "30s"`: "",
+		`previous = "past.jsonl"`: `it is of vantage "north", not of this one, ""`,
+		`previous = "nowhere"`:    "[probe] previous: ",
+		`previous = "bad.jsonl"`:  "[probe] previous: ",
+		`opt-out = "nowhere"`:     "[probe] opt-out: ",
+		`timeout = "soon"`:        "[probe] timeout: ",
+		`timeout = "0s"`:          "[probe] timeout: ",
+		`https-port = 70000`:      "[probe] https-port: ",
+		`evidence = "ftp://x/y"`:  "[probe] evidence: ",
 	} {
 		put(t, filepath.Join(dir, configName), []byte(`source = "list"
 trust = "trust"
