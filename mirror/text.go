@@ -7,10 +7,11 @@ import (
 )
 
 // LoadText is Load for those who look domains up one at a time: the list stays the bytes of its file, so that a million
-// domains are ready in a fraction of a second and take no more memory than that file. Outcome.List is empty.
+// domains are ready in a fraction of a second and take no more memory than that file. Outcome.List is empty. It is there
+// when it has expired, too: who keeps it looks at the clock at each question, and the clock may be put right meanwhile.
 func (c *Client) LoadText() (Outcome, policy.Text, error) {
 	h, out, err := c.load()
-	if err != nil || h.release == nil || out.Freshness == Expired && !c.KeepStale {
+	if err != nil || h.release == nil {
 		return out, policy.Text{}, err
 	}
 	text, err := h.loadText(c.Dir)

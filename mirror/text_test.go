@@ -10,8 +10,8 @@ import (
 	"github.com/starttls-everywhere/policylist/policy"
 )
 
-// TestLoadTextFollowsTheList: the bytes answer what the list answers, after every update; an expired list answers
-// nothing, and damaged ones are an error rather than an empty list.
+// TestLoadTextFollowsTheList: the bytes answer what the list answers, after every update; an expired list says
+// that it is, and damaged ones are an error rather than an empty list.
 func TestLoadTextFollowsTheList(t *testing.T) {
 	w := newWorld(t, 0)
 	w.release(set("a.example", policy.Enforce), set("b.example", policy.Testing))
@@ -61,5 +61,9 @@ func TestLoadTextFollowsTheList(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(40 * 24 * time.Hour)
-	says("c.example", false)
+	out, text, err := r.Client.LoadText()
+	d, _ := policy.ParseDomain("c.example")
+	if _, listed, _ := text.Lookup(d); err != nil || out.Freshness != Expired || !listed {
+		t.Errorf("an expired list: %+v, %v", out, err)
+	}
 }

@@ -15,7 +15,7 @@ type textIndex struct {
 
 // Indexed returns the list with an index. Lines that are none are left out, so whoever cannot trust them stays without.
 func (t Text) Indexed() Text {
-	if len(t.lines) >= math.MaxUint32 {
+	if uint64(len(t.lines)) >= math.MaxUint32 {
 		return t // bisection knows no such limit
 	}
 	size := 2

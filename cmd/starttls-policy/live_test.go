@@ -115,6 +115,7 @@ func (v *living) says(mapName, key, want string) {
 const livingEntries = `{"policies": {
   "listed.example": {"mode": "enforce", "mxs": ["mx.list.example"]},
   "suffix.example": {"mode": "enforce", "mxs": [".mail.example"]},
+  "mixed.example": {"mode": "enforce", "mxs": ["mx.exact.example", ".mail.example"]},
   "dane.example": {"mode": "enforce", "mxs": ["mx.list.example"]}
 }}`
 
@@ -167,6 +168,8 @@ func TestLiveMXNarrowsSuffixes(t *testing.T) {
 	v.must(v.lab.SetFault("suffix.example", "MX", "servfail"))
 	v.wait(2 * time.Minute)
 	v.says("legacy", "suffix.example", "OK secure match=.mail.example")
+	v.must(v.lab.SetFault("mixed.example", "MX", "servfail")) // the exact name alone would make mail to the others wait
+	v.says("legacy", "mixed.example", "OK secure match=.mail.example:mx.exact.example")
 }
 
 // TestLiveDANE: usable records of every host come first, those of some do not, a lookup that fails makes mail wait only

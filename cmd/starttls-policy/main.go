@@ -65,6 +65,7 @@ func main() {
 func run(ctx context.Context, args []string, w world) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends what does not look at the first
 	root := newRoot(&app{world: w})
 	root.SetArgs(args)
 	root.SetOut(w.stdout)

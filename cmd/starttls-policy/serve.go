@@ -61,6 +61,7 @@ type served struct {
 	lists   []list
 	decider *socketmap.Decider
 	seen    []string // by list: what its state was when it was read
+	failed  []string // by list: why it could not be read
 }
 
 func (a *app) serve(ctx context.Context, cfg config) error {
@@ -103,7 +104,7 @@ func (s *served) prepare() error {
 	if off := readSwitch(s.config.State); off != nil {
 		s.log.Warn("all policies are switched off", "since", off.Since, "reason", off.Reason)
 	}
-	s.seen = make([]string, len(s.lists))
+	s.seen, s.failed = make([]string, len(s.lists)), make([]string, len(s.lists))
 	s.reload()
 	return nil
 }

@@ -20,36 +20,55 @@ const policiesFile = "mta-sts.jsonl"
 // defaultUpdate is how often lists are updated: a release is renewed at least daily, and one update in four may be lost.
 const defaultUpdate = 6 * time.Hour
 
-// reload takes up lists whose state has changed since they were read.
+// reload takes up lists whose state has changed since they were read. One that cannot be read is tried again each time: an
+// update may be at it, or the disk may come back.
 func (s *served) reload() {
-	next, changed := make([]socketmap.Held, len(s.lists)), false
 	before := s.decider.Lists()
+	next, changed := make([]socketmap.Held, len(s.lists)), before == nil
 	for i, l := range s.lists {
+		if before != nil {
+			next[i] = before[i] // what is in memory was verified
+		}
 		mark := stateMark(l.client.Dir)
-		if mark == s.seen[i] && before != nil {
-			next[i] = before[i]
+		if mark == s.seen[i] {
 			continue
 		}
 		held, err := socketmap.Load(l.name, l.client)
-		switch {
-		case err != nil && before != nil && before[i].Release != nil:
-			// An update may be at it, or the disk fails: what is in memory was verified.
-			s.log.Error("list not read, the one before stays", "list", l.name, "err", flat{err})
-			held = before[i]
-		case err != nil:
-			s.log.Error("list not read, its domains are answered as not listed", "list", l.name, "err", flat{err})
-		case held.Release == nil:
-			s.log.Warn("list was never fetched", "list", l.name)
-		default:
-			s.log.Info("list in force", "list", l.name, "release", held.Release.Release, "domains", held.Len(), "expires", stamp(held.Release.Expires))
+		if err != nil {
+			s.complain(i, next[i].Release != nil, err)
+			continue
 		}
-		next[i], s.seen[i], changed = held, mark, true
+		s.tell(held)
+		next[i], s.seen[i], s.failed[i], changed = held, mark, "", true
 	}
 	if changed {
 		s.decider.SetLists(next)
 		before = nil
 		debug.FreeOSMemory() // the list before is garbage now, a hundred megabytes at a million domains
 	}
+}
+
+// complain logs that list i cannot be read, once.
+func (s *served) complain(i int, kept bool, err error) {
+	text := flat{err}.Error()
+	if s.failed[i] == text {
+		return
+	}
+	s.failed[i] = text
+	if kept {
+		s.log.Error("list not read, the one before stays", "list", s.lists[i].name, "err", text)
+		return
+	}
+	s.log.Error("list not read, its domains are answered as not listed", "list", s.lists[i].name, "err", text)
+}
+
+// tell logs a list that is in force now.
+func (s *served) tell(h socketmap.Held) {
+	if h.Release == nil {
+		s.log.Warn("list was never fetched", "list", h.Name)
+		return
+	}
+	s.log.Info("list in force", "list", h.Name, "release", h.Release.Release, "domains", h.Len(), "expires", stamp(h.Release.Expires))
 }
 
 // stateMark changes whenever an update has written a list's state.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
@@ -16,7 +17,9 @@ func (s *served) live() (*socketmap.Live, error) {
 	resolver, err := c.Resolver, error(nil)
 	if !resolver.IsValid() {
 		if resolver, err = discovery.SystemResolver("/etc/resolv.conf"); err != nil {
-			return nil, failed(err, `name a resolver in [serve], or let it answer by the lists alone with sources = ["list"]`)
+			// At boot it may not be written yet, and a daemon that does not start makes all mail wait.
+			s.log.Error("no resolver; the one on this machine is asked until the next start", "err", err)
+			resolver = netip.MustParseAddrPort("127.0.0.1:53")
 		}
 	}
 	dns, err := discovery.NewClient(discovery.Options{Resolver: resolver, TrustAD: c.TrustAD})

@@ -93,6 +93,9 @@ func (l *Live) narrow(ctx context.Context, c *Decision) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(l.Patience, livePatience))
 	defer cancel()
 	r := l.route(ctx, c.Domain)
+	if !r.Answer.Status.Known() || r.Kind == discovery.RouteUnknown || len(r.Hosts) == 0 || r.Omitted > 0 {
+		return // else the hosts behind the patterns would be left out, and their mail would wait
+	}
 	for _, mx := range c.Policy.MXs {
 		if !mx.IsSuffix() {
 			c.Exact = append(c.Exact, mx)

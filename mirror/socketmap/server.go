@@ -79,6 +79,8 @@ func (s *Server) serve(ctx context.Context, c net.Conn) {
 	w := &wire{Conn: c, idle: cmp.Or(s.Idle, DefaultIdle), patience: cmp.Or(s.Patience, DefaultPatience)}
 	defer context.AfterFunc(ctx, w.stop)()
 	r := bufio.NewReaderSize(w, 4096)
+	// What was asked is answered in full, also while we stop: cut short, a lookup of DANE or MTA-STS would come to "nothing".
+	whole := context.WithoutCancel(ctx)
 	var request, out []byte
 	for {
 		w.begin(r.Buffered() > 0)
@@ -91,7 +93,7 @@ func (s *Server) serve(ctx context.Context, c net.Conn) {
 			return
 		}
 		name, key, _ := strings.Cut(string(request), " ")
-		out = appendNetstring(out, s.Answerer.Answer(ctx, name, key).String())
+		out = appendNetstring(out, s.Answerer.Answer(whole, name, key).String())
 		if len(out) < 1<<15 && holdsNetstring(r) {
 			continue // pipelined
 		}

@@ -43,8 +43,10 @@ func (p stsPolicy) due(now time.Time) bool {
 	switch {
 	case p.trouble != "":
 		wait = stsFailed
-	case !p.valid(now):
+	case p.fetched.IsZero():
 		wait = stsAbsent
+	case !p.valid(now):
+		return true // it has run out: max_age may be less than an hour
 	}
 	return now.Sub(p.checked).Abs() >= wait
 }
@@ -101,7 +103,9 @@ func (l *Live) search(ctx context.Context, d policy.Domain) stsPolicy {
 			next = before.learn(discovery.FindSTS(ctx, l.DNS, l.Fetcher, d), l.Now())
 		}
 		next.checked = l.Now()
-		l.policies.put(d, next, maxPolicies)
+		if ctx.Err() == nil { // a search that was cut short has found out nothing
+			l.policies.put(d, next, maxPolicies)
+		}
 		return next, nil
 	})
 	return found.(stsPolicy)

@@ -75,6 +75,7 @@ func TestWhatASearchTeaches(t *testing.T) {
 // in either direction makes everything due.
 func TestWhenADomainIsAskedAgain(t *testing.T) {
 	policy := stsPolicy{}.learn(found(t, "1", stsText("enforce", 86400, "mx.a.example")), start)
+	short := stsPolicy{}.learn(found(t, "1", stsText("enforce", 600, "mx.a.example")), start)
 	failed := stsPolicy{}.learn(discovery.STS{Status: discovery.STSFetchConnect}, start)
 	for _, c := range []struct {
 		p     stsPolicy
@@ -82,6 +83,7 @@ func TestWhenADomainIsAskedAgain(t *testing.T) {
 		due   bool
 	}{
 		{policy, 59 * time.Minute, false}, {policy, time.Hour, true}, {policy, -2 * time.Hour, true},
+		{short, 9 * time.Minute, false}, {short, 10 * time.Minute, true}, // max_age ends before the hour
 		{stsPolicy{}, 59 * time.Minute, false}, {stsPolicy{}, time.Hour, true},
 		{failed, 4 * time.Minute, false}, {failed, 5 * time.Minute, true},
 	} {
