@@ -130,6 +130,8 @@ func (r *nodeReader) vantages(n *Node) []Vantage {
 			r.report("list.vantage", m["name"].At, "", "%q is no name for a vantage", v.Name)
 		case err != nil || len(key) != ed25519.PublicKeySize:
 			r.report("list.vantage", m["key"].At, "", "the key of vantage %q is not the base64 of %d bytes", v.Name, ed25519.PublicKeySize)
+		case WeakKey(v.Key):
+			r.report("list.vantage", m["key"].At, "", "the key of vantage %q is none: anybody can sign for it", v.Name)
 		case seen["n"+v.Name] || seen["k"+string(key)]:
 			r.report("list.vantage", c.At, "", "the name or the key of vantage %q is taken already: one host would count twice", v.Name)
 		}

@@ -94,6 +94,8 @@ func vantageKeys(source string, given []string) (map[string]ed25519.PublicKey, i
 		switch {
 		case name == "" || err != nil || len(key) != ed25519.PublicKeySize:
 			return nil, 0, fmt.Errorf("--key %q is not NAME=KEY, the key in base64 as list.json has it", g)
+		case policy.WeakKey(key):
+			return nil, 0, fmt.Errorf("--key %q: this is no key: anybody can sign for it", name)
 		case keys[name] != nil || owner[string(key)] != "":
 			return nil, 0, fmt.Errorf("--key %q: the name or the key is there already: one vantage would count twice", name)
 		case keys == nil:

@@ -59,6 +59,12 @@ func (p *Prober) visitHosts(ctx context.Context, group *errgroup.Group, route di
 			addrs = addrs[:budget]
 		}
 		budget -= len(addrs)
+		if p.opts.OptOut.hasAlias(answers[:]...) {
+			for _, addr := range addrs {
+				host.Sessions = append(host.Sessions, optedOut(addr))
+			}
+			continue
+		}
 		p.visitHost(ctx, group, h.Domain, addrs, host)
 		group.Go(func() (err error) {
 			host.DANE, err = p.findDANE(ctx, route, h.Domain, answers[:], addrs)

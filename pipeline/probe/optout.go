@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/discovery"
 )
 
 // ErrOptOut is what an opt-out list that cannot be read wraps.
@@ -48,6 +49,9 @@ func (o *OptOut) add(entry string) error {
 		if p != p.Masked() {
 			return fmt.Errorf("has bits behind the prefix; %s is meant?", p.Masked())
 		}
+		if p.Addr().Is4In6() { // addresses are compared without this spelling
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
 		o.prefixes = append(o.prefixes, p)
 		return nil
 	}
@@ -69,6 +73,23 @@ func (o OptOut) hasName(name policy.Domain) bool {
 	for at := name.String(); at != "" && len(o.names) > 0; _, at, _ = strings.Cut(at, ".") {
 		if d, err := policy.ParseDomain(at); err == nil && o.names[d] {
 			return true
+		}
+	}
+	return false
+}
+
+// optedOut is the session that was not held.
+func optedOut(addr netip.Addr) Session {
+	return Session{Address: addr.String(), Failure: FailOptedOut, Stage: StageConnect}
+}
+
+// hasAlias reports whether a name that the lookups led to is on the list: a host asks for itself, whoever points to it.
+func (o OptOut) hasAlias(answers ...discovery.Answer) bool {
+	for _, a := range answers {
+		for _, target := range a.Chain {
+			if d, err := policy.ParseDomain(target); err == nil && o.hasName(d) {
+				return true
+			}
 		}
 	}
 	return false

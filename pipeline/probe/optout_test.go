@@ -67,8 +67,31 @@ func TestOptOut(t *testing.T) {
 	}
 }
 
+// TestOptOutBehindAnAlias: whoever points to a host with a name of his own has not asked in its stead.
+func TestOptOutBehindAnAlias(t *testing.T) {
+	l := startLab(t)
+	must(t, l.AddHost(lab.Host{Name: "mx.left.example"}))
+	must(t, l.AddRecord("alias.good.example. 60 IN CNAME mx.left.example."))
+	must(t, l.AddDomain(lab.Domain{Name: "good.example", MX: []string{"alias.good.example"}}))
+	must(t, l.AddDomain(lab.Domain{Name: "left.example", STS: lab.STSPolicy("enforce", 86400, "mx.left.example")}))
+	must(t, l.AddRecord("_mta-sts.good.example. 60 IN TXT \"v=STSv1; id=1\""))
+	must(t, l.AddRecord("mta-sts.good.example. 60 IN CNAME mta-sts.left.example."))
+	p := newProber(t, l, false, optOut("left.example\n"))
+	results, err := p.Probe(t.Context(), []Target{{Domain: domain("good.example")}})
+	must(t, err)
+	if r := results[0]; r.Verdict != Inconclusive || strings.Join(r.Codes, " ") != "mx.cname probe.opted-out" {
+		t.Errorf("%s %q", r, r.Codes)
+	}
+	if !strings.Contains(string(results[0].Line), `"status":"opted-out"`) {
+		t.Errorf("the policy host: %s", results[0].Line)
+	}
+	if s, err := l.Stats("mx.left.example"); err != nil || s.Sessions != 0 {
+		t.Errorf("it was visited: %+v, %v", s, err)
+	}
+}
+
 func TestParseOptOut(t *testing.T) {
-	list, err := ParseOptOut([]byte("provider.example # and all below\r\nb\u00fccher.example\n 192.0.2.0/24\n2001:db8::/32\n198.51.100.7\n"))
+	list, err := ParseOptOut([]byte("provider.example # and all below\r\nb\u00fccher.example\n 192.0.2.0/24\n2001:db8::/32\n198.51.100.7\n::ffff:203.0.113.0/120\n"))
 	must(t, err)
 	for name, want := range map[string]bool{
 		"provider.example": true, "mx.provider.example": true, "a.b.provider.example": true, "xn--bcher-kva.example": true,
@@ -79,7 +102,7 @@ func TestParseOptOut(t *testing.T) {
 		}
 	}
 	for addr, want := range map[string]bool{
-		"192.0.2.1": true, "::ffff:192.0.2.1": true, "2001:db8::1": true, "198.51.100.7": true, "198.51.100.8": false, "2001:db9::1": false,
+		"203.0.113.9": true, "::ffff:203.0.113.9": true, "203.0.114.9": false, "192.0.2.1": true, "::ffff:192.0.2.1": true, "2001:db8::1": true, "198.51.100.7": true, "198.51.100.8": false, "2001:db9::1": false,
 	} {
 		if got := list.hasAddr(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s: %v", addr, got)

@@ -275,7 +275,7 @@ func (p *Prober) look(ctx context.Context, t Target) (Result, error) {
 // session returns what the server at addr shows to those who ask for name, from a visit or from an earlier one.
 func (p *Prober) session(ctx context.Context, addr netip.Addr, name policy.Domain) (Session, error) {
 	if p.opts.OptOut.hasName(name) || p.opts.OptOut.hasAddr(addr) {
-		return Session{Address: addr.String(), Failure: FailOptedOut, Stage: StageConnect}, nil
+		return optedOut(addr), nil
 	}
 	if !p.mayContact(addr) {
 		return Session{Address: addr.String(), Failure: p.guard.why(addr), Stage: StageConnect}, nil

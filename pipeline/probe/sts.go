@@ -62,7 +62,7 @@ const stsNoName = "no-ehlo"
 
 func (p *Prober) findSTS(ctx context.Context, domain policy.Domain) *STS {
 	fetcher, left := p.fetcher, false
-	if host, err := policy.ParseDomain("mta-sts." + domain.String()); err == nil && p.opts.OptOut.hasName(host) {
+	if host, err := policy.ParseDomain("mta-sts." + domain.String()); err == nil && p.leftAlone(ctx, host) {
 		fetcher.Allow, left = nil, true
 	}
 	found := discovery.FindSTS(ctx, p.dns, &fetcher, domain)
@@ -82,6 +82,15 @@ func (p *Prober) findSTS(ctx context.Context, domain policy.Domain) *STS {
 		out.Status, out.Detail = stsNoName, ""
 	}
 	return out
+}
+
+// leftAlone reports whether host, or what it is an alias of, is on the opt-out list.
+func (p *Prober) leftAlone(ctx context.Context, host policy.Domain) bool {
+	if len(p.opts.OptOut.names) == 0 {
+		return false
+	}
+	name := host.String()
+	return p.opts.OptOut.hasName(host) || p.opts.OptOut.hasAlias(p.dns.LookupA(ctx, name), p.dns.LookupAAAA(ctx, name))
 }
 
 func stsOf(s discovery.STS) *STS {
