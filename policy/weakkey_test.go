@@ -39,3 +39,13 @@ func TestWeakKeys(t *testing.T) {
 		t.Errorf("%x: %v", key, err)
 	}
 }
+
+// TestVantageWithAWeakKey: zeros that somebody left as a placeholder would let everybody speak for the vantage.
+func TestVantageWithAWeakKey(t *testing.T) {
+	for key, want := range map[string]int{"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=": 1, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAI=": 0} {
+		text := `{"author": "A list", "origin": "list.example/a", "vantages": [{"name": "north", "key": "` + key + `"}]}`
+		if _, found := policy.ParseSettings(policy.File{Path: policy.SettingsName, Data: []byte(text)}); len(found) != want {
+			t.Errorf("%s: %d findings, want %d", key, len(found), want)
+		}
+	}
+}

@@ -157,6 +157,7 @@ func TestMergeCommandRefuses(t *testing.T) {
 		{"north.jsonl ahead.jsonl --quorum 1", exitPass, "a release does not take it"},
 		{"north.jsonl --quorum 1 --key north", exitUsage, "NAME=KEY"},
 		{"north.jsonl --quorum 1 --key north=AAAA", exitUsage, "NAME=KEY"},
+		{"north.jsonl --quorum 1 --key north=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", exitUsage, "anybody can sign for it"},
 		{"north.jsonl --quorum 1 --key north=" + publicKey(1) + " --key x=" + publicKey(1), exitUsage, "count twice"},
 		{"north.jsonl --source list --key north=" + publicKey(4), exitUsage, "count twice"},
 		{"north.jsonl --source nowhere", exitUsage, "--source"},

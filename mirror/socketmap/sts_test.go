@@ -1,6 +1,7 @@
 package socketmap
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -183,4 +184,19 @@ func TestLiveBeatsTheListInEitherDirection(t *testing.T) {
 	*now = start.Add(11 * 24 * time.Hour) // the policies have run out, the list has not
 	says(t, r, "legacy", "t.example", "OK secure match=mx.list.example")
 	r.Live.Close()
+}
+
+// TestSearchCutShort: who stops in the middle of a look-up has found out nothing, and remembers nothing.
+func TestSearchCutShort(t *testing.T) {
+	l := &Live{DNS: deafDNS(t), Fetcher: &discovery.Fetcher{}, Now: func() time.Time { return start }}
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	for ctx, want := range map[context.Context]bool{cut: false, t.Context(): true} {
+		d := domain(t, "a.example")
+		l.policies.remove(d)
+		l.search(ctx, d)
+		if _, remembered := l.policies.get(d); remembered != want {
+			t.Errorf("remembered: %v, want %v", remembered, want)
+		}
+	}
 }

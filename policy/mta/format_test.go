@@ -186,16 +186,7 @@ func TestFormatsOfTheWorstNames(t *testing.T) {
 
 // Values that only a broken caller can make are counted and left out; the rest of each file stands.
 func TestFormatsRefuse(t *testing.T) {
-	good := rule(t, policy.Enforce, "mx.example.org")
-	cases := []policy.Entry{
-		{Domain: domain(t, "a.example"), Policy: policy.Policy{Mode: policy.Enforce}},
-		{Domain: domain(t, "b.example"), Policy: policy.Policy{Mode: policy.Enforce, MXs: []policy.MXPattern{{}}}},
-		{Domain: domain(t, "c.example"), Policy: policy.Policy{Mode: policy.Enforce, MXs: append([]policy.MXPattern{{}}, good.MXs...)}},
-		{Domain: domain(t, "d.example"), Policy: policy.Policy{MXs: good.MXs}},
-		{Domain: domain(t, "e.example"), Policy: policy.Policy{}},
-		{Domain: domain(t, "f.example"), Policy: good},
-		{Policy: good},
-	}
+	cases := spoiled(t)
 	for _, f := range Formats() {
 		var out Buffer
 		report, err := f.Write(&out, func(yield func(policy.Domain, policy.Policy) bool) {

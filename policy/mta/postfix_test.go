@@ -181,10 +181,10 @@ func TestWhatNoLineMayHold(t *testing.T) {
 	}
 }
 
-// Values that only a broken caller can make are counted and left out; the rest of the table stands.
-func TestRefusedEntriesKeepTheOthers(t *testing.T) {
+// spoiled are entries that only a broken caller can make, and a good one among them, f.example.
+func spoiled(t *testing.T) []policy.Entry {
 	good := rule(t, policy.Enforce, "mx.example.org")
-	cases := []policy.Entry{
+	return []policy.Entry{
 		{Domain: domain(t, "a.example"), Policy: policy.Policy{Mode: policy.Enforce}},
 		{Domain: domain(t, "b.example"), Policy: policy.Policy{Mode: policy.Enforce, MXs: []policy.MXPattern{{}}}},
 		{Domain: domain(t, "c.example"), Policy: policy.Policy{Mode: policy.Enforce, MXs: append([]policy.MXPattern{{}}, good.MXs...)}},
@@ -193,6 +193,11 @@ func TestRefusedEntriesKeepTheOthers(t *testing.T) {
 		{Domain: domain(t, "f.example"), Policy: good},
 		{Policy: good},
 	}
+}
+
+// Values that only a broken caller can make are counted and left out; the rest of the table stands.
+func TestRefusedEntriesKeepTheOthers(t *testing.T) {
+	cases := spoiled(t)
 	var out bytes.Buffer
 	report, err := Postfix(&out, func(yield func(policy.Domain, policy.Policy) bool) {
 		for _, e := range cases {
