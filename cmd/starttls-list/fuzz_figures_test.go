@@ -91,7 +91,7 @@ func TestFiguresFuzz(t *testing.T) {
 		"policy/mtasts.FuzzPolicy",            // MTA-STS policy
 		"policy/mtasts.FuzzRecord",            // MTA-STS record
 		"policy/discovery.FuzzParseTLSRPT",    // TLSRPT record
-		"policy/discovery.FuzzParseProof",     // proof of control
+		"policy/proof.FuzzParse",              // proof of control
 		"policy/discovery.FuzzAnswer",         // DNS
 		"pipeline/probe.FuzzReply",            // SMTP
 		"pipeline/probe.FuzzSession",          // and TLS

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/txtrecord"
 )
 
 // TLSRPTStatus is what a domain's TLSRPT record is worth.
@@ -53,7 +54,7 @@ func FindTLSRPT(ctx context.Context, c *Client, domain policy.Domain) TLSRPT {
 // Those that do not begin with "v=TLSRPTv1;" are other people's (RFC 8460 section 3).
 func ParseTLSRPT(txts []string) TLSRPT {
 	var t TLSRPT
-	fields, found := versioned("v=TLSRPTv1", txts)
+	fields, found := txtrecord.Versioned("v=TLSRPTv1", txts)
 	for _, txt := range txts {
 		if misspelt(txt) {
 			t.fault("%q is no record: it must begin with \"v=TLSRPTv1;\"", clip(txt, 40))
@@ -95,7 +96,7 @@ func ParseTLSRPT(txts []string) TLSRPT {
 // destinations reads the value of rua: URIs separated by commas, which they therefore may not contain.
 func (t *TLSRPT) destinations(value string) {
 	for uri := range strings.SplitSeq(value, ",") {
-		uri = trimWSP(uri)
+		uri = txtrecord.TrimWSP(uri)
 		switch reason := destination(uri); {
 		case reason != "":
 			t.fault("rua %q: %s", clip(uri, 100), reason)
@@ -158,7 +159,7 @@ func (t *TLSRPT) fault(format string, args ...any) {
 
 // misspelt reports whether txt was meant for a record: other capitals, blanks in front, letters swapped.
 func misspelt(txt string) bool {
-	if _, n := versioned("v=TLSRPTv1", []string{txt}); n > 0 {
+	if _, n := txtrecord.Versioned("v=TLSRPTv1", []string{txt}); n > 0 {
 		return false
 	}
 	s := strings.ReplaceAll(strings.ToLower(clip(txt, 64)), " ", "")
