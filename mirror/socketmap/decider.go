@@ -47,16 +47,17 @@ func (r *Decider) Lists() []Held {
 func (r *Decider) Answer(ctx context.Context, mapName, key string) Reply {
 	d, ok := domainOf(key)
 	if !ok {
-		r.Metrics.count(SourceNone)
+		r.Metrics.stranger()
 		return Reply{}
 	}
 	c := Decision{Domain: d, brief: true}
 	r.decide(ctx, &c)
-	reply, err := dialectOf(mapName).reply(c)
+	dialect := dialectOf(mapName)
+	reply, err := dialect.reply(c)
 	if err != nil {
 		r.Log.Error("a policy cannot be told to the mail server", "domain", d.String(), "source", c.Source, "err", err)
 	}
-	r.Metrics.count(c.Source)
+	r.Metrics.count(c.Source, reply, dialect)
 	if c.Downgrade != "" {
 		r.Metrics.downgrade()
 		r.Log.Warn("possible downgrade", "domain", d.String(), "why", c.Downgrade)

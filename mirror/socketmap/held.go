@@ -12,6 +12,7 @@ type Held struct {
 	Name    string
 	Release *mirror.ReleaseLeaf // nil: no list yet
 	Keep    bool                // an expired list stays in force
+	Outcome *mirror.Outcome     // the rest of what is known of it, as it was when it was read
 	text    policy.Text
 	expires time.Time // by the local clock
 }
@@ -30,7 +31,7 @@ func Load(name string, c *mirror.Client) (Held, error) {
 	if err != nil || out.Release == nil {
 		return h, err
 	}
-	h.Release, h.text = out.Release, text.Indexed()
+	h.Release, h.Outcome, h.text = out.Release, &out, text.Indexed()
 	h.expires = out.Release.Expires.Add(-min(out.ClockBehind, maxAhead))
 	return h, nil
 }

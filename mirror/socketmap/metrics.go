@@ -2,32 +2,126 @@ package socketmap
 
 import "sync/atomic"
 
-// Metrics count answers. Its zero value is ready, a nil one counts nothing. There are no domains in it: who exchanges mail
-// with whom is nobody's business.
+// Metrics count answers and connections. Its zero value is ready, a nil one counts nothing. There are no domains in it:
+// who exchanges mail with whom is nobody's business.
 type Metrics struct {
-	off, override, dane, sts, list, none atomic.Int64
-	downgrades                           atomic.Int64
+	lookups                      [len(sources)][len(results)][len(dialectKinds)]atomic.Int64
+	foreign, downgrades          atomic.Int64
+	open, accepted, acceptErrors atomic.Int64
 }
 
-func (m *Metrics) counter(s Source) *atomic.Int64 {
+// Result is what a mail server was told about a domain.
+type Result string
+
+const (
+	ResultPolicy   Result = "policy"
+	ResultNotFound Result = "notfound" // no policy, or one that is not to be applied
+	ResultTemp     Result = "temp"     // the mail waits
+)
+
+// The dimensions of a lookup; their places are the counters'.
+var (
+	sources      = [...]Source{SourceOff, SourceOverride, SourceDANE, SourceSTS, SourceList, SourceNone}
+	results      = [...]Result{ResultPolicy, ResultNotFound, ResultTemp}
+	dialectKinds = [...]string{"legacy", "sni", "floor", "tlsrpt"}
+)
+
+// possible tells which results a source can have.
+func possible(s Source, r Result) bool {
 	switch s {
-	case SourceOff:
-		return &m.off
-	case SourceOverride:
-		return &m.override
+	case SourceOff, SourceNone:
+		return r == ResultNotFound
 	case SourceDANE:
-		return &m.dane
-	case SourceSTS:
-		return &m.sts
-	case SourceList:
-		return &m.list
+		return r == ResultPolicy || r == ResultTemp
 	}
-	return &m.none
+	return r != ResultTemp
 }
 
-func (m *Metrics) count(s Source) {
+// Lookups is how many questions about a domain were answered in one way.
+type Lookups struct {
+	Source  Source
+	Result  Result
+	Dialect string // "legacy", "sni", "floor" or "tlsrpt", by whichever of its names the map was asked
+	Count   int64
+}
+
+// Lookups counts in every way that there can be, in a fixed order.
+func (m *Metrics) Lookups() []Lookups {
+	var out []Lookups
+	for i, s := range sources {
+		for j, r := range results {
+			for k, d := range dialectKinds {
+				if n := m.lookups[i][j][k].Load(); n > 0 || possible(s, r) {
+					out = append(out, Lookups{s, r, d, n})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Answers is how many answers came from s, the keys without a domain among those from none.
+func (m *Metrics) Answers(s Source) int64 {
+	n := int64(0)
+	for _, l := range m.Lookups() {
+		if l.Source == s {
+			n += l.Count
+		}
+	}
+	if s == SourceNone {
+		n += m.Foreign()
+	}
+	return n
+}
+
+// Foreign is how many keys stood for no recipient domain: after each NOTFOUND Postfix asks for the parents, too.
+func (m *Metrics) Foreign() int64 { return m.foreign.Load() }
+
+// Downgrades is how many answers came with a warning of a possible downgrade.
+func (m *Metrics) Downgrades() int64 { return m.downgrades.Load() }
+
+// Connections is how many there are, how many there have been, and how often one could not be accepted.
+func (m *Metrics) Connections() (open, accepted, errors int64) {
+	return m.open.Load(), m.accepted.Load(), m.acceptErrors.Load()
+}
+
+func (m *Metrics) count(s Source, r Reply, d dialect) {
 	if m != nil {
-		m.counter(s).Add(1)
+		m.lookups[place(s)][r.result()][d.kind()].Add(1)
+	}
+}
+
+func place(s Source) int {
+	for i, other := range sources {
+		if s == other {
+			return i
+		}
+	}
+	return len(sources) - 1
+}
+
+// result is the place in results.
+func (r Reply) result() int {
+	switch {
+	case r.Temp != "":
+		return 2
+	case r.Value != "":
+		return 0
+	}
+	return 1
+}
+
+// kind is the place in dialectKinds.
+func (d dialect) kind() int {
+	if d.tlsrpt {
+		return len(dialectKinds) - 1
+	}
+	return int(d.Dialect)
+}
+
+func (m *Metrics) stranger() {
+	if m != nil {
+		m.foreign.Add(1)
 	}
 }
 
@@ -37,8 +131,27 @@ func (m *Metrics) downgrade() {
 	}
 }
 
-// Answers is how many answers came from s.
-func (m *Metrics) Answers(s Source) int64 { return m.counter(s).Load() }
+// connected counts a connection until the returned function is called.
+func (m *Metrics) connected() (ended func()) {
+	if m == nil {
+		return func() {}
+	}
+	m.accepted.Add(1)
+	m.open.Add(1)
+	return func() { m.open.Add(-1) }
+}
 
-// Downgrades is how many answers came with a warning of a possible downgrade.
-func (m *Metrics) Downgrades() int64 { return m.downgrades.Load() }
+func (m *Metrics) notAccepted() {
+	if m != nil {
+		m.acceptErrors.Add(1)
+	}
+}
+
+// Cached is how many domains' MTA-STS policies and MX hosts are remembered.
+func (l *Live) Cached() (policies, routes int) { return l.policies.len(), l.routes.len() }
+
+func (c *cache[V]) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.m)
+}

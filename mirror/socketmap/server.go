@@ -24,6 +24,7 @@ type Answerer interface {
 type Server struct {
 	Answerer Answerer
 	Log      *slog.Logger
+	Metrics  *Metrics // counts the connections
 
 	// Idle is how long a connection may be silent between requests; 0 stands for DefaultIdle. Postfix closes its own
 	// idle connections much earlier, and asks at once on a new one when ours was closed meanwhile.
@@ -57,6 +58,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			}
 			return nil
 		case isPassing(err):
+			s.Metrics.notAccepted()
 			s.Log.Warn("a connection was not accepted", "err", err)
 			<-places
 			if !sleep(ctx, 100*time.Millisecond) { // no descriptors are left: time to give some back
@@ -68,6 +70,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 		all.Go(func() {
 			defer func() { <-places }()
+			defer s.Metrics.connected()()
 			s.serve(ctx, c)
 		})
 	}
