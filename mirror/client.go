@@ -38,16 +38,6 @@ const (
 	Snapshot Method = "snapshot" // the whole list by its digest
 )
 
-// Freshness is what a client may still believe of its list.
-type Freshness string
-
-const (
-	Fresh   Freshness = "fresh"
-	Stale   Freshness = "stale"   // warn; the list stays in force
-	Expired Freshness = "expired" // every domain is answered as not listed
-	None    Freshness = "none"    // no list yet
-)
-
 var (
 	// ErrNoMirror means that no mirror gave a usable state; what is held stays in force until it expires.
 	ErrNoMirror = errors.New("no usable mirror")
@@ -64,17 +54,6 @@ type Source struct {
 	Reader Reader
 }
 
-// View is the verified list that a client holds.
-type View struct {
-	List      policy.List // empty when expired: Header and Release still say which list that was
-	Release   *ReleaseLeaf
-	Freshness Freshness
-}
-
-// Sink writes what a mail server reads. It is called with the new view before the state is written, and again with
-// the same view after a crash, so it must be idempotent and atomic.
-type Sink func(View) error
-
 // Client keeps one list up to date in a folder. Update takes the folder's lock; the other methods only read.
 type Client struct {
 	Dir        string // state folder: list, trust, state, evidence
@@ -87,28 +66,6 @@ type Client struct {
 	KeepStale  bool  // expired = "keep": an expired list stays in force
 	Sinks      []Sink
 	afterStage func(string) // tests kill the process here; nil otherwise
-}
-
-// Outcome is what an update found and did.
-type Outcome struct {
-	View
-	Previous     int64  // release held before, 0 if none
-	Method       string // "none", "delta", "snapshot"; "" when no mirror gave anything
-	Mirror       string // the source that gave it
-	QuorumTime   time.Time
-	Checked      time.Time     // when a mirror last confirmed the list, by the local clock
-	LogSize      int64         // entries of the log that the list was found in
-	Witnessed    bool          // false: the trust asks for no witness
-	ClockBehind  time.Duration // of the local clock, against the highest quorum time ever verified; 0 if it is not
-	TrustVersion int64
-	TrustExpired bool // "stale trust": warn, keep the list
-	Alarms       []Alarm
-	MoreAlarms   int      // alarms beyond those in Alarms
-	Held         string   // why the diff guard kept a release back, "" if none
-	HeldRelease  int64    // that release
-	Damaged      error    // what was wrong with the local state, which is repaired now
-	Problems     []string // what each unusable mirror did, "name: …"
-	EvidenceFile string
 }
 
 // Update brings the list up to date. On an error the list that is held stays in force, and Outcome tells everything
@@ -139,7 +96,7 @@ func (c *Client) Update(ctx context.Context) (Outcome, error) {
 		}
 	}
 	if c.rests(h) {
-		if out.List, err = h.list(); err != nil {
+		if out.List, err = h.inForce(); err != nil {
 			return out, err
 		}
 		out.Method = "none"
@@ -157,10 +114,10 @@ func (c *Client) Update(ctx context.Context) (Outcome, error) {
 // Load returns the view as it stands, without asking anybody or waiting for an update that runs.
 func (c *Client) Load() (Outcome, error) {
 	h, out, err := c.load()
-	if err != nil || h.release == nil || out.Freshness == Expired && !c.KeepStale {
+	if err != nil || !h.any() || out.Freshness == Expired && !c.KeepStale {
 		return out, err
 	}
-	out.List, err = h.list()
+	out.List, err = h.inForce()
 	return out, err
 }
 
@@ -199,12 +156,24 @@ func (c *Client) load() (*held, Outcome, error) {
 		if freshness == Expired {
 			out.Release, out.Freshness = st.release, Expired
 		}
+		c.pin(h, &out)
 		return h, out, nil
 	}
 	out.Release, out.Previous, out.QuorumTime, out.Freshness = st.release, st.release.Release, st.QuorumTime, freshness
 	out.Held, out.HeldRelease = st.HeldWhy, st.Held
 	out.Checked, out.LogSize = st.Checked, st.rng.Size()
+	out.Proof = PointerPath
+	c.pin(h, &out)
 	return h, out, nil
+}
+
+// pin lets an earlier list be the one in force where the machine was put back to it.
+func (c *Client) pin(h *held, out *Outcome) {
+	var err error
+	if h.pin, err = c.findPin(h); h.pin != nil {
+		h.pin.show(out)
+	}
+	out.Damaged = errors.Join(out.Damaged, err)
 }
 
 func (c *Client) describeTrust(chain *transparency.TrustChain, out *Outcome) {
@@ -350,12 +319,21 @@ func (c *Client) apply(h *held, cand *candidate, out *Outcome) error {
 			return err
 		}
 	}
+	if err := c.settlePin(h, cand, out); err != nil {
+		return err
+	}
 	c.stage("list")
 	if err := c.sink(out.View); err != nil {
 		return err
 	}
 	c.stage("sinks")
-	return next.save(c.Dir)
+	if err := next.save(c.Dir); err != nil {
+		return err
+	}
+	if err := c.prune(h); err != nil { // what stays costs its space, nothing else
+		c.Log.Warn("earlier lists were not tidied up", "err", err)
+	}
+	return nil
 }
 
 // choose returns the list to be in force and fills in next: the candidate's, or the held one when nothing is new or
@@ -388,6 +366,11 @@ func (c *Client) choose(h *held, cand *candidate, next *state) (policy.List, err
 			return before, err
 		}
 		data = slices.Concat(parts[:]...)
+	}
+	if !cand.healed && !sameEntries(before, cand.List) {
+		if err := h.keep(c.Dir); err != nil { // the update is worth more
+			c.Log.Warn("no way back to the list before this one", "release", h.release.Release, "err", err)
+		}
 	}
 	return cand.List, h.replaceList(c.Dir, data)
 }

@@ -34,6 +34,18 @@ type held struct {
 	chain *transparency.TrustChain
 	list  func() (policy.List, error) // reads and checks the held list
 	now   time.Time                   // by the local clock
+	pin   *pinned                     // an earlier list that is in force instead of the held one; nil for none
+}
+
+// any reports whether there is a list.
+func (h *held) any() bool { return h.pin != nil || h.release != nil }
+
+// inForce reads the list in force.
+func (h *held) inForce() (policy.List, error) {
+	if h.pin != nil {
+		return h.pin.list()
+	}
+	return h.list()
 }
 
 // candidate is a verified newer state, or the same state confirmed.

@@ -11,8 +11,12 @@ import (
 // when it has expired, too: who keeps it looks at the clock at each question, and the clock may be put right meanwhile.
 func (c *Client) LoadText() (Outcome, policy.Text, error) {
 	h, out, err := c.load()
-	if err != nil || h.release == nil {
+	if err != nil || !h.any() {
 		return out, policy.Text{}, err
+	}
+	if h.pin != nil {
+		text, err := h.pin.text()
+		return out, text, err
 	}
 	text, err := h.loadText(c.Dir)
 	return out, text, err
