@@ -44,6 +44,7 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "starttls-list",
 		Short:         "keeps, checks, releases, mirrors and audits a STARTTLS policy list",
+		Long:          rootHelp,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -62,6 +63,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newCheckCommand(), newFmtCommand(), newCodeCommand())
 	root.AddCommand(newInitCommand(), newReleaseCommand(), newRecoverCommand(), newImportCommand(), newTrustCommand(), newLogCommand(), newDemoCommand())
 	root.AddCommand(newMirrorCommand(), newAuditCommand(), newMonitorCommand())
+	root.AddCommand(newManual())
 	return root
 }
 

@@ -77,6 +77,7 @@ func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "starttls-policy",
 		Short:         "fetches and verifies STARTTLS policy lists and hands them to the mail server",
+		Long:          rootHelp,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -93,7 +94,8 @@ func newRoot(a *app) *cobra.Command {
 	root.SetHelpCommand(term.HelpCommand(usage))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.AddCommand(newJoin(a), newUpdate(a), newStatus(a), newQuery(a), newExplain(a), newVerify(a), newExport(a),
-		newServe(a), newDisable(a), newEnable(a), newRefresh(a))
+		newServe(a), newDisable(a), newEnable(a), newRefresh(a), newManual(), newExample(a))
+	a.complete(root)
 	return root
 }
 
