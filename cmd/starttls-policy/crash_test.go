@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +22,8 @@ import (
 var updateCalls = []struct{ call, path string }{
 	{"/^rename", "var/example/trust/1.copy"}, // which is missing
 	{"fsync", "var/example/trust"},
+	{"/^link", "var/example/kept/DIGEST.json"}, // of the list before
+	{"/^rename", "var/example/kept/DIGEST.tlog-proof"},
 	{"/^link", "var/example/policy.old.json"},
 	{"/^rename", "var/example/policy.json"},
 	{"/^rename", "var/example/policy.json.tlog-proof"},
@@ -34,32 +38,8 @@ var updateCalls = []struct{ call, path string }{
 // TestFiguresCrashClient kills the program of a mail server at the system calls of an update, or lets them fail. Postfix
 // has the old table or the new one, whole, and the next update is right.
 func TestFiguresCrashClient(t *testing.T) {
-	tracer, home := strace.Find(t), t.TempDir()
-	program := filepath.Join(t.TempDir(), "starttls-policy")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	at := func(ago time.Duration) string { return time.Now().Add(-ago).UTC().Format(policy.TimeFormat) }
-	operator, public := filepath.Join(home, "operator"), filepath.Join(home, "public")
-	fingerprint, err := publish(context.Background(), operator, public, at(time.Hour), bulk(20, "mx"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(home, "client", "c.toml")
-	out, err := exec.Command(program, "join", public, "--fingerprint", fingerprint, "--name", "example", "--config", config,
-		"--state", filepath.Join(home, "client", "var")).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if err := os.Remove(filepath.Join(home, "client", "var", "example", "trust", "1.copy")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := publish(context.Background(), operator, public, at(0), bulk(22, "mx")); err != nil {
-		t.Fatal(err)
-	}
-	clean := copyClient(t, filepath.Join(home, "client"))
-	clean.update(program)
-	base := client{t, filepath.Join(home, "client")}
+	tracer, w := strace.Find(t), newCrashWorld(t)
+	digest, clean, base := fmt.Sprintf("%x", sha256.Sum256(w.base.read("var/example/policy.json"))), w.clean, w.base
 	var points, fired atomic.Int64
 	t.Run("points", func(t *testing.T) {
 		for _, call := range updateCalls {
@@ -67,8 +47,9 @@ func TestFiguresCrashClient(t *testing.T) {
 				t.Run(call.call+" "+call.path+" "+inject, func(t *testing.T) {
 					t.Parallel()
 					c := copyClient(t, base.dir)
-					p := strace.Point{Path: filepath.Join(c.dir, call.path), Call: call.call, Inject: inject}
-					r := strace.Run(t, tracer, p, program, c.arguments()...)
+					path := strings.Replace(call.path, "DIGEST", digest, 1)
+					p := strace.Point{Path: filepath.Join(c.dir, path), Call: call.call, Inject: inject}
+					r := strace.Run(t, tracer, p, w.program, c.arguments("update")...)
 					points.Add(1)
 					if r.Fired && r.Killed == (inject == "signal=KILL") {
 						fired.Add(1)
@@ -80,7 +61,7 @@ func TestFiguresCrashClient(t *testing.T) {
 							t.Errorf("%s is neither the old nor the new one:\n%s", name, got)
 						}
 					}
-					c.update(program)
+					c.run(w.program, 0, "update")
 					for _, name := range []string{"var/postfix-tls-policy", "var/example/policy.json", "var/example/trust/1.copy"} {
 						if !bytes.Equal(c.read(name), clean.read(name)) {
 							t.Errorf("after the next update %s is not the new one", name)
@@ -91,6 +72,37 @@ func TestFiguresCrashClient(t *testing.T) {
 		}
 	})
 	t.Logf("figures: client crash points at system calls %d, fired %d", points.Load(), fired.Load())
+}
+
+// crashWorld is a program and a mail server's folder, before and after an update that brings two domains more.
+type crashWorld struct {
+	program     string
+	base, clean client
+}
+
+func newCrashWorld(t *testing.T) crashWorld {
+	t.Helper()
+	home := t.TempDir()
+	w := crashWorld{program: filepath.Join(t.TempDir(), "starttls-policy"), base: client{t, filepath.Join(home, "client")}}
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", w.program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	at := func(ago time.Duration) string { return time.Now().Add(-ago).UTC().Format(policy.TimeFormat) }
+	operator, public := filepath.Join(home, "operator"), filepath.Join(home, "public")
+	fingerprint, err := publish(context.Background(), operator, public, at(time.Hour), bulk(20, "mx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.base.run(w.program, 0, "join", public, "--fingerprint", fingerprint, "--name", "example", "--state", filepath.Join(w.base.dir, "var"))
+	if err := os.Remove(filepath.Join(w.base.dir, "var", "example", "trust", "1.copy")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := publish(context.Background(), operator, public, at(0), bulk(22, "mx")); err != nil {
+		t.Fatal(err)
+	}
+	w.clean = copyClient(t, w.base.dir)
+	w.clean.run(w.program, 0, "update")
+	return w
 }
 
 // client is a mail server's folder: c.toml, and the state in var.
@@ -113,15 +125,8 @@ func copyClient(t *testing.T, from string) client {
 	return c
 }
 
-func (c client) arguments() []string {
-	return []string{"update", "--config", filepath.Join(c.dir, "c.toml")}
-}
-
-func (c client) update(program string) {
-	c.t.Helper()
-	if out, err := exec.Command(program, c.arguments()...).CombinedOutput(); err != nil {
-		c.t.Errorf("%v\n%s", err, out)
-	}
+func (c client) arguments(args ...string) []string {
+	return append(args, "--config", filepath.Join(c.dir, "c.toml"))
 }
 
 func (c client) read(name string) []byte {

@@ -97,7 +97,7 @@ func dialectOr(ctx context.Context, p *postfixConfig) mta.Dialect {
 func (e *explanation) origin(l standing) {
 	e.Origin, e.Timestamp, e.Expires = l.Release.Origin, stamp(l.Release.Timestamp), stamp(l.Release.Expires)
 	e.Trust, e.Witnessed, e.LogSize = l.Release.Trust, l.Witnessed, l.LogSize
-	path := filepath.Join(l.client.Dir, mirror.PointerPath)
+	path := filepath.Join(l.client.Dir, l.Outcome.Proof)
 	release, checkpoint, err := openProof(l.client, path)
 	switch {
 	case err != nil:

@@ -37,6 +37,7 @@ type listReport struct {
 	Kept         bool             `json:"kept"`  // expired, and in force all the same
 	HeldRelease  int64            `json:"held_release,omitempty"`
 	Held         string           `json:"held,omitempty"`
+	Pinned       *pinReport       `json:"pinned,omitempty"` // why an earlier list is in force
 	Repaired     string           `json:"repaired,omitempty"`
 	Problems     []string         `json:"problems,omitempty"`
 	Alarms       []string         `json:"alarms,omitempty"`
@@ -51,7 +52,7 @@ func describe(l list, o mirror.Outcome, domains int) listReport {
 		Name: l.name, Freshness: o.Freshness, Previous: o.Previous, Method: o.Method, Mirror: o.Mirror, Domains: domains,
 		QuorumTime: stamp(o.QuorumTime), Checked: stamp(o.Checked), LogSize: o.LogSize, Trust: o.TrustVersion,
 		TrustExpired: o.TrustExpired, Witnessed: o.Witnessed, HeldRelease: o.HeldRelease, Held: o.Held,
-		Problems: o.Problems, MoreAlarms: o.MoreAlarms, Evidence: o.EvidenceFile,
+		Problems: o.Problems, MoreAlarms: o.MoreAlarms, Evidence: o.EvidenceFile, Pinned: pinOf(o),
 	}
 	if o.Release != nil {
 		r.Origin, r.Release = o.Release.Origin, o.Release.Release
@@ -132,6 +133,8 @@ func (r listReport) print(w io.Writer, now time.Time) {
 
 func (r listReport) printState(w io.Writer) {
 	switch {
+	case r.Pinned != nil:
+		r.Pinned.print(w, r.Name)
 	case r.Ended:
 		line(w, "  ENDED: its operator has ended this list and every policy with it; take it out of the configuration")
 	case r.Kept:

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -29,7 +26,7 @@ func (s *served) reload() {
 		if before != nil {
 			next[i] = before[i] // what is in memory was verified
 		}
-		mark := stateMark(l.client.Dir)
+		mark := l.client.Mark()
 		if mark == s.seen[i] {
 			continue
 		}
@@ -69,15 +66,6 @@ func (s *served) tell(h socketmap.Held) {
 		return
 	}
 	s.log.Info("list in force", "list", h.Name, "release", h.Release.Release, "domains", h.Len(), "expires", stamp(h.Release.Expires))
-}
-
-// stateMark changes whenever an update has written a list's state.
-func stateMark(dir string) string {
-	data, err := os.ReadFile(filepath.Join(dir, "state.json"))
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%x", sha256.Sum256(data))
 }
 
 // update runs "update" now and then, in a process of its own: what it takes to verify a large list is given back when it
