@@ -32,6 +32,7 @@ type config struct {
 	Postfix *postfixConfig // nil: no table is written
 	Exports []exportConfig
 	Serve   *serveConfig
+	Metrics metricsConfig
 	// Overrides are what this machine's administrator says, Adopt the domains whose testing policies it enforces.
 	Overrides socketmap.Overrides
 	Adopt     adopted
@@ -68,6 +69,7 @@ type configFile struct {
 	} `toml:"postfix"`
 	Exports   []exportEntry                    `toml:"export"`
 	Serve     *serveFile                       `toml:"serve"`
+	Metrics   metricsFile                      `toml:"metrics"`
 	Overrides []overrideFile                   `toml:"override"`
 	Adopt     []setting[adoptName, *adoptName] `toml:"early-adopter"`
 }
@@ -238,6 +240,7 @@ func (f configFile) config() (c config, err error) {
 		return c, err
 	}
 	c.Serve, c.Adopt = &serve, adoptedBy(f.Adopt)
+	c.Metrics.Textfile = f.Metrics.Textfile.value
 	if c.Exports, err = f.exports(c); err != nil {
 		return c, err
 	}

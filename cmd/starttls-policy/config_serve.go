@@ -24,6 +24,7 @@ type serveConfig struct {
 	Resolver netip.AddrPort // zero: that of /etc/resolv.conf
 	TrustAD  bool
 	Update   updateEvery
+	Metrics  netip.AddrPort // zero: none
 }
 
 // serveFile is [serve] as TOML has it.
@@ -35,6 +36,7 @@ type serveFile struct {
 	Resolver netip.AddrPort                       `toml:"resolver"`
 	TrustAD  bool                                 `toml:"trust-ad"`
 	Update   setting[updateEvery, *updateEvery]   `toml:"update"`
+	Metrics  netip.AddrPort                       `toml:"metrics"`
 }
 
 // overrideFile is one [[override]].
@@ -46,7 +48,7 @@ type overrideFile struct {
 }
 
 func (f serveFile) config() (serveConfig, error) {
-	c := serveConfig{Mode: f.Mode.value, Group: f.Group, Resolver: f.Resolver, TrustAD: f.TrustAD, Update: f.Update.value}
+	c := serveConfig{Mode: f.Mode.value, Group: f.Group, Resolver: f.Resolver, TrustAD: f.TrustAD, Update: f.Update.value, Metrics: f.Metrics}
 	for _, l := range f.Listen {
 		c.Listen = append(c.Listen, l.value)
 	}

@@ -32,6 +32,7 @@ type listReport struct {
 	LogSize      int64            `json:"log_size"`
 	Trust        int64            `json:"trust"`
 	TrustExpired bool             `json:"trust_expired"`
+	TrustExpires string           `json:"trust_expires,omitempty"`
 	Witnessed    bool             `json:"witnessed"`
 	Ended        bool             `json:"ended"` // the operator has ended the list
 	Kept         bool             `json:"kept"`  // expired, and in force all the same
@@ -59,6 +60,9 @@ func describe(l list, o mirror.Outcome, domains int) listReport {
 		r.Timestamp, r.Expires = stamp(o.Release.Timestamp), stamp(o.Release.Expires)
 		r.Ended = o.Release.Override == mirror.OverrideFinal
 		r.Kept = o.Freshness == mirror.Expired && l.client.KeepStale
+	}
+	if chain, err := l.client.Chain(); err == nil {
+		r.TrustExpires = stamp(chain.Newest().Expires)
 	}
 	if o.Damaged != nil {
 		r.Repaired = flat{o.Damaged}.Error()

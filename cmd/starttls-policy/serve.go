@@ -7,7 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -17,12 +21,8 @@ import (
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 )
 
-const (
-	// reloadEvery is how often the state of the lists is looked at for a new release.
-	reloadEvery = time.Second
-	// tendEvery is how often cached MTA-STS policies are confirmed and saved.
-	tendEvery = 10 * time.Minute
-)
+// tendEvery is how often cached MTA-STS policies are confirmed and saved.
+const tendEvery = 10 * time.Minute
 
 func newServe(a *app) *cobra.Command {
 	return &cobra.Command{
@@ -53,24 +53,46 @@ Exit codes: 0 stopped by a signal, 1 something local failed, 2 wrong usage or co
 	}
 }
 
-// served is "serve" at work.
+// served is "serve" at work. What it took from the configuration at its start stays: sockets, sources, resolver.
 type served struct {
 	app     *app
 	config  config
 	log     *slog.Logger
-	lists   []list
-	decider *socketmap.Decider
-	seen    []string // by list: what its state was when it was read
-	failed  []string // by list: why it could not be read
+	live    *socketmap.Live // nil: only lists
+	metrics *socketmap.Metrics
+	off     func() bool
+	started time.Time
+	current atomic.Pointer[answering]
+
+	listReloads, configReloads reloads
+	stopping                   atomic.Bool
+
+	// Those of the goroutine that keeps the lists; it alone has them.
+	seen   []string // by list: what its state was when it was read
+	failed []string // by list: why it could not be read
+	wasOff bool
 }
 
+// answering is what questions are answered by. A new configuration makes a new one; its lists change in place.
+type answering struct {
+	config config
+	lists  []list
+	*socketmap.Decider
+}
+
+// reloads counts how they went.
+type reloads struct{ ok, failed atomic.Int64 }
+
 func (a *app) serve(ctx context.Context, cfg config) error {
-	s := &served{app: a, config: cfg, log: slog.New(slog.NewTextHandler(a.stderr, logOptions))}
-	var err error
-	if s.lists, err = a.openLists(cfg); err != nil {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // it would end us
+	defer signal.Stop(hangup)
+	s := &served{app: a, config: cfg, log: newLog(a.stderr), metrics: new(socketmap.Metrics), started: a.now()}
+	lists, err := a.openLists(cfg)
+	if err != nil {
 		return err
 	}
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(lists); err != nil {
 		return err
 	}
 	listeners, err := s.listen(ctx)
@@ -80,55 +102,55 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 	for _, l := range listeners {
 		s.log.Info("listening", "address", l.Addr().String())
 	}
-	return s.run(ctx, listeners)
+	defer s.serveWeb(ctx)() // it tells of the end as well
+	return s.run(ctx, listeners, hangup)
 }
 
-// logOptions leave the time to whoever collects the lines, as journald does.
-var logOptions = &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
-}}
-
 // prepare makes the decider and reads the lists; what is wrong with them is logged.
-func (s *served) prepare() error {
-	live, err := s.live()
-	if err != nil {
+func (s *served) prepare(lists []list) (err error) {
+	if s.live, err = s.newLive(); err != nil {
 		return err
 	}
-	s.decider = &socketmap.Decider{
-		Now: s.app.now, Log: s.log, Off: watchSwitch(s.config.State), Testing: s.config.Adopt.has,
-		Overrides: s.config.Overrides, Live: live, Metrics: new(socketmap.Metrics),
-	}
-	if off := readSwitch(s.config.State); off != nil {
-		s.log.Warn("all policies are switched off", "since", off.Since, "reason", off.Reason)
-	}
-	s.seen, s.failed = make([]string, len(s.lists)), make([]string, len(s.lists))
-	s.reload()
+	s.off = watchSwitch(s.config.State)
+	s.tellSwitch()
+	first := s.answering(s.config, lists)
+	first.SetLists(s.read(first, first.held(lists)))
+	s.current.Store(first)
 	return nil
 }
 
+// answering has no lists yet.
+func (s *served) answering(cfg config, lists []list) *answering {
+	s.seen, s.failed = make([]string, len(lists)), make([]string, len(lists))
+	return &answering{cfg, lists, &socketmap.Decider{
+		Now: s.app.now, Log: s.log, Off: s.off, Testing: cfg.Adopt.has, Overrides: cfg.Overrides, Live: s.live, Metrics: s.metrics,
+	}}
+}
+
 // run serves until ctx ends.
-func (s *served) run(ctx context.Context, listeners []net.Listener) error {
+func (s *served) run(ctx context.Context, listeners []net.Listener, hangup <-chan os.Signal) error {
+	defer context.AfterFunc(ctx, func() {
+		s.stopping.Store(true)
+		notify(s.log, daemon.SdNotifyStopping)
+	})()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, l := range listeners {
-		server := &socketmap.Server{Answerer: withRefresh{s.decider}, Log: s.log}
+		server := &socketmap.Server{Answerer: withRefresh{s}, Log: s.log, Metrics: s.metrics}
 		g.Go(func() error { return server.Serve(ctx, l) })
 	}
-	g.Go(func() error { return every(ctx, reloadEvery, s.reload) })
+	g.Go(func() error { return s.keep(ctx, hangup) })
+	g.Go(func() error { return s.watchdog(ctx) })
 	if s.config.Serve.Update >= 0 {
 		g.Go(func() error { return s.update(ctx) })
 	}
-	if live := s.decider.Live; live != nil {
+	if s.live != nil {
 		g.Go(func() error { return every(ctx, tendEvery, func() { s.tend(ctx) }) })
 	}
 	notify(s.log, daemon.SdNotifyReady)
 	err := g.Wait()
-	notify(s.log, daemon.SdNotifyStopping)
-	if live := s.decider.Live; live != nil {
-		live.Close()
-		err = errors.Join(err, live.Save(s.policies()))
+	if s.live != nil {
+		s.live.Close()
+		err = errors.Join(err, s.live.Save(s.policies()))
 	}
 	return err
 }
@@ -137,18 +159,11 @@ func (s *served) policies() string { return filepath.Join(s.config.State, polici
 
 // tend keeps the domains' own policies young, and safe from a restart.
 func (s *served) tend(ctx context.Context) {
-	if n := s.decider.Live.Refresh(ctx); n > 0 {
+	if n := s.live.Refresh(ctx); n > 0 {
 		s.log.Info("MTA-STS policies asked for before they run out", "domains", n)
 	}
-	if err := s.decider.Live.Save(s.policies()); err != nil {
+	if err := s.live.Save(s.policies()); err != nil {
 		s.log.Error("MTA-STS policies not saved", "err", err)
-	}
-}
-
-// notify tells systemd, where that started us.
-func notify(log *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("systemd was not told", "state", state, "err", err)
 	}
 }
 
@@ -174,21 +189,22 @@ func closeAll[C io.Closer](all []C) {
 }
 
 // withRefresh adds the map "refresh" to those of the decider.
-type withRefresh struct{ *socketmap.Decider }
+type withRefresh struct{ *served }
 
 // Answer implements socketmap.Answerer.
 func (r withRefresh) Answer(ctx context.Context, mapName, key string) socketmap.Reply {
+	decider := r.current.Load().Decider
 	if mapName != refreshMap {
-		return r.Decider.Answer(ctx, mapName, key)
+		return decider.Answer(ctx, mapName, key)
 	}
 	d, err := parseDomain(key)
 	if err != nil {
 		return socketmap.Reply{}
 	}
-	if r.Live != nil {
-		r.Live.Recheck(ctx, d)
+	if r.live != nil {
+		r.live.Recheck(ctx, d)
 	}
-	c := r.Decide(ctx, d)
+	c := decider.Decide(ctx, d)
 	return socketmap.Reply{Value: fmt.Sprintf("%s: %s", d, c.Source)}
 }
 

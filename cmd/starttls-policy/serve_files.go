@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
@@ -20,43 +21,50 @@ const defaultUpdate = 6 * time.Hour
 // reload takes up lists whose state has changed since they were read. One that cannot be read is tried again each time: an
 // update may be at it, or the disk may come back.
 func (s *served) reload() {
-	before := s.decider.Lists()
-	next, changed := make([]socketmap.Held, len(s.lists)), before == nil
-	for i, l := range s.lists {
-		if before != nil {
-			next[i] = before[i] // what is in memory was verified
-		}
+	now := s.current.Load()
+	if next := s.read(now, now.Lists()); next != nil {
+		now.SetLists(next)
+		debug.FreeOSMemory() // the list before is garbage now, a hundred megabytes at a million domains
+	}
+}
+
+// read returns the lists as they are on the disk, where that cannot be read as they were before, which was verified when
+// it came. It returns nil when nothing has changed.
+func (s *served) read(a *answering, before []socketmap.Held) (next []socketmap.Held) {
+	next, changed := slices.Clone(before), false
+	for i, l := range a.lists {
 		mark := l.client.Mark()
 		if mark == s.seen[i] {
 			continue
 		}
 		held, err := socketmap.Load(l.name, l.client)
 		if err != nil {
-			s.complain(i, next[i].Release != nil, err)
+			s.complain(l.name, i, next[i].Release != nil, err)
 			continue
 		}
+		s.listReloads.ok.Add(1)
 		s.tell(held)
 		next[i], s.seen[i], s.failed[i], changed = held, mark, "", true
 	}
-	if changed {
-		s.decider.SetLists(next)
-		before = nil
-		debug.FreeOSMemory() // the list before is garbage now, a hundred megabytes at a million domains
+	if !changed && a.Lists() != nil {
+		return nil
 	}
+	return next
 }
 
-// complain logs that list i cannot be read, once.
-func (s *served) complain(i int, kept bool, err error) {
+// complain logs that a list cannot be read, and counts it, once.
+func (s *served) complain(name string, i int, kept bool, err error) {
 	text := flat{err}.Error()
 	if s.failed[i] == text {
 		return
 	}
 	s.failed[i] = text
+	s.listReloads.failed.Add(1)
 	if kept {
-		s.log.Error("list not read, the one before stays", "list", s.lists[i].name, "err", text)
+		s.log.Error("list not read, the one before stays", "list", name, "err", text)
 		return
 	}
-	s.log.Error("list not read, its domains are answered as not listed", "list", s.lists[i].name, "err", text)
+	s.log.Error("list not read, its domains are answered as not listed", "list", name, "err", text)
 }
 
 // tell logs a list that is in force now.

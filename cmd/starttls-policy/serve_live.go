@@ -8,8 +8,8 @@ import (
 	"github.com/starttls-everywhere/policylist/policy/discovery"
 )
 
-// live is what asks the domains themselves; nil when [serve] wants only the lists.
-func (s *served) live() (*socketmap.Live, error) {
+// newLive is what asks the domains themselves; nil when [serve] wants only the lists.
+func (s *served) newLive() (*socketmap.Live, error) {
 	c := s.config.Serve
 	if !c.asks(socketDANE) && !c.asks(socketSTS) {
 		return nil, nil

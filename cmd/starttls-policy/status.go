@@ -17,8 +17,9 @@ import (
 )
 
 func newStatus(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "status",
+	prometheus := false
+	c := &cobra.Command{
+		Use:   "status [--prometheus]",
 		Short: "tell how old the lists are, what the last update found, and whether the mail server's table is right",
 		Long: `Status reads what is held and asks nobody.
 
@@ -30,8 +31,29 @@ func newStatus(a *app) *cobra.Command {
     last confirmed by a mirror 2026-03-01T13:00:00Z (0 min ago); last update 2026-03-01T13:00:00Z
   postfix: texthash:/var/lib/starttls-policy/postfix-tls-policy as it should be`,
 		Args: arguments(0, 0),
-		RunE: func(c *cobra.Command, _ []string) error { return a.status(c.Context()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if prometheus {
+				return a.statusMetrics(c.Context())
+			}
+			return a.status(c.Context())
+		},
 	}
+	c.Flags().BoolVar(&prometheus, "prometheus", false, "print metrics for Prometheus instead; the exit code is 0 however the lists stand")
+	return c
+}
+
+// statusMetrics leaves the judgement to whoever reads the metrics: a collector drops what comes with an exit code.
+func (a *app) statusMetrics(ctx context.Context) error {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	lists, err := a.openLists(cfg)
+	if err != nil {
+		return err
+	}
+	_, err = a.stdout.Write(a.staticMetricsText(ctx, cfg, lists))
+	return err
 }
 
 func (a *app) status(ctx context.Context) error {
@@ -97,8 +119,14 @@ func statusOf(l list, last updateReport) listReport {
 	if err != nil {
 		r.Error = flat{err}.Error()
 	}
+	r.takeLast(last)
+	return r
+}
+
+// takeLast adds what the last update met.
+func (r *listReport) takeLast(last updateReport) {
 	for _, before := range last.Lists {
-		if before.Name == l.name {
+		if before.Name == r.Name {
 			r.Problems, r.Alarms, r.MoreAlarms, r.Evidence = before.Problems, before.Alarms, before.MoreAlarms, before.Evidence
 			r.takeError(before)
 		}
@@ -106,7 +134,6 @@ func statusOf(l list, last updateReport) listReport {
 	if r.Evidence != "" {
 		r.Exit = worse(r.Exit, exitSecurity)
 	}
-	return r
 }
 
 // takeError remembers what the last update failed of. A mirror that did not answer shows in the freshness soon enough;

@@ -147,5 +147,5 @@ func (a *app) rewriteTable(ctx context.Context, cfg config) error {
 	if table := a.newTable(ctx, cfg, lists); table != nil {
 		err = errors.Join(table.write(ctx), err)
 	}
-	return err
+	return errors.Join(err, a.writeTextfile(ctx, cfg, lists))
 }

@@ -21,6 +21,7 @@ type updateReport struct {
 	Postfix *tableReport   `json:"postfix,omitempty"`
 	Exports []exportReport `json:"exports,omitempty"`
 	Exit    int            `json:"exit"`
+	Counts  updateCounts   `json:"counts"`
 }
 
 type updateOptions struct {
@@ -163,8 +164,13 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 		exports[i].Written = exports[i].Written || early[i].Written
 	}
 	report.Exports = exports
+	report.Counts = loadLastUpdate(cfg.State).Counts.plus(report)
 	if err := report.save(cfg.State); err != nil {
 		// A full disk must not keep anybody from reading what was found.
+		a.complain("%v", err)
+		report.Exit = worse(report.Exit, exitFailed)
+	}
+	if err := a.writeTextfile(ctx, cfg, lists); err != nil {
 		a.complain("%v", err)
 		report.Exit = worse(report.Exit, exitFailed)
 	}

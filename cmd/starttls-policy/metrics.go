@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/cmd/internal/exposition"
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/durable"
+	"github.com/starttls-everywhere/policylist/mirror/socketmap"
+	"github.com/starttls-everywhere/policylist/policy"
+)
+
+// addStanding adds what the state folder tells.
+func addStanding(set *exposition.Set, cfg config, reports []listReport, last updateReport, now time.Time) {
+	set.Add("starttls_policy_build_info", 1, version)
+	for _, r := range reports {
+		addList(set, r)
+		set.Add("starttls_policy_mirror_errors_total", float64(last.Counts.MirrorErrors[r.Name]), r.Name)
+	}
+	for _, name := range slices.Sorted(outcomeNames()) {
+		set.Add("starttls_policy_updates_total", float64(last.Counts.Outcomes[name]), name)
+	}
+	addTime(set, "starttls_policy_last_update_timestamp_seconds", last.Time)
+	active := 0
+	for d := range cfg.Overrides {
+		if _, ok := cfg.Overrides.Find(d, now); ok {
+			active++
+		}
+	}
+	set.Add("starttls_policy_overrides", float64(active), "active")
+	set.Add("starttls_policy_overrides", float64(len(cfg.Overrides)-active), "expired")
+	set.Add("starttls_policy_disabled", truth(readSwitch(cfg.State) != nil))
+}
+
+// outcomeNames are the values of a label, all of them from the first scrape on, so that a rate sees the first of each.
+func outcomeNames() func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, name := range outcomes {
+			if !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+func addList(set *exposition.Set, r listReport) {
+	set.Add("starttls_policy_list_release", float64(r.Release), r.Name)
+	set.Add("starttls_policy_list_domains", float64(r.Domains), r.Name)
+	for _, state := range []mirror.Freshness{mirror.Fresh, mirror.Stale, mirror.Expired, mirror.None} {
+		set.Add("starttls_policy_list_state", truth(r.Freshness == state), r.Name, string(state))
+	}
+	addTime(set, "starttls_policy_list_made_timestamp_seconds", r.Timestamp, r.Name)
+	addTime(set, "starttls_policy_list_expires_timestamp_seconds", r.Expires, r.Name)
+	addTime(set, "starttls_policy_list_quorum_timestamp_seconds", r.QuorumTime, r.Name)
+	addTime(set, "starttls_policy_list_confirmed_timestamp_seconds", r.Checked, r.Name)
+	set.Add("starttls_policy_list_held_release", float64(r.HeldRelease), r.Name)
+	set.Add("starttls_policy_list_alarms", float64(len(r.Alarms)+r.MoreAlarms), r.Name)
+	set.Add("starttls_policy_list_evidence", truth(r.Evidence != ""), r.Name)
+	set.Add("starttls_policy_trust_version", float64(r.Trust), r.Name)
+	addTime(set, "starttls_policy_trust_expires_timestamp_seconds", r.TrustExpires, r.Name)
+}
+
+// addTime adds a time in policy.TimeFormat. One that is not known has no sample: zero would be the year 1970.
+func addTime(set *exposition.Set, name, stamp string, labels ...string) {
+	if t, err := policy.ParseTime(stamp); err == nil {
+		set.Add(name, float64(t.Unix()), labels...)
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// staticMetricsText is what "status --prometheus" prints and an update writes.
+func (a *app) staticMetricsText(ctx context.Context, cfg config, lists []list) []byte {
+	last := loadLastUpdate(cfg.State)
+	var reports []listReport
+	for _, l := range lists {
+		reports = append(reports, statusOf(l, last))
+	}
+	set := exposition.NewSet(slices.Concat(standingMetrics, staticMetrics))
+	addStanding(set, cfg, reports, last, a.now())
+	_, tableRight := a.tableState(ctx, cfg, lists)
+	_, filesRight := a.exportStates(cfg, lists)
+	set.Add("starttls_policy_outputs_current", truth(tableRight && filesRight))
+	return set.Text()
+}
+
+// writeTextfile keeps the file for node_exporter's textfile collector, which must never see half of it.
+func (a *app) writeTextfile(ctx context.Context, cfg config, lists []list) error {
+	path := string(cfg.Metrics.Textfile)
+	if path == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("[metrics] textfile: %w", err)
+	}
+	if err := durable.WriteFile(path, a.staticMetricsText(ctx, cfg, lists), 0o644); err != nil {
+		return fmt.Errorf("[metrics] textfile: %w", err)
+	}
+	return nil
+}
+
+// metricsText is what the daemon tells.
+func (s *served) metricsText() []byte {
+	now, set := s.current.Load(), exposition.NewSet(slices.Concat(standingMetrics, daemonMetrics))
+	last := loadLastUpdate(s.config.State)
+	addStanding(set, now.config, now.reports(last, s.app.now()), last, s.app.now())
+	for _, l := range s.metrics.Lookups() {
+		set.Add("starttls_policy_lookups_total", float64(l.Count), string(l.Source), string(l.Result), l.Dialect)
+	}
+	set.Add("starttls_policy_lookups_without_domain_total", float64(s.metrics.Foreign()))
+	set.Add("starttls_policy_possible_downgrades_total", float64(s.metrics.Downgrades()))
+	if s.live != nil {
+		policies, routes := s.live.Cached()
+		set.Add("starttls_policy_cache_entries", float64(policies), "mta_sts")
+		set.Add("starttls_policy_cache_entries", float64(routes), "mx")
+	}
+	s.listReloads.add(set, "starttls_policy_list_reloads_total")
+	s.configReloads.add(set, "starttls_policy_config_reloads_total")
+	open, accepted, failed := s.metrics.Connections()
+	set.Add("starttls_policy_connections", float64(open))
+	set.Add("starttls_policy_connections_total", float64(accepted))
+	set.Add("starttls_policy_accept_errors_total", float64(failed))
+	set.Add("starttls_policy_stopping", truth(s.stopping.Load()))
+	s.addProcess(set)
+	return set.Text()
+}
+
+func (r *reloads) add(set *exposition.Set, name string) {
+	set.Add(name, float64(r.ok.Load()), "ok")
+	set.Add(name, float64(r.failed.Load()), "failed")
+}
+
+// addProcess adds what every program tells under these names. Without /proc two of them are missing.
+func (s *served) addProcess(set *exposition.Set) {
+	set.Add("process_start_time_seconds", float64(s.started.Unix()))
+	if data, err := os.ReadFile("/proc/self/statm"); err == nil {
+		var size, resident int64 // pages
+		if n, _ := fmt.Sscan(string(data), &size, &resident); n == 2 {
+			set.Add("process_resident_memory_bytes", float64(resident*int64(os.Getpagesize())))
+		}
+	}
+	if files, err := os.ReadDir("/proc/self/fd"); err == nil {
+		set.Add("process_open_fds", float64(len(files)-1)) // one of them reads the folder
+	}
+}
+
+// reports is how the lists stand in memory, with what the last update found.
+func (a *answering) reports(last updateReport, now time.Time) []listReport {
+	held := a.Lists()
+	out := make([]listReport, len(a.lists))
+	for i, l := range a.lists {
+		out[i] = a.report(l, held[i], now)
+		out[i].takeLast(last)
+	}
+	return out
+}
+
+func (a *answering) report(l list, h socketmap.Held, now time.Time) listReport {
+	if h.Release == nil {
+		r := describe(l, mirror.Outcome{View: mirror.View{Freshness: mirror.None}}, 0)
+		return r
+	}
+	o, domains := *h.Outcome, h.Len()
+	o.Freshness = o.At(now)
+	if h.Expired(now) {
+		domains = 0
+	}
+	r := describe(l, o, domains)
+	r.Exit = exitOf(o, nil)
+	return r
+}
