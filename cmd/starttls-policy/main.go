@@ -66,11 +66,14 @@ func run(ctx context.Context, args []string, w world) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends what does not look at the first
-	root := newRoot(&app{world: w})
+	a := &app{world: w}
+	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetOut(w.stdout)
 	root.SetErr(w.stderr)
-	return term.Report(w.stderr, "starttls-policy", root.ExecuteContext(ctx), exitFailed)
+	did, err := root.ExecuteContextC(ctx)
+	a.handOverAfter(did)
+	return term.Report(w.stderr, "starttls-policy", err, exitFailed)
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -94,7 +97,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetHelpCommand(term.HelpCommand(usage))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.AddCommand(newJoin(a), newUpdate(a), newStatus(a), newQuery(a), newExplain(a), newVerify(a), newExport(a),
-		newServe(a), newRollback(a), newDisable(a), newEnable(a), newRefresh(a), newManual(), newExample(a))
+		newServe(a), newRollback(a), newDisable(a), newEnable(a), newRefresh(a), newPing(a), newManual(), newExample(a))
 	a.complete(root)
 	return root
 }

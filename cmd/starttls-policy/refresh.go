@@ -16,7 +16,6 @@ import (
 const refreshPatience = time.Minute
 
 func newRefresh(a *app) *cobra.Command {
-	var socket listenPlace
 	var place string
 	c := &cobra.Command{
 		Use:   "refresh DOMAIN",
@@ -30,46 +29,62 @@ Exit codes: 0 done, 1 the daemon does not answer, 2 wrong usage or configuration
   a.example: mta-sts`,
 		Args: arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if place != "" {
-				if err := socket.UnmarshalText([]byte(place)); err != nil {
-					return usage(c, fmt.Errorf("--socket: %w", err))
-				}
+			d, err := parseDomain(args[0])
+			if err != nil {
+				return err
 			}
-			return a.refresh(c.Context(), args[0], socket)
+			_, reply, err := a.askDaemon(c, place, refreshPatience, refreshMap, d.String())
+			if err == nil {
+				line(a.stdout, "%s", reply.Value)
+			}
+			return err
 		},
 	}
-	c.Flags().StringVar(&place, "socket", "", "where the daemon listens (default: the first of listen in [serve])")
+	c.Flags().StringVar(&place, "socket", "", socketUsage)
 	return c
 }
 
-func (a *app) refresh(ctx context.Context, name string, socket listenPlace) error {
-	d, err := parseDomain(name)
+const socketUsage = "where the daemon listens (default: the first of listen in [serve])"
+
+// askDaemon asks "serve" one question at the given place, or where the configuration says that it listens, and returns
+// where that is. A daemon that answers with an error has not answered.
+func (a *app) askDaemon(c *cobra.Command, place string, patience time.Duration, mapName, key string) (listenPlace, socketmap.Reply, error) {
+	socket, err := a.daemonPlace(c, place)
 	if err != nil {
-		return err
+		return socket, socketmap.Reply{}, err
 	}
-	if socket == "" {
-		cfg, err := a.loadConfig()
-		if err != nil {
-			return err
-		}
-		if len(cfg.Serve.Listen) == 0 {
-			return failed(errors.New("it is not known where the daemon listens"), "name its socket with --socket")
-		}
-		socket = cfg.Serve.Listen[0]
-	}
-	ctx, cancel := context.WithTimeout(ctx, refreshPatience)
+	ctx, cancel := context.WithTimeout(c.Context(), patience)
 	defer cancel()
 	network, address := socket.split()
-	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
-		return failed(err, "starttls-policy serve has to run")
+		return socket, socketmap.Reply{}, failed(err, "starttls-policy serve has to run")
 	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
-	reply, err := socketmap.Ask(c, refreshMap, d.String())
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	reply, err := socketmap.Ask(conn, mapName, key)
+	if err == nil && reply.Temp != "" {
+		err = errors.New(reply.Temp)
+	}
 	if err != nil {
-		return failed(fmt.Errorf("%s: %w", socket, err), "is it starttls-policy serve that listens there?")
+		return socket, reply, failed(fmt.Errorf("%s: %w", socket, err), "is it starttls-policy serve that listens there?")
 	}
-	line(a.stdout, "%s", reply.Value)
-	return nil
+	return socket, reply, nil
+}
+
+func (a *app) daemonPlace(c *cobra.Command, place string) (socket listenPlace, err error) {
+	if place != "" {
+		if err := socket.UnmarshalText([]byte(place)); err != nil {
+			return "", usage(c, fmt.Errorf("--socket: %w", err))
+		}
+		return socket, nil
+	}
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return "", err
+	}
+	if len(cfg.Serve.Listen) == 0 {
+		return "", failed(errors.New("it is not known where the daemon listens"), "name its socket with --socket")
+	}
+	return cfg.Serve.Listen[0], nil
 }
