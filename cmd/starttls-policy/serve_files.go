@@ -74,6 +74,9 @@ func (s *served) tell(h socketmap.Held) {
 		return
 	}
 	s.log.Info("list in force", "list", h.Name, "release", h.Release.Release, "domains", h.Len(), "expires", stamp(h.Release.Expires))
+	if pin := h.Outcome.Pin; pin != nil {
+		s.log.Warn("an earlier list is in force (rollback)", "list", h.Name, "release", pin.Release, "until", stamp(pin.Until), "reason", pin.Reason)
+	}
 }
 
 // update runs "update" now and then, in a process of its own: what it takes to verify a large list is given back when it
