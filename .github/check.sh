@@ -117,14 +117,14 @@ install_program() {
 install_programs() {
 	local name version source tags
 	while read -r name version source tags; do
-		case $source in apt:* | deb:*) continue ;; esac
+		case $source in apt:* | deb:* | root:*) continue ;; esac
 		if [ -x "$(program "$name" "$version")" ]; then continue; fi
 		while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n || true; done
 		install_program "$name" "$version" "$source" "$tags" &
 	done < <(wanted)
 	wait
 	while read -r name version source tags; do
-		case $source in apt:* | deb:*) continue ;; esac
+		case $source in apt:* | deb:* | root:*) continue ;; esac
 		if [ ! -x "$(program "$name" "$version")" ]; then die_in_ci "missing: $name $version"; fi
 	done < <(wanted)
 }
@@ -201,6 +201,29 @@ install_trees() {
 		IFS=, read -ra packages <<<"${source#deb:}"
 		unpack "$target" "${packages[@]}" </dev/null
 		own "$target"
+		if [ ! -d "$target" ]; then die_in_ci "missing: $name"; fi
+	done < <(wanted)
+}
+
+# install_roots makes the roots of other Debians, for servers of another version than this one has. Each appears whole or
+# not at all.
+install_roots() {
+	local name version source tags target suite packages temp
+	while read -r name version source tags; do
+		case $source in root:*) ;; *) continue ;; esac
+		target=$tools/$name@$version
+		if [ -d "$target" ]; then continue; fi
+		IFS=: read -r _ suite packages <<<"$source"
+		say "debootstrap $suite"
+		mkdir -p "$tools"
+		temp=$(mktemp -d "$tools/.tmp.XXXXXX")
+		if as_root debootstrap --variant=minbase --include="$packages" "$suite" "$temp/root" >"$temp/log" 2>&1 </dev/null; then
+			as_root rm -rf "$temp"/root/var/cache/apt "$temp"/root/var/lib/apt/lists
+			as_root mv "$temp/root" "$target"
+		else
+			tail -n 3 "$temp/log" >&2
+		fi
+		as_root rm -rf "$temp" || true
 		if [ ! -d "$target" ]; then die_in_ci "missing: $name"; fi
 	done < <(wanted)
 }
@@ -314,6 +337,7 @@ if [ -n "$full" ]; then export POLICYLIST_FULL=1; fi
 install_packages
 install_programs
 install_trees
+install_roots
 say "what is needed is installed, after $SECONDS s"
 if [ -n "$only_tools" ]; then exit 0; fi
 

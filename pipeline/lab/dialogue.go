@@ -75,6 +75,7 @@ type script struct {
 	conn      net.Conn
 	in        *bufio.Reader
 	encrypted bool
+	msg       Message
 }
 
 // say sends text as it is and reports whether the session goes on.
@@ -123,6 +124,10 @@ func (s *script) step() bool {
 		s.host.quit()
 		s.say("221 2.0.0 bye\r\n")
 		return false
+	case "MAIL", "RCPT":
+		return s.envelope(verb, line)
+	case "DATA":
+		return s.data()
 	}
 	return s.say("502 5.5.1 not here\r\n")
 }

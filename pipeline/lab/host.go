@@ -47,6 +47,7 @@ type host struct {
 	conns     map[net.Conn]bool
 	stats     Stats
 	mail      []Message
+	heard     []Command
 }
 
 // AddHost starts a mail server and publishes its addresses. Adding a name twice is an error.

@@ -31,6 +31,19 @@ var ErrUnknown = errors.New("the lab does not know this name")
 type Options struct {
 	// Now is the time that certificates are made for; nil means time.Now. Set it where a test injects its clock.
 	Now func() time.Time
+	// Base is the first of the lab's addresses; the zero Addr is a random place on loopback. Give one that stands on an
+	// interface of a network namespace of the test's own, where it may look like one of the Internet.
+	Base netip.Addr
+	// WellKnown has the servers at ports 53, 443 and 25, for programs that cannot be told others. It takes root.
+	WellKnown bool
+}
+
+// ports are those that the servers shall have, 0 for any.
+func (o Options) ports() (dns, web, mail uint16) {
+	if o.WellKnown {
+		return 53, 443, 25
+	}
+	return 0, 0, 0
 }
 
 // Lab is a running lab. Its methods are safe for concurrent use.
@@ -60,7 +73,7 @@ func Start(ctx context.Context, opts Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{now: opts.Now, ca: ca, hosts: make(map[string]*host), done: make(chan struct{})}
-	if err := l.listen(); err != nil {
+	if err := l.listen(opts); err != nil {
 		return nil, fmt.Errorf("start the lab: %w", err)
 	}
 	stop := context.AfterFunc(ctx, l.shut)
@@ -73,24 +86,28 @@ func Start(ctx context.Context, opts Options) (*Lab, error) {
 	return l, nil
 }
 
-// listen finds a corner of 127.0.0.0/8 with a free port for DNS, web and mail.
-func (l *Lab) listen() error {
+// listen finds a corner of 127.0.0.0/8, unless it is told another, with a free port for DNS, web and mail.
+func (l *Lab) listen(opts Options) error {
+	dns, web, mail := opts.ports()
 	var last error
 	for attempt := range 20 {
-		base := randomBase()
+		base := opts.Base
+		if !base.IsValid() {
+			base = randomBase()
+		}
 		// The mail port is only reserved by being free now at the first address: hosts bind to it later, each on an
 		// address that nobody else uses.
-		probe, err := net.Listen("tcp", netip.AddrPortFrom(base, 0).String())
+		probe, err := net.Listen("tcp", netip.AddrPortFrom(base, mail).String())
 		if err != nil {
 			last = fmt.Errorf("attempt %d: %w", attempt+1, err)
 			continue
 		}
 		l.port = probe.Addr().(*net.TCPAddr).AddrPort().Port()
 		probe.Close()
-		if l.names, last = newNameServer(base); last != nil {
+		if l.names, last = newNameServer(netip.AddrPortFrom(base, dns)); last != nil {
 			continue
 		}
-		if l.web, last = newWebServer(base, l.ca); last != nil {
+		if l.web, last = newWebServer(netip.AddrPortFrom(base, web), l.ca); last != nil {
 			l.names.close()
 			continue
 		}

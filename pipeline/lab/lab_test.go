@@ -39,6 +39,10 @@ func must(t *testing.T, err error) {
 	}
 }
 
+func clientTLS(l *lab.Lab, name string) *tls.Config {
+	return &tls.Config{ServerName: name, RootCAs: l.Roots()}
+}
+
 // TestMailArrives: somebody else's client, trusting the lab's root only, delivers to a good host and not to a bad one.
 func TestMailArrives(t *testing.T) {
 	l := start(t)
@@ -50,7 +54,7 @@ func TestMailArrives(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		c, err := smtp.NewClientStartTLS(conn, &tls.Config{ServerName: "mx.a.example", RootCAs: l.Roots()})
+		c, err := smtp.NewClientStartTLS(conn, clientTLS(l, "mx.a.example"))
 		if err != nil {
 			return err
 		}

@@ -23,6 +23,38 @@ type Message struct {
 	TLS  bool // it came over TLS
 }
 
+// Command is one of those that make up a mail transaction (RFC 5321 section 3.3), as a lab server heard it, whether it was
+// accepted or not: it gives away who writes to whom.
+type Command struct {
+	Verb    string // "MAIL", "RCPT" or "DATA"
+	Address string // without brackets; "" for DATA
+	TLS     bool   // it came over TLS
+}
+
+// Heard returns the commands of all transactions at the host so far, oldest first.
+func (l *Lab) Heard(host string) ([]Command, error) {
+	h, err := l.host(host)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.heard), nil
+}
+
+func (h *host) hear(c Command) {
+	h.mu.Lock()
+	h.heard = append(h.heard, c)
+	h.mu.Unlock()
+}
+
+// keep puts a message into the mailbox.
+func (h *host) keep(m Message) {
+	h.mu.Lock()
+	h.mail = append(h.mail, m)
+	h.mu.Unlock()
+}
+
 // Mail returns what the host accepted so far, oldest first.
 func (l *Lab) Mail(host string) ([]Message, error) {
 	h, err := l.host(host)
@@ -69,23 +101,32 @@ type mailSession struct {
 	msg  Message
 }
 
-func (s *mailSession) Mail(from string, _ *smtp.MailOptions) error { s.msg.From = from; return nil }
+// hear notes a command, and whether it came over TLS.
+func (s *mailSession) hear(verb, address string) {
+	_, s.msg.TLS = s.conn.TLSConnectionState()
+	s.host.hear(Command{verb, address, s.msg.TLS})
+}
+
+func (s *mailSession) Mail(from string, _ *smtp.MailOptions) error {
+	s.hear("MAIL", from)
+	s.msg.From = from
+	return nil
+}
 
 func (s *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.hear("RCPT", to)
 	s.msg.To = append(s.msg.To, to)
 	return nil
 }
 
 func (s *mailSession) Data(r io.Reader) error {
+	s.hear("DATA", "")
 	data, err := io.ReadAll(r)
 	if err != nil {
 		return err
 	}
 	s.msg.Data = data
-	_, s.msg.TLS = s.conn.TLSConnectionState()
-	s.host.mu.Lock()
-	defer s.host.mu.Unlock()
-	s.host.mail = append(s.host.mail, s.msg)
+	s.host.keep(s.msg)
 	return nil
 }
 

@@ -43,9 +43,9 @@ type nameServer struct {
 	asked   map[question]int
 }
 
-// newNameServer listens on one free port of addr, UDP and TCP.
-func newNameServer(addr netip.Addr) (*nameServer, error) {
-	packets, err := net.ListenPacket("udp", netip.AddrPortFrom(addr, 0).String())
+// newNameServer listens at addr, UDP and TCP, on one free port if it has none.
+func newNameServer(addr netip.AddrPort) (*nameServer, error) {
+	packets, err := net.ListenPacket("udp", addr.String())
 	if err != nil {
 		return nil, err
 	}

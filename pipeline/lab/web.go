@@ -30,8 +30,8 @@ type webServer struct {
 	stats    Stats
 }
 
-func newWebServer(addr netip.Addr, ca *authority) (*webServer, error) {
-	ln, err := net.Listen("tcp", netip.AddrPortFrom(addr, 0).String())
+func newWebServer(addr netip.AddrPort, ca *authority) (*webServer, error) {
+	ln, err := net.Listen("tcp", addr.String())
 	if err != nil {
 		return nil, err
 	}

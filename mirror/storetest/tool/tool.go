@@ -10,6 +10,8 @@
 // of a pattern's matches it is the last. Debian's mail servers ("deb:") are unpacked, not installed, into
 //
 //	$POLICYLIST_TOOLS/<name>@<version>/usr/…        (see Tree)
+//
+// and so is the root of another Debian ("root:"), whole.
 package tool
 
 import (
@@ -76,7 +78,7 @@ func (e entry) locate() (string, error) {
 		folder = filepath.Join(cache, "policylist", "tools")
 	}
 	folder = filepath.Join(folder, e.name+"@"+e.version)
-	if strings.HasPrefix(e.source, "deb:") {
+	if strings.HasPrefix(e.source, "deb:") || strings.HasPrefix(e.source, "root:") {
 		_, err := os.Stat(folder) // it appears whole or not at all
 		return folder, err
 	}

@@ -10,6 +10,9 @@ import (
 	"testing"
 )
 
+// Accounts are lines for passwd and group: the users of Debian's mail servers, for a root folder of a test's own.
+func Accounts() (passwd, group string) { return accounts, groups }
+
 // accounts are what the install scripts of Debian's mail servers make, and what their programs look for when they start.
 const accounts = `postfix:x:7001:7001::/nonexistent:/usr/sbin/nologin
 Debian-exim:x:7002:7002::/nonexistent:/usr/sbin/nologin
@@ -28,8 +31,8 @@ smmsp:x:7006:
 postdrop:x:7007:
 `
 
-// Tree returns the folder that the Debian packages behind name in tools.txt ("deb:…") were unpacked to: usr/, etc/ and so
-// on. Nothing is installed, since Debian's mail servers exclude each other and would take port 25. What happens when it
+// Tree returns the folder that the Debian packages behind name in tools.txt ("deb:…") were unpacked to, or the root of
+// another Debian ("root:…"): usr/, etc/ and so on. Nothing is installed, since Debian's mail servers exclude each other and would take port 25. What happens when it
 // is missing is as for Path.
 func Tree(t testing.TB, name string) string {
 	t.Helper()
