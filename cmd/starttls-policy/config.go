@@ -27,12 +27,13 @@ const (
 
 // config is the configuration, with every default filled in.
 type config struct {
-	State   string
-	Lists   []listConfig
-	Postfix *postfixConfig // nil: no table is written
-	Exports []exportConfig
-	Serve   *serveConfig
-	Metrics metricsConfig
+	State    string
+	Lists    []listConfig
+	Postfix  *postfixConfig  // nil: no table is written
+	LeaveOut *leaveOutConfig // nil: nobody is asked, nobody left out
+	Exports  []exportConfig
+	Serve    *serveConfig
+	Metrics  metricsConfig
 	// Overrides are what this machine's administrator says, Adopt the domains whose testing policies it enforces.
 	Overrides socketmap.Overrides
 	Adopt     adopted
@@ -68,6 +69,7 @@ type configFile struct {
 		ExactOnly bool                                 `toml:"exact-only"`
 	} `toml:"postfix"`
 	Exports   []exportEntry                    `toml:"export"`
+	LeaveOut  *leaveOutFile                    `toml:"leave-out"`
 	Serve     *serveFile                       `toml:"serve"`
 	Metrics   metricsFile                      `toml:"metrics"`
 	Overrides []overrideFile                   `toml:"override"`
@@ -96,7 +98,7 @@ func (n *listName) UnmarshalText(text []byte) error {
 	if len(text) == 0 || len(text) > 64 {
 		return fmt.Errorf("list name %q: it takes 1 to 64 letters", text)
 	}
-	for _, taken := range []string{stateLock, lastUpdate, defaultTable, switchFile, policiesFile} {
+	for _, taken := range []string{stateLock, lastUpdate, defaultTable, switchFile, policiesFile, leftOutBook} {
 		if strings.HasPrefix(string(text), taken) { // the table also has compiled forms
 			return fmt.Errorf("list name %q: names that begin with %q belong to files in the state folder", text, taken)
 		}
@@ -231,6 +233,11 @@ func (f configFile) config() (c config, err error) {
 	if p := f.Postfix; p != nil {
 		c.Postfix = &postfixConfig{p.Map.value, p.Type.value, p.Dialect.value, p.Postmap, p.ExactOnly}
 		c.Postfix.setDefaults(c.State)
+	}
+	if f.LeaveOut != nil {
+		if c.LeaveOut, err = f.LeaveOut.config(); err != nil {
+			return c, err
+		}
 	}
 	if f.Serve == nil {
 		f.Serve = &serveFile{}

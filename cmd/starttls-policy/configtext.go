@@ -20,6 +20,7 @@ state = %q
 	if postfix != nil {
 		b.WriteString(postfixText(*postfix))
 	}
+	b.WriteString(leaveOutText)
 	b.WriteString(serveText)
 	return b.String()
 }

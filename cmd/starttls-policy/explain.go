@@ -38,7 +38,8 @@ func newExplain(a *app) *cobra.Command {
 		Use:   "explain DOMAIN",
 		Short: "tell a domain's policy, where it comes from and what the mail server is told",
 		Long: `Explain looks a domain up as query does, and says which list answers, by which release, how that is proved, and what a
-Postfix table says about the domain and why. It asks nobody.
+Postfix table says about the domain and why: also when the domain is left out for what it says itself (see [leave-out] in the
+configuration), or when an override or the kill switch comes first. It asks nobody.
 
 Exit codes: 0 listed, 4 not listed, 1 a list could not be read, 2 wrong usage or configuration.`,
 		Example: `  $ starttls-policy explain b.example
@@ -71,6 +72,7 @@ func (a *app) explain(ctx context.Context, name string) error {
 		e.answer = answer{d.String(), true, l.name, p.Mode.String(), patterns(p), l.Release.Release, l.Freshness}
 		e.origin(l)
 		e.table(p, cfg.Postfix, dialectOr(ctx, cfg.Postfix))
+		e.local(ctx, a.localSay(cfg), cfg, d, p)
 	} else {
 		e.Why = []string{"no list names the domain; only the exact name counts, a policy never covers names below it",
 			"the mail server's own settings decide"}

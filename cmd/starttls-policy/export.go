@@ -100,7 +100,7 @@ func formatNames() string {
 
 // exportable reads the lists that an export is made of, and warns about them.
 func (a *app) exportable(cfg config) ([]*namedView, localSay, error) {
-	local := localSay{cfg.Overrides, cfg.Adopt, a.now()}
+	local := a.localSay(cfg)
 	lists, err := a.standings(cfg)
 	if err != nil {
 		return nil, local, err
@@ -179,12 +179,18 @@ func (a *app) exportPostfix(c *cobra.Command, o exportOptions) error {
 		return err
 	}
 	dialect := dialectFor(c.Context(), p.Dialect)
-	text, report, err := tableText(views, local, mta.Options{Dialect: dialect, ExactOnly: p.ExactOnly})
+	r := tableExport{tableReport: tableReport{Map: o.out, Type: string(p.Type), Dialect: dialect.String(), Written: true}}
+	local.sources, _ = p.neglected(c.Context(), local.sources)
+	s, err := settle(views, local)
 	if err != nil {
 		return err
 	}
-	r := tableExport{tableReport: tableReport{Map: o.out, Type: string(p.Type), Dialect: dialect.String(), Written: true}}
+	text, report, err := s.table(views, mta.Options{Dialect: dialect, ExactOnly: p.ExactOnly})
+	if err != nil {
+		return err
+	}
 	r.take(report)
+	r.OwnFirst = len(s.leftOut)
 	if o.out == "" {
 		_, err = a.stdout.Write(text)
 	} else {

@@ -129,7 +129,7 @@ func (a *app) dueExports(c config, lists []list) []dueExport {
 			}
 		default:
 			var report mta.Report
-			d.data, report, d.err = exportData(x.Format.format(), views, localSay{c.Overrides, c.Adopt, a.now()})
+			d.data, report, d.err = exportData(x.Format.format(), views, a.localSay(c))
 			d.report.take(report)
 		}
 		out = append(out, d)
@@ -158,6 +158,9 @@ func (a *app) writeExports(c config, lists []list) (reports []exportReport, err 
 
 // exportData renders all lists into one file.
 func exportData(f mta.Format, views []*namedView, local localSay) ([]byte, mta.Report, error) {
+	if f.Name == "hints" {
+		local.own = nil // who is to be asked about a policy of its own is to be named
+	}
 	s, err := settle(views, local)
 	if err != nil {
 		return nil, mta.Report{}, err

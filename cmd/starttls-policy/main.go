@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
+	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 )
 
 // version is set at build time with -ldflags "-X main.version=…".
@@ -56,6 +57,8 @@ type app struct {
 	world
 	configPath string
 	json       bool
+	own        *ownWord                                    // see its method
+	equip      func(*socketmap.Live, leaveOutConfig) error // makes it ask somebody; nil: ask
 }
 
 func main() {

@@ -236,6 +236,9 @@ func (r tableReport) remarks() string {
 	if len(r.Omitted) > 0 {
 		s += fmt.Sprintf(", %d left out (exact-only)", len(r.Omitted))
 	}
+	if r.OwnFirst > 0 {
+		s += fmt.Sprintf(", %d left out (own policies)", r.OwnFirst)
+	}
 	if r.Testing > 0 {
 		s += fmt.Sprintf("; %d testing", r.Testing)
 	}

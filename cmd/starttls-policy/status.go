@@ -76,6 +76,7 @@ func (a *app) status(ctx context.Context) error {
 	if !tableRight || !exportsRight {
 		report.Exit = worse(report.Exit, exitFailed)
 	}
+	report.Own = a.ownStatus(ctx, cfg, lists)
 	off, local := readSwitch(cfg.State), localReport(cfg.Overrides, a.now())
 	if a.json {
 		out := struct {
@@ -107,6 +108,9 @@ func (a *app) status(ctx context.Context) error {
 	}
 	for _, s := range exportStates {
 		line(a.stdout, "%s", s)
+	}
+	if report.Own != nil {
+		report.Own.print(a.stdout)
 	}
 	return exit(report.Exit)
 }

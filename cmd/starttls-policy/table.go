@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/leaveout"
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/mta"
@@ -46,6 +47,17 @@ type localSay struct {
 	overrides socketmap.Overrides
 	adopt     adopted
 	now       time.Time
+	own       *ownWord         // nil: what domains say about themselves does not count
+	sources   leaveout.Sources // of it
+}
+
+// localSay is what the configuration says.
+func (a *app) localSay(c config) localSay {
+	l := localSay{overrides: c.Overrides, adopt: c.Adopt, now: a.now(), own: a.ownWord(c)}
+	if l.own != nil {
+		l.sources = c.LeaveOut.Sources
+	}
+	return l
 }
 
 // tableReport says what the table is made of.
@@ -54,14 +66,15 @@ type tableReport struct {
 	Type       string   `json:"type"`
 	Dialect    string   `json:"dialect"`
 	Lines      int      `json:"lines"`
-	Wider      []string `json:"wider,omitempty"`      // suffix patterns, matched more widely than the list means
-	Omitted    []string `json:"left_out,omitempty"`   // by exact-only
-	Refused    []string `json:"refused,omitempty"`    // "domain: why"
-	Testing    int      `json:"testing"`              // entries without a line
-	Written    bool     `json:"written"`              // false: it was as it should be
-	Incomplete bool     `json:"incomplete,omitempty"` // what belongs in the table is not known
-	Off        string   `json:"off,omitempty"`        // why everything is switched off
-	Warning    string   `json:"warning,omitempty"`    // why Postfix cannot use it as it is configured
+	Wider      []string `json:"wider,omitempty"`        // suffix patterns, matched more widely than the list means
+	Omitted    []string `json:"left_out,omitempty"`     // by exact-only
+	Refused    []string `json:"refused,omitempty"`      // "domain: why"
+	OwnFirst   int      `json:"own_policies,omitempty"` // listed and left out: what they say themselves comes first
+	Testing    int      `json:"testing"`                // entries without a line
+	Written    bool     `json:"written"`                // false: it was as it should be
+	Incomplete bool     `json:"incomplete,omitempty"`   // what belongs in the table is not known
+	Off        string   `json:"off,omitempty"`          // why everything is switched off
+	Warning    string   `json:"warning,omitempty"`      // why Postfix cannot use it as it is configured
 	Error      string   `json:"error,omitempty"`
 }
 
@@ -71,9 +84,10 @@ func (a *app) newTable(ctx context.Context, c config, lists []list) *table {
 	if p == nil {
 		return nil
 	}
-	t := &table{app: a, config: *p, state: c.State, local: localSay{c.Overrides, c.Adopt, a.now()}}
+	t := &table{app: a, config: *p, state: c.State, local: a.localSay(c)}
 	t.lists, t.views, t.dialect = lists, make([]*namedView, len(lists)), dialectFor(ctx, p.Dialect)
 	t.report = tableReport{Map: string(p.Map), Type: string(p.Type), Dialect: t.dialect.String(), Warning: p.obstacle(ctx)}
+	t.local.sources, _ = p.neglected(ctx, t.local.sources)
 	return t
 }
 
@@ -119,8 +133,13 @@ func (t *table) text() ([]byte, error) {
 		return outlived(string(t.config.Map), t.app.now())
 	}
 	t.report.Incomplete = false
-	text, report, err := tableText(t.views, t.local, mta.Options{Dialect: t.dialect, ExactOnly: t.config.ExactOnly})
+	s, err := settle(t.views, t.local)
+	if err != nil {
+		return nil, err
+	}
+	text, report, err := s.table(t.views, mta.Options{Dialect: t.dialect, ExactOnly: t.config.ExactOnly})
 	t.report.take(report)
+	t.report.OwnFirst = len(s.leftOut)
 	return text, err
 }
 
@@ -171,6 +190,7 @@ type settled struct {
 	list    policy.List
 	header  mta.Header // of the first list that holds a release
 	expired bool       // all of them; list is empty then
+	leftOut []leftOut  // not in list: their own policies come first
 }
 
 func settle(views []*namedView, local localSay) (settled, error) {
@@ -189,7 +209,7 @@ func settle(views []*namedView, local localSay) (settled, error) {
 	}
 	merged, err := merge(views)
 	if err == nil {
-		s.list, err = local.apply(merged)
+		s.list, s.leftOut, err = local.apply(merged)
 	}
 	return s, err
 }
@@ -200,6 +220,10 @@ func tableText(views []*namedView, local localSay, o mta.Options) ([]byte, mta.R
 	if err != nil {
 		return nil, mta.Report{}, err
 	}
+	return s.table(views, o)
+}
+
+func (s settled) table(views []*namedView, o mta.Options) ([]byte, mta.Report, error) {
 	var buf bytes.Buffer
 	o.Header = s.header
 	if len(views) > 1 {
@@ -208,6 +232,9 @@ func tableText(views []*namedView, local localSay, o mta.Options) ([]byte, mta.R
 	if s.expired {
 		err := mta.PostfixExpired(&buf, o)
 		return buf.Bytes(), mta.Report{}, err
+	}
+	if n := len(s.leftOut); n > 0 {
+		fmt.Fprintf(&buf, "# Listed domains without a line, for what they say themselves comes first: %d (starttls-policy status names them).\n", n)
 	}
 	report, err := mta.Postfix(&buf, s.list.All(), o)
 	return buf.Bytes(), report, err
@@ -246,18 +273,23 @@ func merge(views []*namedView) (policy.List, error) {
 	return policy.NewList(entries)
 }
 
-// apply puts the administrator's word above the lists'.
-func (l localSay) apply(list policy.List) (policy.List, error) {
-	if len(l.overrides) == 0 && len(l.adopt) == 0 {
-		return list, nil
+// apply puts the administrator's word above the lists', and the domains' own between the two.
+func (l localSay) apply(list policy.List) (policy.List, []leftOut, error) {
+	if len(l.overrides) == 0 && len(l.adopt) == 0 && l.own == nil {
+		return list, nil, nil
 	}
 	var entries []policy.Entry
+	var left []leftOut
 	for d, p := range list.All() {
 		if _, ok := l.overrides.Find(d, l.now); ok {
 			continue
 		}
 		if p.Mode == policy.Testing && l.adopt.has(d) {
 			p.Mode = policy.Enforce
+		}
+		if why, out := l.leaves(d, p); out {
+			left = append(left, why)
+			continue
 		}
 		entries = append(entries, policy.Entry{Domain: d, Policy: p})
 	}
@@ -266,7 +298,8 @@ func (l localSay) apply(list policy.List) (policy.List, error) {
 			entries = append(entries, policy.Entry{Domain: d, Policy: o.Policy})
 		}
 	}
-	return policy.NewList(entries)
+	list, err := policy.NewList(entries)
+	return list, left, err
 }
 
 // outlived returns an empty table when no list is held any more, say because the disk lost the state, and the table at

@@ -20,6 +20,7 @@ type updateReport struct {
 	Lists   []listReport   `json:"lists"`
 	Postfix *tableReport   `json:"postfix,omitempty"`
 	Exports []exportReport `json:"exports,omitempty"`
+	Own     *ownReport     `json:"own_policies,omitempty"`
 	Exit    int            `json:"exit"`
 	Counts  updateCounts   `json:"counts"`
 }
@@ -93,6 +94,9 @@ func (a *app) printUpdate(r updateReport) {
 	for _, x := range r.Exports {
 		x.print(a.stdout)
 	}
+	if r.Own != nil {
+		r.Own.print(a.stdout)
+	}
 }
 
 // closeUpdate says last what failed, and chooses the exit code.
@@ -149,12 +153,16 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 		}
 		report.Lists, report.Exit = append(report.Lists, r), worse(report.Exit, r.Exit)
 	}
+	report.Own = a.askDomains(ctx, cfg, lists) // the list is in force already, and nobody waits for it
 	if table != nil {
-		// Nothing to do unless the file was touched, the settings changed, or a list gave no view.
+		// Nothing to do unless the file was touched, the settings changed, a domain's own policy did, or a list gave no view.
 		if errTables == nil && table.write(ctx) != nil {
 			report.Exit = worse(report.Exit, exitFailed)
 		}
 		report.Postfix = &table.report
+	}
+	if report.Own != nil {
+		report.Own.take(ctx, a, cfg, lists)
 	}
 	exports, err := a.writeExports(cfg, lists)
 	if err != nil {

@@ -1,0 +1,334 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror/socketmap"
+	"github.com/starttls-everywhere/policylist/pipeline/lab"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/discovery"
+	"github.com/starttls-everywhere/policylist/policy/mta"
+)
+
+// asking is a mail server with a table, whose updates ask the domains of a lab.
+type asking struct {
+	t   *testing.T
+	lab *lab.Lab
+	dir string
+	at  time.Time
+}
+
+// askedDomains are listed, all for the same MX host.
+var askedDomains = []string{"different.example", "dropped.example", "failing.example", "forged.example", "later.example",
+	"override.example", "plain.example", "redirected.example", "same.example", "secured.example", "tried.example"}
+
+const leaveOutBoth = "\n[leave-out]\nsources = [\"dane\", \"mta-sts\"]\nresolver = \"127.0.0.1:53\"\ntrust-ad = true\n"
+
+// newAsking joins the list on a machine without Postfix; more is added to the configuration.
+func newAsking(t *testing.T, more string) *asking {
+	t.Helper()
+	l, err := lab.Start(t.Context(), lab.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	s := &asking{t: t, lab: l, dir: t.TempDir(), at: time.Now()}
+	if err := os.WriteFile(s.dir+"/postconf", []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", s.dir+":"+os.Getenv("PATH"))
+	var entries strings.Builder
+	for _, name := range askedDomains {
+		entries.WriteString("\"" + name + "\": {\"mode\": \"enforce\", \"mxs\": [\"mx.list.example\"]},\n")
+	}
+	entries.WriteString(`"testing.example": {"mode": "testing", "mxs": ["mx.list.example"]}`)
+	made := s.at.Add(-time.Minute).UTC().Format(policy.TimeFormat)
+	fingerprint, err := publish(t.Context(), s.dir+"/operator", s.dir+"/public", made, []byte(`{"policies": {`+entries.String()+`}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.run(0, "join", s.dir+"/public", "--fingerprint", fingerprint, "--name", "example", "--state", s.dir+"/var")
+	s.edit(func(text string) string { return text + more })
+	return s
+}
+
+func (s *asking) edit(change func(string) string) {
+	s.t.Helper()
+	text, err := os.ReadFile(s.dir + "/c.toml")
+	if err == nil {
+		err = os.WriteFile(s.dir+"/c.toml", []byte(change(string(text))), 0o644)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// run runs a command that asks nobody.
+func (s *asking) run(want int, args ...string) string {
+	s.t.Helper()
+	var out bytes.Buffer
+	if code := run(s.t.Context(), append(args, "--config", s.dir+"/c.toml"), world{&out, &out, s.now}); code != want {
+		s.t.Errorf("%s: exit %d, want %d\n%s", args[0], code, want, out.String())
+	}
+	return out.String()
+}
+
+func (s *asking) now() time.Time { return s.at }
+
+// update is the command, with the lab for the Internet.
+func (s *asking) update(equip func(*socketmap.Live, leaveOutConfig) error) (updateReport, string) {
+	s.t.Helper()
+	var out bytes.Buffer
+	a := &app{world: world{&out, &out, s.now}, configPath: s.dir + "/c.toml", equip: equip}
+	cfg, err := a.loadConfig()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := a.update(s.t.Context(), cfg, updateOptions{method: "auto"})
+	if err != nil || r.Exit != 0 && r.Exit != exitStale {
+		s.t.Fatalf("exit %d: %v", r.Exit, err)
+	}
+	a.printUpdate(r)
+	return r, out.String()
+}
+
+// equip asks the lab's resolver, and its web server.
+func (s *asking) equip(live *socketmap.Live, c leaveOutConfig) (err error) {
+	live.DNS, err = discovery.NewClient(discovery.Options{Resolver: s.lab.Resolver(), TrustAD: c.TrustAD, Timeout: 500 * time.Millisecond, Attempts: 1})
+	live.Fetcher = &discovery.Fetcher{Allow: netip.Addr.IsLoopback, Roots: s.lab.Roots(), Port: s.lab.HTTPSPort()}
+	live.DANE, live.SMTPPort = c.Sources.DANE, s.lab.SMTPPort()
+	return err
+}
+
+func (s *asking) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// leaves checks that the table has a line for every listed domain but these.
+func (s *asking) leaves(when string, without ...string) {
+	s.t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.dir, "var", defaultTable))
+	s.must(err)
+	for _, name := range askedDomains {
+		got := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` `).Match(data)
+		if got == slices.Contains(without, name) {
+			s.t.Errorf("%s: the table has a line for %s: %t", when, name, got)
+		}
+	}
+}
+
+// populate gives every domain what its name says.
+func (s *asking) populate() {
+	s.t.Helper()
+	own := lab.STSPolicy("enforce", 604800*4, "mx.own.example")
+	for name, sts := range map[string]string{
+		"different.example": own, "forged.example": own, "redirected.example": own, "failing.example": own, "override.example": own,
+		"dropped.example": lab.STSPolicy("none", 604800*4), "tried.example": lab.STSPolicy("testing", 2*86400, "mx.list.example"),
+		"same.example": lab.STSPolicy("enforce", 604800, "mx.list.example"), "plain.example": "", "later.example": "", "testing.example": own,
+	} {
+		s.must(s.lab.AddDomain(lab.Domain{Name: name, MX: []string{"mx.list.example"}, STS: sts}))
+	}
+	s.lab.SetWebFault("mta-sts.forged.example", lab.WebCert)
+	s.lab.SetWebFault("mta-sts.redirected.example", lab.WebRedirect)
+	s.must(s.lab.SetFault("_mta-sts.failing.example", "TXT", lab.DNSServFail))
+	s.must(s.lab.AddHost(lab.Host{Name: "mx.secured.example"}))
+	s.must(s.lab.AddDomain(lab.Domain{Name: "secured.example", MX: []string{"mx.secured.example"}}))
+	tlsa := "_" + strconv.Itoa(s.lab.SMTPPort()) + "._tcp.mx.secured.example"
+	s.must(s.lab.AddRecord(tlsa + ". 60 IN TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"))
+	s.lab.SetSecure(true, "secured.example", "mx.secured.example", tlsa)
+}
+
+// A table leaves out the domains that say something else themselves, provably: over verified HTTPS or by signed DNS. What
+// looks like it, and what fails, does not count.
+func TestOwnPoliciesComeFirst(t *testing.T) {
+	s := newAsking(t, leaveOutBoth+"[[override]]\ndomain = \"override.example\"\nmxs = [\"mx.mine.example\"]\nreason = \"test\"\n")
+	s.populate()
+	left := []string{"different.example", "dropped.example", "secured.example", "tried.example"}
+	s.leaves("before anybody was asked")
+	r, text := s.update(s.equip)
+	s.leaves("first day", left...)
+	if r.Own == nil || r.Own.Asked != len(askedDomains)-1 || r.Own.Unanswered != 3 || len(r.Own.LeftOut) != len(left) || r.Postfix.OwnFirst != len(left) {
+		t.Errorf("%+v, %+v", r.Own, r.Postfix)
+	}
+	for _, want := range []string{"4 left out (own policies)", "own policies: 10 domains asked, 3 without an answer",
+		"left out: different.example: it says by MTA-STS: enforce mx.own.example (asked ", "left out: tried.example: it says by MTA-STS: testing",
+		"left out: secured.example: it has usable TLSA records for all its MX hosts"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("update does not say %q:\n%s", want, text)
+		}
+	}
+	for _, name := range []string{"override.example", "testing.example"} {
+		if s.lab.Asked("_mta-sts."+name, "TXT") > 0 {
+			t.Errorf("%s is asked about for nothing", name)
+		}
+	}
+	if r, _ := s.update(s.equip); r.Own.Asked != 0 || r.Postfix.Written {
+		t.Errorf("at once again: %+v", r.Own)
+	}
+	s.told(left)
+
+	// A day later: one domain has a policy now, of another the record is gone, which an attacker can bring about as well.
+	s.must(s.lab.SetSTS("later.example", lab.STSPolicy("enforce", 604800, "mx.own.example")))
+	s.must(s.lab.RemoveRecords("_mta-sts.tried.example", "TXT"))
+	s.must(s.lab.RemoveRecords("_mta-sts.different.example", "TXT"))
+	s.at = s.at.Add(24 * time.Hour)
+	s.update(s.equip)
+	s.leaves("second day", append(left, "later.example")...)
+
+	// Nobody can be asked: the update works all the same, and what is known stays, but no policy outlives its max_age.
+	s.at = s.at.Add(26 * time.Hour)
+	nobody := func(*socketmap.Live, leaveOutConfig) error { return errors.New("no resolver") }
+	if _, text := s.update(nobody); !strings.Contains(text, "own policies: what was known stays: no resolver") {
+		t.Errorf("%s", text)
+	}
+	s.leaves("third day", "different.example", "dropped.example", "later.example", "secured.example")
+
+	// A policy that a week of asking could not confirm does not keep a domain without the list's protection.
+	s.at = s.at.Add(5 * 24 * time.Hour)
+	s.update(s.equip)
+	s.leaves("after a week", "dropped.example", "later.example", "secured.example")
+
+	// Without the part of the configuration nothing of it counts.
+	s.edit(func(text string) string { return strings.Replace(text, leaveOutBoth, "", 1) })
+	if r, _ := s.update(s.equip); r.Own != nil {
+		t.Errorf("%+v", r.Own)
+	}
+	s.leaves("without [leave-out]")
+}
+
+// told checks what the other commands say while these domains are left out.
+func (s *asking) told(left []string) {
+	s.t.Helper()
+	status := s.run(0, "status")
+	for _, name := range left {
+		if !strings.Contains(status, "left out: "+name+": it ") {
+			s.t.Errorf("status does not name %s:\n%s", name, status)
+		}
+	}
+	for name, want := range map[string]string{
+		"different.example": "(?s)enforce mx.list.example\n.*Postfix: no line\n.*left out of the table: the domain says by MTA-STS: enforce mx.own.example .*RFC 8461",
+		"secured.example":   "(?s)Postfix: no line\n.*left out of the table: the domain has usable TLSA.*RFC 7672",
+		"plain.example":     "Postfix .*: secure match=mx.list.example",
+		"override.example":  "(?s)Postfix .*: secure match=mx.mine.example.*an override of this machine",
+	} {
+		if got := s.run(0, "explain", name); !regexp.MustCompile(want).MatchString(got) {
+			s.t.Errorf("explain %s:\n%s", name, got)
+		}
+	}
+	if hints := s.run(0, "export", "hints"); !strings.HasPrefix(hints, "different.example\n") {
+		s.t.Errorf("hints leave out who is to be asked:\n%s", hints)
+	}
+	for _, format := range []string{"json", "opensmtpd"} {
+		if got := s.run(0, "export", format); strings.Contains(got, "different.example") || !strings.Contains(got, "plain.example") {
+			s.t.Errorf("%s:\n%s", format, got)
+		}
+	}
+	s.run(0, "disable", "--reason", "test")
+	if r, _ := s.update(s.equip); r.Own != nil {
+		s.t.Errorf("domains are asked while everything is off: %+v", r.Own)
+	}
+	if got := s.run(0, "explain", "plain.example"); !strings.Contains(got, "all policies are off") {
+		s.t.Errorf("explain while everything is off:\n%s", got)
+	}
+	s.run(0, "enable")
+	s.leaves("enabled again", left...)
+}
+
+// One update asks a part; the next goes on where it stopped.
+func TestDomainsAreAskedInParts(t *testing.T) {
+	s := newAsking(t, leaveOutBoth+"most = 4\n")
+	s.populate()
+	var waiting []int
+	for range 3 {
+		r, _ := s.update(s.equip)
+		waiting = append(waiting, r.Own.Waiting)
+		s.at = s.at.Add(time.Minute)
+	}
+	if !slices.Equal(waiting, []int{7, 3, 0}) {
+		t.Errorf("waiting after each update: %d", waiting)
+	}
+	s.leaves("at last", "different.example", "dropped.example", "override.example", "secured.example", "tried.example")
+}
+
+// A Postfix that does not look at a source itself must not lose the list's protection by it.
+func TestSourcesThatPostfixNeglects(t *testing.T) {
+	s := newServer(t)
+	s.join()
+	p := postfixConfig{Map: absolutePath(filepath.Join(s.dir, "var", defaultTable)), Type: "hash", Dialect: "floor"}
+	both := leaveOutConfig{}
+	both.Sources.DANE, both.Sources.STS = true, true
+	maps := "hash:" + string(p.Map)
+	main := filepath.Join(s.postfix.Config, "main.cf")
+	base, err := os.ReadFile(main)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		settings  string
+		dane, sts bool
+	}{
+		{"", false, false},
+		{"smtp_tls_policy_maps = " + maps, false, false},
+		{"smtp_tls_security_level = dane", false, false}, // without signed DNS Postfix makes "may" of it
+		{"smtp_tls_security_level = dane\nsmtp_dns_support_level = dnssec", true, false},
+		{"smtp_tls_security_level = may\nsmtp_dns_support_level = dnssec", false, false},
+		{"smtp_tls_policy_maps = " + maps + ", hash:/etc/postfix/mine", false, false},
+		{"smtp_tls_policy_maps = " + maps + ", socketmap:inet:127.0.0.1:8461:postfix", false, true},
+		{"smtp_dns_support_level = dnssec\nsmtp_tls_policy_maps = " + maps + ", socketmap:inet:127.0.0.1:8461:postfix", true, true},
+	} {
+		if err := os.WriteFile(main, append(slices.Clone(base), c.settings+"\n"...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		// Over a file that is younger than a second Postfix's programs sleep.
+		if err := os.Chtimes(main, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		rest, why := p.neglected(t.Context(), both.Sources)
+		followed := 2 - len(why)
+		if rest.DANE != c.dane || rest.STS != c.sts || rest.DANE && rest.STS != (followed == 2) || !rest.Any() != (followed == 0) {
+			t.Errorf("%s: %+v, %q", c.settings, rest, why)
+		}
+	}
+}
+
+// What [leave-out] may not say.
+func TestLeaveOutConfig(t *testing.T) {
+	for text, want := range map[string]string{
+		"sources = [\"list\"]":                    "no policy of a domain's own",
+		"sources = [\"dane\"]":                    "trust-ad",
+		"sources = [\"mta-sts\"]\nmost = -1":      "most = -1",
+		"sources = [\"mta-sts\"]\nwithin = \"x\"": "c.toml:6:10: within",
+		"resolver = \"localhost\"":                "c.toml:5:",
+	} {
+		_, err := parseConfig("c.toml", []byte("[[list]]\nname = \"a\"\nmirrors = [\"/srv\"]\n[leave-out]\n"+text+"\n"))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// Whoever is left out has no line in any dialect; the comment that counts them is no line either.
+func TestLeftOutTable(t *testing.T) {
+	d, err := policy.ParseDomain("a.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := mta.Header{Origin: "log.example/list", Expires: time.Date(2026, 3, 15, 12, 0, 0, 0, time.UTC)}
+	text, report, err := settled{header: header, leftOut: []leftOut{{domain: d}}}.table(nil, mta.Options{})
+	if err != nil || report.Emitted != 0 || !strings.Contains(string(text), "# Listed domains without a line") || regexp.MustCompile(`(?m)^[^#\n]`).Match(text) {
+		t.Errorf("%v, %+v\n%s", err, report, text)
+	}
+}
