@@ -1,0 +1,432 @@
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/policy"
+)
+
+var now = time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC)
+
+const ourTable = "/var/lib/starttls-policy/postfix-tls-policy"
+
+// healthy is a Debian machine with Postfix 3.7 and our table, on which nothing is wrong.
+func healthy() Facts {
+	return Facts{
+		Now: now,
+		Postfix: &Postfix{
+			Version: "3.7.11",
+			Params: map[string]string{
+				"queue_directory": "/var/spool/postfix", "smtp_tls_policy_maps": "cdb:" + ourTable,
+				"smtp_tls_security_level": "may", "smtp_tls_CAfile": "/ca.pem", "tls_append_default_CA": "no",
+				"smtp_tls_loglevel": "1", "smtp_tls_mandatory_protocols": ">=TLSv1", "default_transport": "smtp",
+			},
+			Types: []string{"cdb", "hash", "inline", "socketmap", "texthash"},
+			Services: []Service{{Name: "smtp", Chroot: true}, {Name: "relay", Chroot: true,
+				Override: map[string]string{"syslog_name": "postfix/relay"}}},
+			Files:  map[string]File{"/ca.pem": {Certs: 140}, ourTable + ".cdb": {}},
+			Bundle: "/etc/ssl/certs/ca-certificates.crt",
+		},
+		Table:  &Table{Type: "cdb", Map: ourTable, Dialect: "floor", Right: true},
+		Daemon: &Daemon{},
+		Lists: []List{{Name: "example", Release: 7, Freshness: "fresh", Expires: now.AddDate(0, 0, 14), TrustVersion: 1,
+			TrustExpires: now.AddDate(1, 0, 0), Witnessed: true}},
+		State:    State{Path: "/var/lib/starttls-policy", Owner: "starttls-policy"},
+		Update:   Update{Last: now.Add(-6 * time.Hour), Systemd: true, Active: []string{"starttls-policy-update.timer"}},
+		Resolver: &Resolver{Address: "127.0.0.1:53", Loopback: true, Asked: ".", Secure: true},
+	}
+}
+
+// withDaemon is the same machine in the other set-up.
+func withDaemon() Facts {
+	f := healthy()
+	f.Table, f.Daemon = nil, &Daemon{Listen: []string{"127.0.0.1:8461"}}
+	f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8461:floor")
+	f.Sockets = []Socket{{Entry: "socketmap:inet:127.0.0.1:8461:floor", Place: "127.0.0.1:8461", Ours: true,
+		Unlisted: Answer{"doctor.invalid", "NOTFOUND"}, Listed: Answer{"a.example", "OK secure match=mx.a.example"}}}
+	f.Update.Active = []string{"starttls-policy.socket", "starttls-policy.service"}
+	return f
+}
+
+// withExim is a machine with Exim and our export.
+func withExim() Facts {
+	f := healthy()
+	file := "/var/lib/starttls-policy/exim-tls-policy.cdb"
+	f.Postfix, f.Table = nil, nil
+	f.Exports = []Export{{Format: "exim", File: file, Right: true}}
+	f.Exim = &Exim{Version: "4.96", Lookups: []string{"lsearch", "cdb"},
+		Routers: []Part{
+			{"hubbed", map[string]string{"driver": "manualroute", "domains": "+hubs"}},
+			{"list", map[string]string{"driver": "dnslookup", "domains": "cdb;" + file, "transport": "safe"}},
+			{"others", map[string]string{"driver": "dnslookup"}},
+		},
+		Transports: []Part{{"safe", map[string]string{"hosts_require_tls": "*", "tls_verify_hosts": "*", "tls_verify_cert_hostnames": "*",
+			"event_action": "${lookup{$domain}cdb{" + file + "}}", "connection_max_messages": "1", "multi_domain": "false"}}},
+	}
+	return f
+}
+
+func (f Facts) set(name, value string) { f.Postfix.Params[name] = value }
+
+func (f *Facts) override(name, value string) {
+	f.Postfix.Services[1].Override[name] = value
+}
+
+// row is a machine with one fault, and what is found. Everything else about it is healthy.
+type row struct {
+	base  func() Facts
+	spoil func(f *Facts)
+	codes string // of all findings, in order
+	says  string // in the first one: what was found, or the fix
+}
+
+var rows = map[string]row{
+	"unseen":              {healthy, func(f *Facts) { f.Unseen = []string{"/x: permission denied"} }, "doctor.unseen", "/x: permission denied"},
+	"no mail server":      {healthy, func(f *Facts) { f.Postfix, f.OtherMTA = nil, "no postconf" }, "doctor.mta.none", "no postconf"},
+	"nothing for postfix": {healthy, func(f *Facts) { f.Table = nil }, "doctor.mta.unused", "3.7.11"},
+	"nothing for exim":    {withExim, func(f *Facts) { f.Exports = nil }, "doctor.mta.unused", "4.96"},
+	"type":                {healthy, func(f *Facts) { f.Postfix.Types = []string{"hash"} }, "doctor.map.type", "cdb:" + ourTable},
+	"type of an override": {healthy, func(f *Facts) { f.override("smtp_tls_policy_maps", "cdb:"+ourTable+" lmdb:/mine") }, "doctor.map.type", "lmdb:/mine"},
+	"missing":             {healthy, func(f *Facts) { f.Postfix.Files[ourTable+".cdb"] = File{Missing: true} }, "doctor.map.missing", "postmap 'cdb:" + ourTable + "'"},
+	"missing pcre": {healthy, func(f *Facts) {
+		f.set("smtp_tls_policy_maps", "regexp:/x cdb:"+ourTable)
+		f.Postfix.Types = nil
+		f.Postfix.Files["/x"] = File{Missing: true}
+	}, "doctor.map.missing", "make the table"},
+	"unused":                {healthy, func(f *Facts) { f.set("smtp_tls_policy_maps", "") }, "doctor.map.unused", "postconf -e 'smtp_tls_policy_maps = cdb:" + ourTable + "' && postfix reload"},
+	"unused, with a socket": {healthy, func(f *Facts) { f.set("smtp_tls_policy_maps", "hash:/mine, socketmap:inet:127.0.0.1:8642:QUERY") }, "doctor.map.unused", "postconf -e 'smtp_tls_policy_maps = hash:/mine, cdb:" + ourTable + ", socketmap:inet:127.0.0.1:8642:QUERY'"},
+	"unused daemon":         {withDaemon, func(f *Facts) { f.set("smtp_tls_policy_maps", ""); f.Sockets = nil }, "doctor.map.unused", "socketmap:inet:127.0.0.1:8461:floor"},
+	"unused unix daemon": {withDaemon, func(f *Facts) {
+		f.set("smtp_tls_policy_maps", "")
+		f.Sockets = nil
+		f.Daemon.Listen = []string{"unix:/var/spool/postfix/p/s"}
+	}, "doctor.map.unused", "socketmap:unix:p/s:floor"},
+	"order": {healthy, func(f *Facts) { f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8642:QUERY cdb:"+ourTable) }, "doctor.map.order", "'smtp_tls_policy_maps = cdb:" + ourTable + ", socketmap:inet:127.0.0.1:8642:QUERY'"},
+	"mixed": {withDaemon, func(f *Facts) {
+		f.Table = healthy().Table
+		f.set("smtp_tls_policy_maps", "cdb:"+ourTable+" socketmap:inet:127.0.0.1:8461:floor")
+	}, "doctor.map.mixed", "'smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:floor'"},
+	"consumer": {withDaemon, func(f *Facts) {
+		f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8642:QUERY socketmap:inet:127.0.0.1:8461:floor")
+	}, "doctor.map.consumer", "127.0.0.1:8642:QUERY is in front"},
+	"other type": {healthy, func(f *Facts) {
+		f.set("smtp_tls_policy_maps", "hash:"+ourTable)
+		f.Postfix.Files[ourTable+".db"] = File{}
+	}, "doctor.map.content", "cdb:" + ourTable + "'"},
+	"content":     {healthy, func(f *Facts) { f.Table.Right, f.Table.State = false, "is OUT OF DATE" }, "doctor.map.content", "is OUT OF DATE"},
+	"writable":    {healthy, func(f *Facts) { f.Table.Writable = "/it's" }, "doctor.map.writable", `chmod go-w '/it'\''s'`},
+	"transport":   {healthy, func(f *Facts) { f.override("smtp_tls_policy_maps", "") }, "doctor.map.transport", "postconf -PX relay/unix/smtp_tls_policy_maps"},
+	"new dialect": {healthy, func(f *Facts) { f.Postfix.Version = "3.5.25" }, "doctor.dialect.new", "Postfix 3.5.25 understands sni"},
+	"old dialect": {healthy, func(f *Facts) {
+		f.Table.Dialect, f.Table.Fixed = "sni", true
+		f.set("smtp_tls_mandatory_protocols", ">=TLSv1.2")
+	}, "doctor.dialect.old", "auto"},
+	"new map name":          {withDaemon, func(f *Facts) { f.Postfix.Version = "3.5.25" }, "doctor.dialect.new", "'smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:sni'"},
+	"old map name":          {withDaemon, func(f *Facts) { f.Postfix.Version = "3.10.5" }, "doctor.dialect.old", "'smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:tlsrpt'"},
+	"level none":            {healthy, func(f *Facts) { f.set("smtp_tls_security_level", "") }, "doctor.level.none", "transport smtp, relay"},
+	"level none of one":     {healthy, func(f *Facts) { f.override("smtp_tls_security_level", "none") }, "doctor.level.none", "none, transport relay"},
+	"level strict":          {healthy, func(f *Facts) { f.set("smtp_tls_security_level", "secure") }, "doctor.level.strict", "secure"},
+	"level encrypt":         {healthy, func(f *Facts) { f.set("smtp_tls_security_level", ""); f.set("smtp_enforce_tls", "yes") }, "doctor.level.encrypt", "encrypt"},
+	"level dane":            {healthy, func(f *Facts) { f.set("smtp_tls_security_level", "dane"); f.set("smtp_dns_support_level", "dnssec") }, "doctor.level.dane", "dane"},
+	"dane without dnssec":   {healthy, func(f *Facts) { f.set("smtp_tls_security_level", "dane") }, "doctor.dnssec.off doctor.level.dane", "smtp_dns_support_level = "},
+	"daemon without dnssec": {withDaemon, func(f *Facts) { f.Daemon.DANE = true }, "doctor.dnssec.off", "transport smtp, relay"},
+	"no ca":                 {healthy, func(f *Facts) { f.set("smtp_tls_CAfile", "") }, "doctor.ca.none", "postconf -e 'smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt' && postfix reload"},
+	"ca of one":             {healthy, func(f *Facts) { f.override("smtp_tls_CAfile", "") }, "doctor.ca.none", "transport relay"},
+	"empty ca":              {healthy, func(f *Facts) { f.Postfix.Files["/ca.pem"] = File{} }, "doctor.ca.missing", "/ca.pem has no certificate"},
+	"missing ca":            {healthy, func(f *Facts) { f.Postfix.Files["/ca.pem"] = File{Missing: true} }, "doctor.ca.missing", "/ca.pem"},
+	"empty ca folder": {healthy, func(f *Facts) {
+		f.set("smtp_tls_CAfile", "")
+		f.set("smtp_tls_CApath", "/certs")
+		f.Postfix.Files["/certs"] = File{}
+	}, "doctor.ca.missing", "5ed36f99.0"},
+	"ca out of the chroot": {healthy, func(f *Facts) {
+		f.set("smtp_tls_CAfile", "")
+		f.set("smtp_tls_CApath", "/certs")
+		f.Postfix.Files["/certs"] = File{Certs: 9}
+		f.Postfix.Files["/var/spool/postfix/certs"] = File{Missing: true}
+	}, "doctor.ca.chroot", "/var/spool/postfix/certs"},
+	"sni": {healthy, func(f *Facts) {
+		f.Table.Dialect = "legacy"
+		f.set("smtp_tls_servername", "mx.example")
+		f.set("smtp_tls_mandatory_protocols", "TLSv1.2")
+	}, "doctor.sni", "mx.example"},
+	"protocols":         {healthy, func(f *Facts) { f.Table.Dialect, f.Postfix.Version = "sni", "3.5.25" }, "doctor.protocols", ">=TLSv1"},
+	"per site":          {healthy, func(f *Facts) { f.set("smtp_tls_per_site", "hash:/old") }, "doctor.persite", "hash:/old"},
+	"log level":         {healthy, func(f *Facts) { f.set("smtp_tls_loglevel", "0") }, "doctor.loglevel", "smtp_tls_loglevel = 1"},
+	"relayhost":         {healthy, func(f *Facts) { f.set("relayhost", "[relay.example]:587") }, "doctor.relay.host", "[relay.example]:587"},
+	"default transport": {healthy, func(f *Facts) { f.set("default_transport", "smtp:[relay.example]") }, "doctor.relay.transport", "smtp:[relay.example]"},
+	"other transport":   {healthy, func(f *Facts) { f.set("default_transport", "uucp") }, "doctor.relay.transport", "uucp"},
+	"transport maps": {healthy, func(f *Facts) {
+		f.set("transport_maps", "hash:/t")
+		f.set("sender_dependent_relayhost_maps", "hash:/s")
+	}, "doctor.relay.maps", "transport_maps = hash:/t; sender_dependent_relayhost_maps = hash:/s"},
+	"fallback": {healthy, func(f *Facts) { f.override("smtp_fallback_relay", "[b.example]") }, "doctor.relay.fallback", "transport relay"},
+	"socket out of reach": {withDaemon, func(f *Facts) {
+		f.Sockets[0].Missing, f.Sockets[0].Chrooted, f.Sockets[0].Elsewhere = true, true, "/run/s"
+	}, "doctor.socket.chroot", "/run/s is out of its reach"},
+	"socket missing":       {withDaemon, func(f *Facts) { f.Sockets[0].Missing = true }, "doctor.socket.missing", "127.0.0.1:8461"},
+	"socket forbidden":     {withDaemon, func(f *Facts) { f.Sockets[0].Blocked = "mode 0600" }, "doctor.socket.permission", "mode 0600"},
+	"socket silent":        {withDaemon, func(f *Facts) { f.Sockets[0].Silent = "connection refused" }, "doctor.socket.silent", "connection refused"},
+	"stranger":             {withDaemon, func(f *Facts) { f.Sockets[0].Ours = false }, "doctor.socket.stranger", "127.0.0.1:8461"},
+	"temporary":            {withDaemon, func(f *Facts) { f.Sockets[0].Unlisted.Reply = "TEMP disk" }, "doctor.socket.answer", "TEMP disk"},
+	"temporary for a list": {withDaemon, func(f *Facts) { f.Sockets[0].Listed.Reply = "TEMP disk" }, "doctor.socket.answer", "a.example"},
+	"listed is not found":  {withDaemon, func(f *Facts) { f.Sockets[0].Listed.Reply = "NOTFOUND" }, "doctor.socket.list", "starttls-policy explain a.example"},
+	"public":               {withDaemon, func(f *Facts) { f.Daemon.Listen = append(f.Daemon.Listen, "192.0.2.1:8461") }, "doctor.socket.public", "192.0.2.1:8461"},
+	"resolver silent":      {healthy, func(f *Facts) { f.Resolver.Failed = "SERVFAIL" }, "doctor.resolver.silent", "SERVFAIL"},
+	"resolver for dane": {withDaemon, func(f *Facts) {
+		f.Daemon.DANE, f.Resolver.Secure = true, false
+		f.set("smtp_dns_support_level", "dnssec")
+	}, "doctor.resolver.dane", "127.0.0.1:53"},
+	"resolver for a level": {healthy, func(f *Facts) {
+		f.Resolver.Secure = false
+		f.set("smtp_tls_security_level", "dane")
+		f.set("smtp_dns_support_level", "dnssec")
+	}, "doctor.resolver.dane doctor.level.dane", "127.0.0.1:53"},
+	"resolver plain": {healthy, func(f *Facts) { f.Resolver.Secure = false }, "doctor.resolver.plain", "127.0.0.1:53"},
+	"resolver remote": {withDaemon, func(f *Facts) {
+		f.Daemon.DANE, f.Resolver.Loopback, f.Resolver.Address = true, false, "192.0.2.53:53"
+		f.set("smtp_dns_support_level", "dnssec")
+	}, "doctor.resolver.remote", "192.0.2.53:53"},
+	"resolver in chroot": {healthy, func(f *Facts) { f.Postfix.ChrootResolver = "/x differs" }, "doctor.resolver.chroot", "/x differs"},
+	"list unreadable":    {healthy, func(f *Facts) { f.Lists[0].Error = "permission denied" }, "doctor.list.unreadable", "permission denied"},
+	"list damaged":       {healthy, func(f *Facts) { f.Lists[0].Damaged = "checksum" }, "doctor.list.damaged", "checksum"},
+	"list none":          {healthy, func(f *Facts) { f.Lists[0] = List{Name: "example"} }, "doctor.list.none", "example"},
+	"list expired":       {healthy, func(f *Facts) { f.Lists[0].Freshness = "expired" }, "doctor.list.expired", "release 7"},
+	"list kept":          {healthy, func(f *Facts) { f.Lists[0].Freshness, f.Lists[0].Kept = "expired", true }, "doctor.list.kept", "release 7"},
+	"list stale":         {healthy, func(f *Facts) { f.Lists[0].Freshness = "stale" }, "doctor.list.stale", "2026-03-15T13:00:00Z"},
+	"list ended":         {healthy, func(f *Facts) { f.Lists[0].Ended = true }, "doctor.list.ended", "example"},
+	"list held":          {healthy, func(f *Facts) { f.Lists[0].Held, f.Lists[0].HeldRelease = "half of it", 8 }, "doctor.list.held", "--list example --accept 8"},
+	"evidence":           {healthy, func(f *Facts) { f.Lists[0].Evidence = "/e" }, "doctor.list.evidence", "--evidence '/e'"},
+	"trust expired":      {healthy, func(f *Facts) { f.Lists[0].TrustExpires = now.Add(-time.Hour) }, "doctor.trust.expired", "trust version 1"},
+	"trust ends":         {healthy, func(f *Facts) { f.Lists[0].TrustExpires = now.AddDate(0, 0, 29) }, "doctor.trust.ends", "2026-03-30"},
+	"unwitnessed":        {healthy, func(f *Facts) { f.Lists[0].Witnessed = false }, "doctor.trust.unwitnessed", "no witness"},
+	"clock":              {healthy, func(f *Facts) { f.Lists[0].ClockBehind = time.Hour }, "doctor.clock.behind", "1h0m0s"},
+	"export":             {withExim, func(f *Facts) { f.Exports[0].Right, f.Exports[0].State = false, "is MISSING" }, "doctor.export.content", "is MISSING"},
+	"disabled":           {healthy, func(f *Facts) { f.Off = "outage" }, "doctor.disabled", "outage"},
+	"override":           {healthy, func(f *Facts) { f.Overrides = []string{"a.example, until 2026-02-28"} }, "doctor.override.ended", "a.example"},
+	"never updated":      {healthy, func(f *Facts) { f.Update.Last = time.Time{} }, "doctor.update.never", "/var/lib/starttls-policy/update.json"},
+	"updated long ago":   {healthy, func(f *Facts) { f.Update.Last = now.Add(-25 * time.Hour) }, "doctor.update.old", "2026-02-28T12:00:00Z"},
+	"update failed":      {healthy, func(f *Facts) { f.Update.Failed = "no space" }, "doctor.update.failed", "no space"},
+	"no unit":            {healthy, func(f *Facts) { f.Update.Active, f.Update.Asked = nil, []string{"a.timer"} }, "doctor.update.unit", "a.timer"},
+	"no socket unit":     {withDaemon, func(f *Facts) { f.Update.Active = f.Update.Active[1:] }, "doctor.update.socket", "starttls-policy.service"},
+	"no state":           {healthy, func(f *Facts) { f.State.Missing = true }, "doctor.state.missing", "/var/lib/starttls-policy"},
+	"state writable":     {healthy, func(f *Facts) { f.State.Writable = "/s" }, "doctor.state.writable", "chmod go-w '/s'"},
+	"state of others":    {healthy, func(f *Facts) { f.State.Owners = strings.Fields("a b c d e f g") }, "doctor.state.owner", "a, b, c, d, e and 2 more"},
+	"left":               {healthy, func(f *Facts) { f.State.Left = []string{".tmp-1"} }, "doctor.state.left", ".tmp-1"},
+	"exim mute":          {withExim, func(f *Facts) { f.Exim.Refused = "permission denied" }, "doctor.exim.unseen", "permission denied"},
+	"exim without cdb":   {withExim, func(f *Facts) { f.Exim.Lookups = []string{"lsearch"} }, "doctor.exim.cdb", "lsearch"},
+	"exim unused":        {withExim, func(f *Facts) { f.Exim.Routers[1].Options["domains"] = "" }, "doctor.exim.unused", "exim-tls-policy.cdb"},
+	"exim order":         {withExim, func(f *Facts) { r := f.Exim.Routers; r[1], r[2] = r[2], r[1] }, "doctor.exim.router", "move the router list in front of others"},
+	"exim smarthost":     {withExim, func(f *Facts) { f.Exim.Routers[0].Options["domains"] = "" }, "doctor.exim.router", "hubbed (manualroute)"},
+	"exim transport":     {withExim, func(f *Facts) { f.Exim.Routers[1].Options["transport"] = "other" }, "doctor.exim.transport", `"other"`},
+	"exim without tls":   {withExim, func(f *Facts) { f.Exim.Transports[0].Options["hosts_require_tls"] = "" }, "doctor.exim.transport", "hosts_require_tls = "},
+	"exim without names": {withExim, func(f *Facts) { f.Exim.Transports[0].Options["event_action"] = "" }, "doctor.exim.transport", "event_action"},
+	"exim shares":        {withExim, func(f *Facts) { f.Exim.Transports[0].Options["multi_domain"] = "true" }, "doctor.exim.transport", "several domains"},
+}
+
+// Each fault raises its own finding, and no other; where nothing is wrong nothing is found.
+func TestEachFaultIsFoundAlone(t *testing.T) {
+	for name, base := range map[string]func() Facts{"table": healthy, "daemon": withDaemon, "exim": withExim} {
+		if got := Examine(base()); len(got) > 0 {
+			t.Errorf("healthy machine with %s: %+v", name, got)
+		}
+	}
+	for name, c := range rows {
+		f := c.base()
+		c.spoil(&f)
+		got := Examine(f)
+		if codes(got) != c.codes {
+			t.Errorf("%s: %s, want %s\n%+v", name, codes(got), c.codes, got)
+			continue
+		}
+		if first := got[0]; !strings.Contains(first.Found+"\n"+first.Fix, c.says) || first.Fix == "" || first.Found == "" {
+			t.Errorf("%s: %+v does not say %q", name, first, c.says)
+		}
+	}
+}
+
+func codes(findings []Finding) string {
+	var out []string
+	for _, f := range findings {
+		out = append(out, f.Code)
+	}
+	return strings.Join(out, " ")
+}
+
+// What is right in other ways raises nothing.
+func TestWhatIsRightInOtherWays(t *testing.T) {
+	for name, c := range map[string]row{
+		"own table in front": {base: healthy, spoil: func(f *Facts) {
+			f.set("smtp_tls_policy_maps", "hash:/mine, proxy:cdb:"+ourTable+" socketmap:inet:127.0.0.1:8642:QUERY")
+		}},
+		"inline in front":        {base: healthy, spoil: func(f *Facts) { f.set("smtp_tls_policy_maps", "inline:{ {a.example = may}, b=may } cdb:"+ourTable) }},
+		"override with the list": {base: healthy, spoil: func(f *Facts) { f.override("smtp_tls_policy_maps", "inline:{ a=may }, cdb:"+ourTable) }},
+		"default ca":             {base: healthy, spoil: func(f *Facts) { f.set("smtp_tls_CAfile", ""); f.set("tls_append_default_CA", "yes") }},
+		"ca folder, no chroot": {base: healthy, spoil: func(f *Facts) {
+			f.set("smtp_tls_CAfile", "")
+			f.set("smtp_tls_CApath", "/c")
+			f.Postfix.Files["/c"] = File{Certs: 1}
+			f.Postfix.Services = []Service{{Name: "smtp"}}
+		}},
+		"ca folder in the chroot": {base: healthy, spoil: func(f *Facts) {
+			f.set("smtp_tls_CAfile", "")
+			f.set("smtp_tls_CApath", "/c")
+			f.Postfix.Files["/c"], f.Postfix.Files["/var/spool/postfix/c"] = File{Certs: 1}, File{Certs: 1}
+		}},
+		"dialect follows":       {base: healthy, spoil: func(f *Facts) { f.Postfix.Version = "3.10.5" }},
+		"postconf too old":      {base: healthy, spoil: func(f *Facts) { f.Postfix.Services, f.Postfix.Types = nil, nil }},
+		"smtp_use_tls":          {base: healthy, spoil: func(f *Facts) { f.set("smtp_tls_security_level", ""); f.set("smtp_use_tls", "yes") }},
+		"no resolver looked at": {base: healthy, spoil: func(f *Facts) { f.Resolver = nil }},
+		"no systemd":            {base: healthy, spoil: func(f *Facts) { f.Update.Systemd, f.Update.Active = false, nil }},
+		"sni of the host":       {base: healthy, spoil: func(f *Facts) { f.set("smtp_tls_servername", "mx.example") }},
+		"dane behind the daemon": {base: withDaemon, spoil: func(f *Facts) {
+			f.Daemon.DANE = true
+			f.set("smtp_dns_support_level", "dnssec")
+			f.set("smtp_tls_security_level", "dane")
+		}},
+		"old name by habit": {base: withDaemon, spoil: func(f *Facts) {
+			f.Postfix.Version = "3.4.1"
+			f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8461:QUERY")
+			f.Sockets[0].Entry = "socketmap:inet:127.0.0.1:8461:QUERY"
+			f.set("smtp_tls_mandatory_protocols", "!SSLv2 !SSLv3 !TLSv1 !TLSv1.1")
+		}},
+		"systemd holds it": {base: withDaemon, spoil: func(f *Facts) { f.Daemon.Listen = nil }},
+		"other behind ours": {base: withDaemon, spoil: func(f *Facts) {
+			f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8461:floor socketmap:inet:127.0.0.1:8642:QUERY")
+		}},
+		"not asked": {base: withDaemon, spoil: func(f *Facts) {
+			f.Sockets[0].Ours, f.Sockets[0].Skipped, f.Sockets[0].Unlisted, f.Sockets[0].Listed = false, true, Answer{}, Answer{}
+		}},
+		"nothing listed":        {base: withDaemon, spoil: func(f *Facts) { f.Sockets[0].Listed = Answer{} }},
+		"clock a little behind": {base: healthy, spoil: func(f *Facts) { f.Lists[0].ClockBehind = time.Minute }},
+		"exim beside postfix":   {base: healthy, spoil: func(f *Facts) { f.Exim = withExim().Exim }},
+	} {
+		f := c.base()
+		c.spoil(&f)
+		if got := Examine(f); len(got) > 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// Every code has a row above, or a log that raises it; every one says what to do.
+func TestEveryCodeIsRaised(t *testing.T) {
+	raised := map[string]bool{}
+	for _, c := range rows {
+		for _, code := range strings.Fields(c.codes) {
+			raised[code] = true
+		}
+	}
+	for _, c := range logCases {
+		for _, code := range strings.Fields(c.codes) {
+			raised[code] = true
+		}
+	}
+	seen := map[string]bool{}
+	for _, c := range Codes() {
+		if !raised[c.ID] {
+			t.Errorf("nothing raises %s", c.ID)
+		}
+		if seen[c.ID] || c.Summary == "" || c.Fix == "" || !strings.HasPrefix(c.ID, "doctor.") {
+			t.Errorf("%+v", c)
+		}
+		if !slices.Contains([]policy.Severity{policy.Error, policy.Warning, policy.Notice}, c.Severity) {
+			t.Errorf("%s: severity %q", c.ID, c.Severity)
+		}
+		seen[c.ID] = true
+	}
+	for _, code := range slices.Sorted(maps.Keys(raised)) {
+		if !seen[code] {
+			t.Errorf("%s is raised and not in the table", code)
+		}
+	}
+	if f := found("doctor.unheard", "", "x"); f.Severity != policy.Error {
+		t.Errorf("an unknown code passes as %s", f.Severity)
+	}
+}
+
+// The order is by severity.
+func TestOrder(t *testing.T) {
+	f := healthy()
+	f.set("smtp_tls_loglevel", "0")
+	f.set("relayhost", "[r.example]")
+	f.set("smtp_tls_CAfile", "")
+	got := Examine(f)
+	if codes(got) != "doctor.ca.none doctor.relay.host doctor.loglevel" || !HasErrors(got) || HasErrors(got[1:]) || Count(got, policy.Warning) != 1 {
+		t.Errorf("%s", codes(got))
+	}
+}
+
+func TestAllowsOld(t *testing.T) {
+	for value, want := range map[string]bool{
+		"": true, ">=TLSv1": true, ">=TLSv1.1": true, ">=TLSv1.2": false, "!SSLv2, !SSLv3": true, "!SSLv2 !SSLv3 !TLSv1": true,
+		"!SSLv2:!SSLv3:!TLSv1:!TLSv1.1": false, "TLSv1.2": false, "TLSv1.2 TLSv1": true, "<=TLSv1.2": true, ">=TLSv1.2, <=TLSv1.3": false,
+		"TLSv1.2, TLSv1.1, !TLSv1.1": false, ">=0x0303": true,
+	} {
+		if got := allowsOld(value); got != want {
+			t.Errorf("%q: %t", value, got)
+		}
+	}
+}
+
+func TestParseMaps(t *testing.T) {
+	for value, want := range map[string]string{
+		"":                   "[]",
+		"hash:/a":            "[hash:/a]",
+		" hash:/a,\tcdb:/b ": "[hash:/a cdb:/b]",
+		"proxy:hash:/a":      "[hash:/a]",
+		"inline:{ {a = b}, c=d } socketmap:unix:x:floor": "[inline:{ {a = b}, c=d } socketmap:unix:x:floor]",
+		"inline:{ a = b": "[inline:{ a = b]",
+		"}":              "[}:]",
+		"nonsense":       "[nonsense:]",
+	} {
+		if got := fmt.Sprint(ParseMaps(value)); got != want {
+			t.Errorf("%q: %s, want %s", value, got, want)
+		}
+	}
+	for entry, want := range map[string]string{
+		"socketmap:inet:127.0.0.1:8461:floor": "tcp 127.0.0.1:8461 true floor", "socketmap:unix:private/x:sni": "unix private/x true sni",
+		"socketmap:inet:[::1]:8461:floor": "tcp [::1]:8461 true floor", "socketmap:unix:x": "  false x", "socketmap:pipe:a:b": "  false b", "hash:/a": "  false /a",
+	} {
+		kind, name, _ := strings.Cut(entry, ":")
+		m := Map{kind, name}
+		network, address, ok := m.Socket()
+		if got := fmt.Sprint(network, " ", address, " ", ok, " ", m.MapName()); got != want {
+			t.Errorf("%s: %s, want %s", entry, got, want)
+		}
+	}
+	for _, c := range [][3]string{{"/run/x", "n", "/run/x"}, {"/run/x", "y", "/q/run/x"}, {"p/x", "n", "/q/p/x"}, {"p/x", "y", "/q/p/x"}, {"/../x", "y", "/x"}} {
+		if got := Place(c[0], "/q", c[1] == "y"); got != c[2] {
+			t.Errorf("%q: %s", c, got)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("inline:{ {a = b}, c=d } socketmap:unix:x:floor", "smtp/unix/command = smtp -o a=b")
+	f.Fuzz(func(t *testing.T, value, fields string) {
+		all := ParseMaps(value)
+		if balanced := strings.Count(value, "{") == 0 && strings.Count(value, "}") == 0; balanced {
+			if again := ParseMaps(join(all)); len(again) != len(all) {
+				t.Errorf("%q: %q and %q", value, all, again)
+			}
+		}
+		for _, m := range all {
+			if _, address, ok := m.Socket(); ok && (address == "" || strings.HasSuffix(address, ":"+m.MapName())) {
+				t.Errorf("%s: address %q", m, address)
+			}
+			if path, ok := m.File(); ok && path[0] != '/' {
+				t.Errorf("%s: file %q", m, path)
+			}
+		}
+		ParseMaster(fields, value, "")
+		ParseParams(fields)
+		ParseParts(fields)
+		allowsOld(value)
+	})
+}
