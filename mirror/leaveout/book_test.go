@@ -2,6 +2,7 @@ package leaveout
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/discovery"
 )
 
 // lines are spelled as a book has them.
@@ -127,4 +129,28 @@ func domain(t *testing.T, name string) policy.Domain {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// What the end of the round cuts short was not asked: neither is the answer forgotten, nor the attempt counted.
+func TestCutShort(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	dns, err := discovery.NewClient(discovery.Options{Resolver: silent.LocalAddr().(*net.UDPAddr).AddrPort(), TrustAD: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	live := &socketmap.Live{Now: func() time.Time { return now }, DNS: dns, DANE: true, Fetcher: &discovery.Fetcher{}}
+	a, b := domain(t, "a.example"), domain(t, "b.example")
+	old := Answer{Asked: now.Add(-24 * time.Hour), DANE: true, DANEAt: now.Add(-24 * time.Hour)}
+	book := &Book{live: live, answers: map[policy.Domain]Answer{a: old}}
+	if r := book.Ask(t.Context(), []policy.Domain{a, b}, Limits{Most: 10, Within: 50 * time.Millisecond}); r != (Round{Waiting: 2}) {
+		t.Errorf("%+v", r)
+	}
+	if got := book.answers[a]; got != old || len(book.answers) != 1 {
+		t.Errorf("%+v", book.answers)
+	}
 }

@@ -33,6 +33,8 @@ type Live struct {
 	DANE bool
 	// SMTPPort is where TLSA records are looked for, 0 stands for 25.
 	SMTPPort int
+	// Silent asks nobody: a policy that is cached and valid counts, and nothing else.
+	Silent   bool
 	Now      func() time.Time
 	Patience time.Duration // 0 stands for 20 s
 
@@ -53,7 +55,7 @@ type route struct {
 func (l *Live) decide(ctx context.Context, d policy.Domain, c *Decision) bool {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(l.Patience, livePatience))
 	defer cancel()
-	return l.DANE && l.byDANE(ctx, d, c) || l.Fetcher != nil && l.bySTS(ctx, d, c)
+	return l.DANE && !l.Silent && l.byDANE(ctx, d, c) || (l.Fetcher != nil || l.Silent) && l.bySTS(ctx, d, c)
 }
 
 // byDANE decides when every host has usable records: Postfix's "dane-only" refuses a host without. A domain of which only
@@ -87,7 +89,7 @@ func (l *Live) byDANE(ctx context.Context, d policy.Domain, c *Decision) bool {
 // narrow finds the MX hosts of the moment that the policy's suffix patterns allow. Without an answer the patterns stay:
 // a Postfix that takes them for any depth still refuses everybody else.
 func (l *Live) narrow(ctx context.Context, c *Decision) {
-	if c.Policy.Mode != policy.Enforce || !slices.ContainsFunc(c.Policy.MXs, policy.MXPattern.IsSuffix) {
+	if l.Silent || c.Policy.Mode != policy.Enforce || !slices.ContainsFunc(c.Policy.MXs, policy.MXPattern.IsSuffix) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(l.Patience, livePatience))
@@ -122,12 +124,19 @@ func (l *Live) route(ctx context.Context, d policy.Domain) route {
 		if l.DANE {
 			r.dane = l.tlsa(ctx, r.Route)
 		}
-		if ctx.Err() == nil {
+		if !cutShort(ctx) {
 			l.routes.put(d, r, maxRoutes)
 		}
 		return r, nil
 	})
 	return found.(route)
+}
+
+// cutShort reports whether ctx may have ended a lookup. A socket's deadline is a moment earlier than that of the context
+// from which it was set.
+func cutShort(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(end)
 }
 
 // tlsa looks at the hosts side by side. A host whose name is none has no records.

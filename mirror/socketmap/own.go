@@ -31,7 +31,7 @@ func (l *Live) Own(ctx context.Context, d policy.Domain) (o Own) {
 		o.STSKnown = l.search(ctx, d).trouble == ""
 		o.STS = l.Held(d)
 	}
-	if ctx.Err() != nil {
+	if cutShort(ctx) {
 		o.DANE, o.DANEKnown, o.STSKnown = false, false, false
 	}
 	return o

@@ -54,6 +54,10 @@ func (p stsPolicy) due(now time.Time) bool {
 // bySTS decides when the domain has a valid policy. A mode other than enforce decides as well: no policy is applied.
 func (l *Live) bySTS(ctx context.Context, d policy.Domain, c *Decision) bool {
 	p := l.sts(ctx, d)
+	if l.Silent && !p.valid(l.Now()) {
+		c.because("MTA-STS: nobody was asked, and no policy is cached")
+		return false
+	}
 	if p.trouble != "" {
 		c.because("MTA-STS: %s", p.trouble)
 	}
@@ -81,7 +85,7 @@ func (l *Live) sts(ctx context.Context, d policy.Domain) stsPolicy {
 	now := l.Now()
 	p, known := l.policies.get(d)
 	switch {
-	case known && !p.due(now):
+	case l.Silent, known && !p.due(now):
 		return p
 	case p.valid(now):
 		l.behind.Go(func() {
@@ -103,7 +107,7 @@ func (l *Live) search(ctx context.Context, d policy.Domain) stsPolicy {
 			next = before.learn(discovery.FindSTS(ctx, l.DNS, l.Fetcher, d), l.Now())
 		}
 		next.checked = l.Now()
-		if ctx.Err() == nil { // a search that was cut short has found out nothing
+		if !cutShort(ctx) { // a search that was cut short has found out nothing
 			l.policies.put(d, next, maxPolicies)
 		}
 		return next, nil
@@ -137,6 +141,9 @@ func (p stsPolicy) learn(s discovery.STS, now time.Time) stsPolicy {
 	}
 	p.failure = failureOf(s.Status)
 	p.trouble = fmt.Sprintf("the search ended with %s", s.Status)
+	if s.Detail != "" {
+		p.trouble += " (" + s.Detail + ")"
+	}
 	return p
 }
 
