@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/starttls-everywhere/policylist/cmd/internal/mtatest"
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/pipeline/signing"
@@ -40,7 +41,7 @@ func witnessed(t *testing.T, dir string, now func() time.Time) *pipeline.Publish
 	if err := os.WriteFile(filepath.Join(home, pipeline.TrustDir, "1"), msg, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p, err := openPublisher(home, public, now())
+	p, err := mtatest.Publisher(home, public, now())
 	if err != nil {
 		t.Fatal(err)
 	}
