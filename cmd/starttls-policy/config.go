@@ -239,13 +239,15 @@ func (f configFile) config() (c config, err error) {
 			return c, err
 		}
 	}
-	if f.Serve == nil {
+	written := f.Serve != nil
+	if !written {
 		f.Serve = &serveFile{}
 	}
 	serve, err := f.Serve.config()
 	if err != nil {
 		return c, err
 	}
+	serve.Written = written
 	c.Serve, c.Adopt = &serve, adoptedBy(f.Adopt)
 	c.Metrics.Textfile = f.Metrics.Textfile.value
 	if c.Exports, err = f.exports(c); err != nil {

@@ -17,6 +17,7 @@ import (
 
 // serveConfig is the [serve] table with its defaults.
 type serveConfig struct {
+	Written  bool // [serve] stands in the file: this machine has the daemon set-up
 	Listen   []listenPlace
 	Mode     socketMode
 	Group    string

@@ -45,7 +45,7 @@ func TestConfigTextComments(t *testing.T) {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	want := serveConfig{
-		Listen: []listenPlace{"unix:/var/spool/postfix/starttls-policy/socket", "127.0.0.1:8461"}, Mode: 0o660, Group: "postfix",
+		Written: true, Listen: []listenPlace{"unix:/var/spool/postfix/starttls-policy/socket", "127.0.0.1:8461"}, Mode: 0o660, Group: "postfix",
 		Sources: []sourceName{"mta-sts", "list"}, Resolver: netip.MustParseAddrPort("127.0.0.1:53"), Update: updateEvery(6 * time.Hour),
 	}
 	if !reflect.DeepEqual(*c.Serve, want) || len(c.Overrides) != 1 || len(c.Adopt) != 1 {

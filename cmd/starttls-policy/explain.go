@@ -31,15 +31,22 @@ type explanation struct {
 	Postfix   string   `json:"postfix,omitempty"` // the table's right-hand side
 	Why       []string `json:"why"`
 	Passed    []string `json:"passed,omitempty"` // lists asked before, which do not name the domain
+	Sources   surveyed `json:"all"`
 }
 
 func newExplain(a *app) *cobra.Command {
-	return &cobra.Command{
+	var o explainOptions
+	c := &cobra.Command{
 		Use:   "explain DOMAIN",
 		Short: "tell a domain's policy, where it comes from and what the mail server is told",
 		Long: `Explain looks a domain up as query does, and says which list answers, by which release, how that is proved, and what a
 Postfix table says about the domain and why: also when the domain is left out for what it says itself (see [leave-out] in the
-configuration), or when an override or the kill switch comes first. It asks nobody.
+configuration), or when an override or the kill switch comes first.
+
+Then it says what each source has to say, in the order in which they count, also those that do not come to count: override,
+DANE, MTA-STS, each list. "no policy" and "lookup failed" are two things. With [serve] in the configuration the daemon is
+asked, and what it holds is shown; when it does not answer, and with --live, the domain's DNS and web server are asked from
+here. --live=false asks nobody: of MTA-STS it shows what the daemon last saved.
 
 Exit codes: 0 listed, 4 not listed, 1 a list could not be read, 2 wrong usage or configuration.`,
 		Example: `  $ starttls-policy explain b.example
@@ -49,13 +56,21 @@ Exit codes: 0 listed, 4 not listed, 1 a list could not be read, 2 wrong usage or
       /var/lib/starttls-policy/example/policy.json.tlog-proof
     Postfix (dialect sni): secure match=.mail.b.example servername=hostname
     - mail is delivered only over TLS, to a certificate of a trusted CA for one of the names
-    - ".mail.b.example" means one label in the list, any depth in a Postfix table: the line accepts more than the list, never less`,
+    - ".mail.b.example" means one label in the list, any depth in a Postfix table: the line accepts more than the list, never less
+    sources, in the order in which the daemon follows them; asked: nobody
+      override: no policy
+      dane: not asked
+      mta-sts: not asked
+      list example: enforce .mail.b.example, until 2026-03-15T12:00:00Z (release 1)`,
 		Args: arguments(1, 1),
-		RunE: func(c *cobra.Command, args []string) error { return a.explain(c.Context(), args[0]) },
+		RunE: func(c *cobra.Command, args []string) error { return a.explain(c, args[0], o) },
 	}
+	o.flags(c)
+	return c
 }
 
-func (a *app) explain(ctx context.Context, name string) error {
+func (a *app) explain(c *cobra.Command, name string, o explainOptions) error {
+	ctx := c.Context()
 	d, cfg, lists, err := a.consult(name)
 	if err != nil {
 		return err
@@ -77,10 +92,14 @@ func (a *app) explain(ctx context.Context, name string) error {
 		e.Why = []string{"no list names the domain; only the exact name counts, a policy never covers names below it",
 			"the mail server's own settings decide"}
 	}
+	if e.Sources, err = a.survey(c, cfg, d, o); err != nil {
+		return err
+	}
 	if a.json {
 		err = writeJSON(a.stdout, e)
 	} else {
 		a.printExplanation(e, dialectOr(ctx, cfg.Postfix))
+		e.Sources.print(a.stdout)
 	}
 	if !ok {
 		err = errors.Join(err, exit(exitNotListed))

@@ -188,14 +188,18 @@ func closeAll[C io.Closer](all []C) {
 	}
 }
 
-// withRefresh adds the map "refresh" to those of the decider.
+// withRefresh adds the maps "refresh" and "explain" to those of the decider.
 type withRefresh struct{ *served }
 
 // Answer implements socketmap.Answerer.
 func (r withRefresh) Answer(ctx context.Context, mapName, key string) socketmap.Reply {
 	decider := r.current.Load().Decider
-	if mapName != refreshMap {
+	switch mapName {
+	default:
 		return decider.Answer(ctx, mapName, key)
+	case explainMap:
+		return explainTo(ctx, decider, key)
+	case refreshMap:
 	}
 	d, err := parseDomain(key)
 	if err != nil {

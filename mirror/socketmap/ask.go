@@ -12,7 +12,7 @@ func Ask(c io.ReadWriter, mapName, key string) (Reply, error) {
 	if _, err := c.Write(appendNetstring(nil, mapName+" "+key)); err != nil {
 		return Reply{}, err
 	}
-	text, err := readNetstring(bufio.NewReader(c), nil)
+	text, err := readNetstringOf(bufio.NewReader(c), nil, maxReply)
 	if err != nil {
 		return Reply{}, err
 	}

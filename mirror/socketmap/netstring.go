@@ -13,6 +13,9 @@ import (
 // both. What is longer is no request that anybody has an answer to.
 const maxRequest = 10_000
 
+// maxReply caps a reply; it is Postfix's own limit (socketmap_table(5)).
+const maxReply = 100_000
+
 // maxDigits is how many digits maxRequest has.
 const maxDigits = 5
 
@@ -22,7 +25,12 @@ var errNetstring = errors.New("not a netstring")
 // readNetstring reads "5:hello," and returns "hello" in buf, which it may grow. The end of the stream in front of one is
 // io.EOF, inside one io.ErrUnexpectedEOF.
 func readNetstring(r *bufio.Reader, buf []byte) ([]byte, error) {
-	n, err := readLength(r)
+	return readNetstringOf(r, buf, maxRequest)
+}
+
+// readNetstringOf reads one of at most so many bytes.
+func readNetstringOf(r *bufio.Reader, buf []byte, most int) ([]byte, error) {
+	n, err := readLength(r, most)
 	if err != nil {
 		return nil, err
 	}
@@ -40,8 +48,8 @@ func readNetstring(r *bufio.Reader, buf []byte) ([]byte, error) {
 }
 
 // readLength reads decimal digits, without a leading zero, up to the colon.
-func readLength(r *bufio.Reader) (int, error) {
-	n := 0
+func readLength(r *bufio.Reader, most int) (int, error) {
+	n, digits := 0, len(strconv.Itoa(most))
 	for i := 0; ; i++ {
 		c, err := r.ReadByte()
 		switch {
@@ -50,11 +58,11 @@ func readLength(r *bufio.Reader) (int, error) {
 		case err != nil:
 			return 0, unexpected(err)
 		case c == ':' && i > 0:
-			if n > maxRequest {
-				return 0, fmt.Errorf("%w of at most %d bytes: %d announced", errNetstring, maxRequest, n)
+			if n > most {
+				return 0, fmt.Errorf("%w of at most %d bytes: %d announced", errNetstring, most, n)
 			}
 			return n, nil
-		case c < '0' || c > '9' || i > 0 && n == 0 || i == maxDigits:
+		case c < '0' || c > '9' || i > 0 && n == 0 || i == digits:
 			return 0, fmt.Errorf("%w: byte %q in its length", errNetstring, c)
 		}
 		n = 10*n + int(c-'0')
