@@ -84,14 +84,16 @@ func (a *app) explain(c *cobra.Command, name string, o explainOptions) error {
 		e.Passed = append(e.Passed, before.name)
 	}
 	if ok {
-		e.answer = answer{d.String(), true, l.name, p.Mode.String(), patterns(p), l.Release.Release, l.Freshness}
+		e.answer = answerOf(d, l, p)
 		e.origin(l)
 		e.table(p, cfg.Postfix, dialectOr(ctx, cfg.Postfix))
 		e.local(ctx, a.localSay(cfg), cfg, d, p)
 	} else {
 		e.Why = []string{"no list names the domain; only the exact name counts, a policy never covers names below it",
 			"the mail server's own settings decide"}
+		e.local(ctx, a.localSay(cfg), cfg, d, p)
 	}
+	e.Local = a.localWords(cfg, d, p)
 	if e.Sources, err = a.survey(c, cfg, d, o); err != nil {
 		return err
 	}
@@ -178,6 +180,9 @@ func (a *app) printExplanation(e explanation, d mta.Dialect) {
 	w := a.stdout
 	if !e.Listed {
 		line(w, "%s: not listed (asked: %s)", e.Domain, strings.Join(e.Passed, ", "))
+		if e.Postfix != "" {
+			line(w, "  Postfix (dialect %s): %s", d, e.Postfix)
+		}
 	} else {
 		line(w, "%s: %s %s", e.Domain, e.Mode, strings.Join(e.MXs, " "))
 		if len(e.Passed) > 0 {

@@ -18,6 +18,7 @@ type answer struct {
 	MXs       []string         `json:"mxs,omitempty"`
 	Release   int64            `json:"release,omitempty"`
 	Freshness mirror.Freshness `json:"freshness,omitempty"`
+	Local     []string         `json:"local,omitempty"` // what this machine says besides: see localWords
 }
 
 func newQuery(a *app) *cobra.Command {
@@ -25,7 +26,8 @@ func newQuery(a *app) *cobra.Command {
 		Use:   "query DOMAIN",
 		Short: "tell a domain's policy",
 		Long: `Query looks a domain up in the lists as they are held; it asks nobody. Capitals, a final dot and names in other scripts
-are understood. A list that has expired counts as empty unless its configuration says "keep".
+are understood. A list that has expired counts as empty unless its configuration says "keep". An override of this machine and
+the kill switch are told as well; what the domain says itself is for explain.
 
 Exit codes: 0 listed, 4 not listed, 1 a list could not be read, 2 wrong usage or configuration.`,
 		Example: `  $ starttls-policy query A.Example.
@@ -38,14 +40,16 @@ Exit codes: 0 listed, 4 not listed, 1 a list could not be read, 2 wrong usage or
 }
 
 func (a *app) query(name string) error {
-	d, _, lists, err := a.consult(name)
+	d, cfg, lists, err := a.consult(name)
 	if err != nil {
 		return err
 	}
 	out := answer{Domain: d.String()}
-	if l, p, ok := find(lists, d); ok {
-		out = answer{d.String(), true, l.name, p.Mode.String(), patterns(p), l.Release.Release, l.Freshness}
+	l, p, ok := find(lists, d)
+	if ok {
+		out = answerOf(d, l, p)
 	}
+	out.Local = a.localWords(cfg, d, p)
 	switch {
 	case a.json:
 		if err := writeJSON(a.stdout, out); err != nil {
@@ -55,6 +59,11 @@ func (a *app) query(name string) error {
 		line(a.stdout, "%s: %s %s (list %s, release %d, %s)", out.Domain, out.Mode, strings.Join(out.MXs, " "), out.List, out.Release, out.Freshness)
 	default:
 		line(a.stdout, "%s: not listed", out.Domain)
+	}
+	if !a.json {
+		for _, word := range out.Local {
+			line(a.stdout, "  %s", word)
+		}
 	}
 	if !out.Listed {
 		return exit(exitNotListed)
