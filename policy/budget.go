@@ -28,6 +28,12 @@ func Count(listed int, changes []Change) Tally {
 	return t
 }
 
+// Plus adds the changes of u to those of t.
+func (t Tally) Plus(u Tally) Tally {
+	t.Removed, t.Weakened, t.Hardened = t.Removed+u.Removed, t.Weakened+u.Weakened, t.Hardened+u.Hardened
+	return t
+}
+
 // Excess is a kind of change of which there are more than a release carries by itself.
 type Excess struct {
 	Kind           string // "removed", "weakened", "newly enforcing or with replaced mxs"

@@ -121,3 +121,6 @@ func covers(wide, narrow []MXPattern) bool {
 		return !slices.ContainsFunc(wide, func(w MXPattern) bool { return w.Covers(n) })
 	})
 }
+
+// SameHosts reports whether two sets of patterns allow the same hosts, however they spell it.
+func SameHosts(a, b []MXPattern) bool { return covers(a, b) && covers(b, a) }

@@ -14,12 +14,13 @@ import (
 	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
 	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/gate"
 	"github.com/starttls-everywhere/policylist/policy/proof"
 )
 
 // codes is every code that this program may print, sorted.
 func codes() []policy.Code {
-	all := slices.Concat(policy.Codes(), proof.Codes(), probe.Codes(), pipeline.Codes(), audit.Codes())
+	all := slices.Concat(policy.Codes(), gate.Codes(), proof.Codes(), probe.Codes(), pipeline.Codes(), audit.Codes())
 	slices.SortFunc(all, func(a, b policy.Code) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }

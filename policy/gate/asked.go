@@ -1,0 +1,176 @@
+package gate
+
+import (
+	"slices"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/mtasts"
+	"github.com/starttls-everywhere/policylist/policy/proof"
+)
+
+// asked is the change that the source asks for, nil for none.
+func (c *court) asked() *row {
+	old, new := c.Published, c.Wanted
+	if old == nil && new == nil || old != nil && new != nil && old.Equal(*new) {
+		return nil
+	}
+	r := c.row(old, new, "")
+	if r.change.Class.ModeAndMXs() {
+		if !slices.Contains([]string{"demote.auto", "demote.owner", "demote.emergency", "import.unproven"}, c.last().Reason) {
+			r.lacks(codeOneStep, "%s is %s", c.Domain, r.change.Class)
+			return r
+		}
+		// The list's mode is the gate's own doing, not the source's: the mxs go first, and the mode follows by itself.
+		new = &policy.Policy{Mode: old.Mode, MXs: new.MXs}
+		r = c.row(old, new, "")
+	}
+	r.reason = reasonOf(r.change)
+	switch {
+	case c.Managed == policy.ManagedByCurated:
+		r.curated()
+	case r.change.Class == policy.Weakened && c.Approval != nil:
+		r.reason = "demote.emergency" // the operator's: at once
+	case r.change.Class == policy.Removed:
+		r.removal()
+	case c.Managed == policy.ManagedByMTASTS:
+		r.followsSTS()
+	default:
+		r.byProof()
+	}
+	return r
+}
+
+// reasonOf names a change that was asked for in the log.
+func reasonOf(c policy.Change) string {
+	switch class := c.Class; {
+	case class.Has(policy.Added) && c.New.Mode == policy.Enforce:
+		return "add.enforce"
+	case class.Has(policy.Added):
+		return "add.testing"
+	case class.Has(policy.Removed):
+		return "remove.owner"
+	case class.Has(policy.Strengthened):
+		return "promote.evidence"
+	case class.Has(policy.Weakened):
+		return "demote.owner"
+	case class.Has(policy.MXsNarrowed):
+		return "mxs.narrowed"
+	case class.Has(policy.MXsWidened):
+		return "mxs.widened"
+	}
+	return "mxs.replaced"
+}
+
+// curated is the column of others' domains, which the operator added.
+func (r *row) curated() {
+	if r.change.New != nil && r.change.New.Mode == policy.Enforce {
+		r.lacks(codeCurated, "%s", r.Domain)
+		return
+	}
+	if r.change.New == nil {
+		if s := r.proofStretch(proof.Record{Kind: proof.Remove}); s.stands(r.Now) {
+			r.began(s, 0, "")
+			return
+		}
+		r.reason = "remove.curated"
+	}
+	if r.Approval == nil {
+		r.lacks(codeMaintainers, "%s is %s", r.Domain, r.change.Class)
+	}
+}
+
+// removal is the owner's: by MTA-STS where the entry follows it, by proof for all.
+func (r *row) removal() {
+	byProof := r.proofStretch(proof.Record{Kind: proof.Remove})
+	bySTS := stretch{}
+	if r.Managed == policy.ManagedByMTASTS {
+		bySTS = r.stretch(func(l Look) signal { return l.sts(r.need(), saysMode(mtasts.None)) })
+	}
+	switch {
+	case bySTS.stands(r.Now) && (!byProof.stands(r.Now) || bySTS.first.Add(removeSTSDelay).Before(byProof.first.Add(removeProofDelay))):
+		r.began(bySTS, removeSTSDelay, "MTA-STS says none")
+	case byProof.stands(r.Now):
+		r.began(byProof, removeProofDelay, "the proof \"remove\" has stood")
+	default:
+		r.lacks(codeNeedsRemoval, "%s", r.Domain)
+	}
+}
+
+// byProof is the column of owners who prove control in the DNS.
+func (r *row) byProof() {
+	new := *r.change.New
+	delay, passes := mxsDelay, 0
+	switch class := r.change.Class; {
+	case class.Has(policy.Strengthened) || class.Has(policy.Added) && new.Mode == policy.Enforce:
+		delay, passes = promoteProofDays*day, promoteProofPasses
+	case class.Has(policy.Added):
+		delay = 0
+	case class.Has(policy.Weakened):
+		delay = demoteProofDelay
+	}
+	since, ok := r.proven(delay)
+	switch class := r.change.Class; {
+	case class.Has(policy.MXsNarrowed):
+		r.covers(new)
+	case class != policy.Weakened:
+		r.arrives(new)
+	}
+	if passes > 0 && ok {
+		r.passed(new, passes, since)
+	}
+}
+
+// proven asks for the owner's proof of the wanted entry, for d; ok is false when there is none.
+func (r *row) proven(d time.Duration) (since time.Time, ok bool) {
+	wanted := []proof.Record{asks(*r.change.New)}
+	if r.Wanted != nil && !r.Wanted.Equal(*r.change.New) {
+		wanted = append(wanted, asks(*r.Wanted)) // of which this change is the first half
+	}
+	s := r.proofStretch(wanted...)
+	if s.stands(r.Now) {
+		r.began(s, d, "the proof of control has stood")
+		return s.first, true
+	}
+	r.unproven(s, wanted...)
+	return time.Time{}, false
+}
+
+// unproven says what is wrong with the proof.
+func (r *row) unproven(s stretch, wanted ...proof.Record) {
+	l := r.newest()
+	if l == nil {
+		r.lacks(codeStale, "%s", r.Domain)
+		return
+	}
+	_, code, detail := l.proof(r.need(), r.used, wanted...)
+	saw := 0
+	for _, p := range l.Proofs {
+		if c, _ := proof.Judge(p.Reading, r.used(p.Reading.Record), l.At, wanted...); c == "" {
+			saw += p.Vantages
+		}
+	}
+	switch {
+	case saw > 0:
+		r.lacks(codeDisagree, "%d of %s see the proof of control", saw, plural(l.Voters, "vantage"))
+	case code != "":
+		r.lacks(code, "%s", detail)
+	case !s.last.IsZero():
+		r.lacks(codeStale, "the proof of control was seen last at %s", s.last.UTC().Format(policy.TimeFormat))
+	default:
+		r.lacks(proof.CodeMissing, "%s", r.Domain)
+	}
+}
+
+// proofStretch is how long one of the wanted records has stood.
+func (c *court) proofStretch(wanted ...proof.Record) stretch {
+	return c.stretch(func(l Look) signal {
+		s, _, _ := l.proof(c.need(), c.used, wanted...)
+		return s
+	})
+}
+
+// asks is the record that asks for an entry.
+func asks(p policy.Policy) proof.Record {
+	return proof.Record{Kind: proof.Change, Change: proof.Digest(p)}
+}
