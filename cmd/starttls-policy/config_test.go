@@ -47,9 +47,11 @@ func TestConfigTextComments(t *testing.T) {
 	want := serveConfig{
 		Written: true, Listen: []listenPlace{"unix:/var/spool/postfix/starttls-policy/socket", "127.0.0.1:8461"}, Mode: 0o660, Group: "postfix",
 		Sources: []sourceName{"mta-sts", "list"}, Resolver: netip.MustParseAddrPort("127.0.0.1:53"), Update: updateEvery(6 * time.Hour),
+		Metrics: netip.MustParseAddrPort("127.0.0.1:9465"),
 	}
-	if !reflect.DeepEqual(*c.Serve, want) || len(c.Overrides) != 1 || len(c.Adopt) != 1 {
-		t.Errorf("%+v, %+v, %+v", *c.Serve, c.Overrides, c.Adopt)
+	if !reflect.DeepEqual(*c.Serve, want) || len(c.Overrides) != 1 || len(c.Adopt) != 1 ||
+		c.Metrics.Textfile != "/var/lib/starttls-policy/starttls-policy.prom" {
+		t.Errorf("%+v, %+v, %+v, %+v", *c.Serve, c.Overrides, c.Adopt, c.Metrics)
 	}
 }
 
@@ -57,6 +59,9 @@ func TestConfigTextComments(t *testing.T) {
 func TestConfigRefusals(t *testing.T) {
 	for text, want := range map[string]string{
 		"[serve]\nlisten = [\"localhost:1\"]":                                    "config.toml:2:",
+		"[metrics]\ntextfile = \"x.prom\"":                                       "config.toml:2:12: textfile = \"x.prom\"",
+		"[metrics]\ntextfile = \"/x.txt\"":                                       "ends with \".prom\"",
+		"[serve]\nmetrics = \"9465\"":                                            "config.toml:2:",
 		"[serve]\nlisten = [\"unix:socket\"]":                                    "unix:/absolute/path",
 		"[serve]\nmode = \"0999\"":                                               "octal",
 		"[serve]\nsources = [\"dns\"]":                                           "mta-sts",

@@ -59,6 +59,13 @@ const serveText = `
 #trust-ad = false
 # How often it updates the lists, or "off" when a timer does.
 #update = "6h"
+# Where Prometheus finds /metrics, and others /healthz. Without it, nowhere.
+#metrics = "127.0.0.1:9465"
+
+# The same metrics without a daemon, as far as there are any: a file for node_exporter's textfile collector, written by
+# every update. Its name ends with ".prom".
+#[metrics]
+#textfile = "/var/lib/starttls-policy/starttls-policy.prom"
 `
 
 // listText is one [[list]], to be appended to a file as well.

@@ -17,24 +17,24 @@ import (
 
 // addStanding adds what the state folder tells.
 func addStanding(set *exposition.Set, cfg config, reports []listReport, last updateReport, now time.Time) {
-	set.Add("starttls_policy_build_info", 1, version)
+	set.Add(metricPrefix+"build_info", 1, version)
 	for _, r := range reports {
 		addList(set, r)
-		set.Add("starttls_policy_mirror_errors_total", float64(last.Counts.MirrorErrors[r.Name]), r.Name)
+		set.Add(metricPrefix+"mirror_errors_total", float64(last.Counts.MirrorErrors[r.Name]), r.Name)
 	}
 	for _, name := range slices.Sorted(outcomeNames()) {
-		set.Add("starttls_policy_updates_total", float64(last.Counts.Outcomes[name]), name)
+		set.Add(metricPrefix+"updates_total", float64(last.Counts.Outcomes[name]), name)
 	}
-	addTime(set, "starttls_policy_last_update_timestamp_seconds", last.Time)
+	addTime(set, metricPrefix+"last_update_timestamp_seconds", last.Time)
 	active := 0
 	for d := range cfg.Overrides {
 		if _, ok := cfg.Overrides.Find(d, now); ok {
 			active++
 		}
 	}
-	set.Add("starttls_policy_overrides", float64(active), "active")
-	set.Add("starttls_policy_overrides", float64(len(cfg.Overrides)-active), "expired")
-	set.Add("starttls_policy_disabled", truth(readSwitch(cfg.State) != nil))
+	set.Add(metricPrefix+"overrides", float64(active), "active")
+	set.Add(metricPrefix+"overrides", float64(len(cfg.Overrides)-active), "expired")
+	set.Add(metricPrefix+"disabled", truth(readSwitch(cfg.State) != nil))
 }
 
 // outcomeNames are the values of a label, all of them from the first scrape on, so that a rate sees the first of each.
@@ -49,20 +49,20 @@ func outcomeNames() func(func(string) bool) {
 }
 
 func addList(set *exposition.Set, r listReport) {
-	set.Add("starttls_policy_list_release", float64(r.Release), r.Name)
-	set.Add("starttls_policy_list_domains", float64(r.Domains), r.Name)
+	set.Add(metricPrefix+"list_release", float64(r.Release), r.Name)
+	set.Add(metricPrefix+"list_domains", float64(r.Domains), r.Name)
 	for _, state := range []mirror.Freshness{mirror.Fresh, mirror.Stale, mirror.Expired, mirror.None} {
-		set.Add("starttls_policy_list_state", truth(r.Freshness == state), r.Name, string(state))
+		set.Add(metricPrefix+"list_state", truth(r.Freshness == state), r.Name, string(state))
 	}
-	addTime(set, "starttls_policy_list_made_timestamp_seconds", r.Timestamp, r.Name)
-	addTime(set, "starttls_policy_list_expires_timestamp_seconds", r.Expires, r.Name)
-	addTime(set, "starttls_policy_list_quorum_timestamp_seconds", r.QuorumTime, r.Name)
-	addTime(set, "starttls_policy_list_confirmed_timestamp_seconds", r.Checked, r.Name)
-	set.Add("starttls_policy_list_held_release", float64(r.HeldRelease), r.Name)
-	set.Add("starttls_policy_list_alarms", float64(len(r.Alarms)+r.MoreAlarms), r.Name)
-	set.Add("starttls_policy_list_evidence", truth(r.Evidence != ""), r.Name)
-	set.Add("starttls_policy_trust_version", float64(r.Trust), r.Name)
-	addTime(set, "starttls_policy_trust_expires_timestamp_seconds", r.TrustExpires, r.Name)
+	addTime(set, metricPrefix+"list_made_timestamp_seconds", r.Timestamp, r.Name)
+	addTime(set, metricPrefix+"list_expires_timestamp_seconds", r.Expires, r.Name)
+	addTime(set, metricPrefix+"list_quorum_timestamp_seconds", r.QuorumTime, r.Name)
+	addTime(set, metricPrefix+"list_confirmed_timestamp_seconds", r.Checked, r.Name)
+	set.Add(metricPrefix+"list_held_release", float64(r.HeldRelease), r.Name)
+	set.Add(metricPrefix+"list_alarms", float64(len(r.Alarms)+r.MoreAlarms), r.Name)
+	set.Add(metricPrefix+"list_evidence", truth(r.Evidence != ""), r.Name)
+	set.Add(metricPrefix+"trust_version", float64(r.Trust), r.Name)
+	addTime(set, metricPrefix+"trust_expires_timestamp_seconds", r.TrustExpires, r.Name)
 }
 
 // addTime adds a time in policy.TimeFormat. One that is not known has no sample: zero would be the year 1970.
@@ -90,7 +90,7 @@ func (a *app) staticMetricsText(ctx context.Context, cfg config, lists []list) [
 	addStanding(set, cfg, reports, last, a.now())
 	_, tableRight := a.tableState(ctx, cfg, lists)
 	_, filesRight := a.exportStates(cfg, lists)
-	set.Add("starttls_policy_outputs_current", truth(tableRight && filesRight))
+	set.Add(metricPrefix+"outputs_current", truth(tableRight && filesRight))
 	return set.Text()
 }
 
@@ -115,22 +115,22 @@ func (s *served) metricsText() []byte {
 	last := loadLastUpdate(s.config.State)
 	addStanding(set, now.config, now.reports(last, s.app.now()), last, s.app.now())
 	for _, l := range s.metrics.Lookups() {
-		set.Add("starttls_policy_lookups_total", float64(l.Count), string(l.Source), string(l.Result), l.Dialect)
+		set.Add(metricPrefix+"lookups_total", float64(l.Count), string(l.Source), string(l.Result), l.Dialect)
 	}
-	set.Add("starttls_policy_lookups_without_domain_total", float64(s.metrics.Foreign()))
-	set.Add("starttls_policy_possible_downgrades_total", float64(s.metrics.Downgrades()))
+	set.Add(metricPrefix+"lookups_without_domain_total", float64(s.metrics.Foreign()))
+	set.Add(metricPrefix+"possible_downgrades_total", float64(s.metrics.Downgrades()))
 	if s.live != nil {
 		policies, routes := s.live.Cached()
-		set.Add("starttls_policy_cache_entries", float64(policies), "mta_sts")
-		set.Add("starttls_policy_cache_entries", float64(routes), "mx")
+		set.Add(metricPrefix+"cache_entries", float64(policies), "mta_sts")
+		set.Add(metricPrefix+"cache_entries", float64(routes), "mx")
 	}
-	s.listReloads.add(set, "starttls_policy_list_reloads_total")
-	s.configReloads.add(set, "starttls_policy_config_reloads_total")
+	s.listReloads.add(set, metricPrefix+"list_reloads_total")
+	s.configReloads.add(set, metricPrefix+"config_reloads_total")
 	open, accepted, failed := s.metrics.Connections()
-	set.Add("starttls_policy_connections", float64(open))
-	set.Add("starttls_policy_connections_total", float64(accepted))
-	set.Add("starttls_policy_accept_errors_total", float64(failed))
-	set.Add("starttls_policy_stopping", truth(s.stopping.Load()))
+	set.Add(metricPrefix+"connections", float64(open))
+	set.Add(metricPrefix+"connections_total", float64(accepted))
+	set.Add(metricPrefix+"accept_errors_total", float64(failed))
+	set.Add(metricPrefix+"stopping", truth(s.stopping.Load()))
 	s.addProcess(set)
 	return set.Text()
 }

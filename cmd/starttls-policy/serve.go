@@ -87,7 +87,7 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // it would end us
 	defer signal.Stop(hangup)
-	s := &served{app: a, config: cfg, log: newLog(a.stderr), metrics: new(socketmap.Metrics), started: a.now()}
+	s := newServed(a, cfg, a.stderr)
 	lists, err := a.openLists(cfg)
 	if err != nil {
 		return err
@@ -104,6 +104,10 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 	}
 	defer s.serveWeb(ctx)() // it tells of the end as well
 	return s.run(ctx, listeners, hangup)
+}
+
+func newServed(a *app, cfg config, log io.Writer) *served {
+	return &served{app: a, config: cfg, log: newLog(log), metrics: new(socketmap.Metrics), started: a.now()}
 }
 
 // prepare makes the decider and reads the lists; what is wrong with them is logged.
