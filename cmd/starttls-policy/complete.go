@@ -20,6 +20,7 @@ func (a *app) complete(root *cobra.Command) {
 		"list":    a.listNames,
 		"mta":     func() []string { return append([]string{"postfix", "none"}, formats()...) },
 		"method":  func() []string { return []string{"auto", "delta", "snapshot"} },
+		"code":    doctorCodes,
 		"dialect": func() []string { return []string{dialectAuto, "legacy", "sni", "floor"} },
 		"type": func() []string {
 			var out []string
@@ -43,7 +44,7 @@ func (a *app) complete(root *cobra.Command) {
 			c.ValidArgsFunction = firstArgument(a.domainsFrom)
 		case "export":
 			c.ValidArgsFunction = firstArgument(func(string) []string { return append([]string{"postfix"}, formats()...) })
-		case "verify", "help", "completion":
+		case "verify", "doctor", "help", "completion":
 		default:
 			c.ValidArgsFunction = cobra.NoFileCompletions
 		}

@@ -256,23 +256,29 @@ func compiledSince(path, suffix string) bool {
 func (a *app) exportStates(c config, lists []list) (states []string, right bool) {
 	right = true
 	for _, d := range a.dueExports(c, lists) {
-		held, err := os.ReadFile(d.path)
-		state, ok := "as it should be", true
-		switch {
-		case d.err != nil:
-			state, ok = "cannot be checked: "+d.err.Error(), false
-		case d.data == nil:
-			state = "left as it is, for what belongs there is not known"
-		case errors.Is(err, fs.ErrNotExist):
-			state, ok = "is MISSING; run starttls-policy update", false
-		case err != nil:
-			state, ok = "cannot be read: "+err.Error(), false
-		case !bytes.Equal(held, d.data):
-			state, ok = "is OUT OF DATE; run starttls-policy update", false
-		case !compiledSince(d.path, formatName(d.report.Format).format().Compiled):
-			state, ok = "is right, but the form that the server reads is older or missing: see starttls-policy export "+d.report.Format+" --settings", false
-		}
-		states, right = append(states, fmt.Sprintf("%s: %s %s", d.report.Format, d.path, state)), right && ok
+		state, ok := d.state()
+		states, right = append(states, state), right && ok
 	}
 	return states, right
+}
+
+// state compares the file with what it should be.
+func (d dueExport) state() (state string, right bool) {
+	held, err := os.ReadFile(d.path)
+	state, right = "as it should be", true
+	switch {
+	case d.err != nil:
+		state, right = "cannot be checked: "+d.err.Error(), false
+	case d.data == nil:
+		state = "left as it is, for what belongs there is not known"
+	case errors.Is(err, fs.ErrNotExist):
+		state, right = "is MISSING; run starttls-policy update", false
+	case err != nil:
+		state, right = "cannot be read: "+err.Error(), false
+	case !bytes.Equal(held, d.data):
+		state, right = "is OUT OF DATE; run starttls-policy update", false
+	case !compiledSince(d.path, formatName(d.report.Format).format().Compiled):
+		state, right = "is right, but the form that the server reads is older or missing: see starttls-policy export "+d.report.Format+" --settings", false
+	}
+	return fmt.Sprintf("%s: %s %s", d.report.Format, d.path, state), right
 }

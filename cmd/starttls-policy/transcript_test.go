@@ -69,7 +69,7 @@ func TestHelpTranscripts(t *testing.T) {
 		seen++
 		compareTranscript(t, c, command)
 	}
-	if seen != 9 {
+	if seen != 10 {
 		t.Errorf("%d commands besides join were compared", seen)
 	}
 }
