@@ -83,6 +83,9 @@ func (r *Decider) decide(ctx context.Context, c *Decision) {
 	if o, ok := r.Overrides.Find(c.Domain, now); ok {
 		c.Source, c.Policy = SourceOverride, o.Policy
 		c.because("an override of this machine says so: %s", o.Reason)
+		if r.Live != nil {
+			r.Live.narrow(ctx, c)
+		}
 		return
 	}
 	if r.Live != nil && r.Live.decide(ctx, c.Domain, c) {

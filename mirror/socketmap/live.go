@@ -19,9 +19,13 @@ const (
 	// routeHolds is how long a domain's MX hosts and their TLSA records are remembered. Their TTLs are mostly longer, and
 	// what a queue runner asks in a burst is asked once.
 	routeHolds = time.Minute
-	// maxRoutes and maxPolicies cap what is remembered.
-	maxRoutes   = 20_000
-	maxPolicies = 100_000
+	// maxRoutes, maxPolicies and maxAbsent cap what is remembered, in domains, and maxPolicyText the texts of policies, in
+	// bytes. Domains without a policy are apart from those with one: whoever sends mail can make us ask about any number of
+	// domains, and must not crowd out a policy by it, for the next contact would be a first one.
+	maxRoutes     = 20_000
+	maxPolicies   = 100_000
+	maxPolicyText = 64 << 20
+	maxAbsent     = 50_000
 )
 
 // Live looks at what domains publish about themselves at the moment of delivery. Its exported fields are set once.
@@ -38,10 +42,12 @@ type Live struct {
 	Now      func() time.Time
 	Patience time.Duration // 0 stands for 20 s
 
-	routes   cache[route]
-	policies cache[stsPolicy]
-	flights  singleflight.Group
-	behind   sync.WaitGroup // refreshes that nobody waits for
+	routes     cache[route]
+	policies   cache[stsPolicy] // found once; not all are valid, see remember
+	absent     cache[stsPolicy] // domains that have none, or whose search failed
+	flights    singleflight.Group
+	confirming underWay
+	behind     sync.WaitGroup // confirmations that nobody waits for
 }
 
 // route is how mail reaches a domain, and what DANE says about each of its hosts.
@@ -125,7 +131,7 @@ func (l *Live) route(ctx context.Context, d policy.Domain) route {
 			r.dane = l.tlsa(ctx, r.Route)
 		}
 		if !cutShort(ctx) {
-			l.routes.put(d, r, maxRoutes)
+			l.routes.put(d, r, limit[route]{entries: maxRoutes})
 		}
 		return r, nil
 	})
@@ -169,51 +175,3 @@ func (l *Live) Recheck(ctx context.Context, d policy.Domain) {
 
 // Close waits for the refreshes under way.
 func (l *Live) Close() { l.behind.Wait() }
-
-// cache remembers something about domains, up to a number of them. Safe for concurrent use.
-type cache[V any] struct {
-	mu sync.Mutex
-	m  map[policy.Domain]V
-}
-
-func (c *cache[V]) get(d policy.Domain) (V, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	v, ok := c.m[d]
-	return v, ok
-}
-
-// put remembers v. When there are too many, any other goes.
-func (c *cache[V]) put(d policy.Domain, v V, most int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.m == nil {
-		c.m = make(map[policy.Domain]V)
-	}
-	c.m[d] = v
-	for other := range c.m {
-		if len(c.m) <= most {
-			break
-		}
-		if other != d {
-			delete(c.m, other)
-		}
-	}
-}
-
-func (c *cache[V]) remove(d policy.Domain) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.m, d)
-}
-
-// all returns a copy.
-func (c *cache[V]) all() map[policy.Domain]V {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := make(map[policy.Domain]V, len(c.m))
-	for d, v := range c.m {
-		out[d] = v
-	}
-	return out
-}

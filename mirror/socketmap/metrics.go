@@ -149,9 +149,3 @@ func (m *Metrics) notAccepted() {
 
 // Cached is how many domains' MTA-STS policies and MX hosts are remembered.
 func (l *Live) Cached() (policies, routes int) { return l.policies.len(), l.routes.len() }
-
-func (c *cache[V]) len() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.m)
-}

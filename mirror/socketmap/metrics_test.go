@@ -115,9 +115,9 @@ func TestCached(t *testing.T) {
 	l := &Live{Now: func() time.Time { return start }}
 	for i := range 5 {
 		d := domain(t, fmt.Sprintf("d%d.example", i))
-		l.policies.put(d, stsPolicy{}, maxPolicies)
+		l.policies.put(d, stsPolicy{}, l.policyLimit())
 		if i < 2 {
-			l.routes.put(d, route{}, maxRoutes)
+			l.routes.put(d, route{}, limit[route]{entries: maxRoutes})
 		}
 	}
 	if policies, routes := l.Cached(); policies != 5 || routes != 2 {

@@ -26,12 +26,15 @@ type Server struct {
 	Log      *slog.Logger
 	Metrics  *Metrics // counts the connections
 
-	// Idle is how long a connection may be silent between requests; 0 stands for DefaultIdle. Postfix closes its own
-	// idle connections much earlier, and asks at once on a new one when ours was closed meanwhile.
+	// Idle is how long a connection may be silent between requests, an eighth more or less; 0 stands for DefaultIdle. Postfix
+	// closes its own idle connections much earlier, and asks at once on a new one when ours was closed meanwhile.
 	Idle time.Duration
-	// Patience is how long the rest of a request and the taking of a reply may last; 0 stands for DefaultPatience.
+	// Patience is how long the rest of a request may last, and the taking of a reply, at most twice this; 0 stands for
+	// DefaultPatience.
 	Patience time.Duration
-	// Connections is how many are served at once, 0 stands for DefaultConnections; others wait in the socket's queue.
+	// Connections is how many are served at once, 0 stands for DefaultConnections. For one more the connection that has been
+	// silent for the longest is closed: else whoever opens many and says nothing would stop all mail for an hour. While all
+	// are busy, others wait.
 	Connections int
 }
 
@@ -47,9 +50,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	var all sync.WaitGroup
 	defer all.Wait()
-	places := make(chan struct{}, cmp.Or(s.Connections, DefaultConnections))
+	house := newHouse(cmp.Or(s.Connections, DefaultConnections))
 	for {
-		places <- struct{}{}
 		c, err := l.Accept()
 		switch {
 		case ctx.Err() != nil:
@@ -60,48 +62,53 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		case isPassing(err):
 			s.Metrics.notAccepted()
 			s.Log.Warn("a connection was not accepted", "err", err)
-			<-places
-			if !sleep(ctx, 100*time.Millisecond) { // no descriptors are left: time to give some back
+			house.dismiss() // no descriptors are left: give one back, and some time to others
+			if !sleep(ctx, roomEvery) {
 				return nil
 			}
 			continue
 		case err != nil:
 			return err
 		}
+		w := s.wire(c)
+		if !house.enter(ctx, w) {
+			c.Close()
+			return nil
+		}
 		all.Go(func() {
-			defer func() { <-places }()
+			defer house.leave(w)
 			defer s.Metrics.connected()()
-			s.serve(ctx, c)
+			s.serve(ctx, w)
 		})
 	}
 }
 
 // serve answers one connection's requests, in order.
-func (s *Server) serve(ctx context.Context, c net.Conn) {
-	defer c.Close()
-	w := &wire{Conn: c, idle: cmp.Or(s.Idle, DefaultIdle), patience: cmp.Or(s.Patience, DefaultPatience)}
+func (s *Server) serve(ctx context.Context, w *wire) {
+	defer w.Close()
 	defer context.AfterFunc(ctx, w.stop)()
 	r := bufio.NewReaderSize(w, 4096)
 	// What was asked is answered in full, also while we stop: cut short, a lookup of DANE or MTA-STS would come to "nothing".
 	whole := context.WithoutCancel(ctx)
 	var request, out []byte
+	w.begin(false)
 	for {
-		w.begin(r.Buffered() > 0)
 		var err error
 		if request, err = readNetstring(r, request); err != nil {
-			s.ended(ctx, c, err)
+			s.ended(ctx, w, err)
 			if len(out) > 0 {
 				w.write(out) // what was asked before is answered
 			}
 			return
 		}
 		name, key, _ := strings.Cut(string(request), " ")
-		out = appendNetstring(out, s.Answerer.Answer(whole, name, key).String())
+		out = s.Answerer.Answer(whole, name, key).append(out)
 		if len(out) < 1<<15 && holdsNetstring(r) {
 			continue // pipelined
 		}
+		w.begin(r.Buffered() > 0) // before the peer knows that it can ask again
 		if err := w.write(out); err != nil {
-			s.ended(ctx, c, err)
+			s.ended(ctx, w, err)
 			return
 		}
 		out = out[:0]
@@ -114,59 +121,6 @@ func (s *Server) ended(ctx context.Context, c net.Conn, err error) {
 		return
 	}
 	s.Log.Warn("connection closed", "peer", c.RemoteAddr().String(), "err", err)
-}
-
-// wire sets the deadlines of a connection: idle for the first byte of a request, patience for the rest of it.
-type wire struct {
-	net.Conn
-	idle, patience time.Duration
-
-	mu      sync.Mutex
-	waiting bool // for a request of which nothing has come
-	stopped bool
-}
-
-// begin is called in front of each request; half says that a part of it is here already.
-func (w *wire) begin(half bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.waiting = !half
-	limit := w.idle
-	if half {
-		limit = w.patience
-	}
-	if w.stopped && !half {
-		limit = 0
-	}
-	w.SetReadDeadline(time.Now().Add(limit))
-}
-
-// Read implements io.Reader.
-func (w *wire) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if n > 0 && w.waiting {
-		w.waiting = false
-		w.SetReadDeadline(time.Now().Add(w.patience))
-	}
-	return n, err
-}
-
-// stop ends the wait for a request that has not begun.
-func (w *wire) stop() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.stopped = true
-	if w.waiting {
-		w.SetReadDeadline(time.Now())
-	}
-}
-
-func (w *wire) write(b []byte) error {
-	w.SetWriteDeadline(time.Now().Add(w.patience))
-	_, err := w.Write(b)
-	return err
 }
 
 // isPassing reports whether Accept may succeed next time.

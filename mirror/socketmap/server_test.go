@@ -212,16 +212,59 @@ func TestStopAnswersWhatWasAsked(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreBounded: those beyond wait their turn instead of failing.
+// TestConnectionsAreBounded: for one more, that of the longest silence ends; while all are busy, it waits its turn.
 func TestConnectionsAreBounded(t *testing.T) {
-	on := listen(t, "tcp", "127.0.0.1:0", &Server{Answerer: echo{}, Connections: 1})
-	first := on.dial()
-	first.send("8:map a.ex,")
-	first.wants("OK map/a.ex")
-	second := on.dial()
-	second.send("8:map b.ex,")
-	first.Close()
-	second.wants("OK map/b.ex")
+	h := held{make(chan struct{}), make(chan struct{})}
+	on := listen(t, "tcp", "127.0.0.1:0", &Server{Answerer: h, Connections: 3})
+	var peers []*peer
+	answered := func(p *peer) {
+		t.Helper()
+		p.send("8:map a.ex,")
+		<-h.asked
+		h.free <- struct{}{}
+		p.wants("OK late")
+	}
+	for range 3 {
+		peers = append(peers, on.dial())
+		answered(peers[len(peers)-1])
+	}
+	answered(peers[0]) // now the second has been silent for the longest
+	fourth := on.dial()
+	answered(fourth)
+	peers[1].closed()
+	busy := []*peer{peers[0], peers[2], fourth}
+	for _, p := range busy {
+		p.send("8:map a.ex,")
+		<-h.asked
+	}
+	fifth := on.dial()
+	fifth.send("8:map a.ex,")
+	for range busy {
+		h.free <- struct{}{}
+	}
+	<-h.asked // by the fifth, for one of the others is silent now
+	h.free <- struct{}{}
+	fifth.wants("OK late")
+	for _, p := range busy {
+		p.wants("OK late") // nobody lost an answer
+	}
+	if on.log.String() != "" {
+		t.Errorf("logged %s", on.log)
+	}
+}
+
+// TestIdleConnectionsDoNotFillTheSocket: as many as there are places, none of which ever says anything, keep nobody out.
+func TestIdleConnectionsDoNotFillTheSocket(t *testing.T) {
+	const places = 64
+	on := listen(t, "tcp", "127.0.0.1:0", &Server{Answerer: echo{}, Connections: places})
+	for range 3 * places {
+		on.dial()
+	}
+	for range 2 * places {
+		p := on.dial()
+		p.send("8:map a.ex,")
+		p.wants("OK map/a.ex")
+	}
 }
 
 // FuzzNetstring: what is read writes back to the same bytes.

@@ -1,7 +1,6 @@
 package socketmap
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -30,6 +29,7 @@ type stsPolicy struct {
 	checked time.Time     // when the domain was asked last
 	failure Failure       // of that search
 	trouble string        // the same in words
+	dead    int           // how often in a row it was not valid when it was to be saved
 }
 
 // valid reports whether the policy may be applied (RFC 8461 section 3.2, max_age).
@@ -83,32 +83,61 @@ func (l *Live) bySTS(ctx context.Context, d policy.Domain, c *Decision) bool {
 // sts returns what is known, and asks where nothing is. A policy that is valid is confirmed without anybody waiting.
 func (l *Live) sts(ctx context.Context, d policy.Domain) stsPolicy {
 	now := l.Now()
-	p, known := l.policies.get(d)
+	p, known := l.known(d)
 	switch {
 	case l.Silent, known && !p.due(now):
 		return p
 	case p.valid(now):
-		l.behind.Go(func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(l.Patience, livePatience))
-			defer cancel()
-			l.search(ctx, d)
-		})
+		l.confirm(ctx, d)
 		return p
 	}
 	return l.search(ctx, d)
 }
 
+// known is what was found out about d: a valid policy, else that there was none.
+func (l *Live) known(d policy.Domain) (stsPolicy, bool) {
+	p, ok := l.policies.get(d)
+	if ok && p.valid(l.Now()) {
+		return p, true
+	}
+	if none, ok := l.absent.get(d); ok {
+		return none, true
+	}
+	return p, ok
+}
+
+// remember keeps what was found out. A policy that is not valid is left where it is: it may be our clock that is wrong, and
+// when that is put right, the policy counts again.
+func (l *Live) remember(d policy.Domain, p stsPolicy) {
+	if !p.valid(l.Now()) {
+		l.absent.put(d, stsPolicy{checked: p.checked, failure: p.failure, trouble: p.trouble}, limit[stsPolicy]{entries: maxAbsent})
+		return
+	}
+	l.absent.remove(d)
+	l.policies.put(d, p, l.policyLimit())
+}
+
+// policyLimit lets those go first that are not valid.
+func (l *Live) policyLimit() limit[stsPolicy] {
+	now := l.Now()
+	return limit[stsPolicy]{
+		entries: maxPolicies, bytes: maxPolicyText,
+		size: func(p stsPolicy) int { return len(p.body) },
+		keep: func(p stsPolicy) bool { return p.valid(now) },
+	}
+}
+
 // search asks the domain, once for all who want to know.
 func (l *Live) search(ctx context.Context, d policy.Domain) stsPolicy {
 	found, _, _ := l.flights.Do("sts "+d.String(), func() (any, error) {
-		before, _ := l.policies.get(d)
+		before, _ := l.known(d)
 		next := before
 		if !l.unchanged(ctx, d, before) {
 			next = before.learn(discovery.FindSTS(ctx, l.DNS, l.Fetcher, d), l.Now())
 		}
 		next.checked = l.Now()
 		if !cutShort(ctx) { // a search that was cut short has found out nothing
-			l.policies.put(d, next, maxPolicies)
+			l.remember(d, next)
 		}
 		return next, nil
 	})

@@ -3,12 +3,16 @@ package socketmap
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
@@ -95,7 +99,7 @@ func TestWhenADomainIsAskedAgain(t *testing.T) {
 	}
 }
 
-// TestPoliciesOutliveARestart: what is valid comes back, what is not does not, a damaged line costs only itself.
+// TestPoliciesOutliveARestart: they come back, those of domains without one do not, a damaged line costs only itself.
 func TestPoliciesOutliveARestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mta-sts.jsonl")
 	now := start
@@ -105,9 +109,9 @@ func TestPoliciesOutliveARestart(t *testing.T) {
 		t.Fatalf("no file: %v", err)
 	}
 	for name, age := range map[string]int{"a.example": 86400, "b.example": 3600, "c.example": 86400} {
-		l.policies.put(domain(t, name), stsPolicy{}.learn(found(t, "1", stsText("enforce", age, "*."+name)), now), maxPolicies)
+		l.policies.put(domain(t, name), stsPolicy{}.learn(found(t, "1", stsText("enforce", age, "*."+name)), now), l.policyLimit())
 	}
-	l.policies.put(domain(t, "none.example"), stsPolicy{checked: now}, maxPolicies)
+	l.remember(domain(t, "none.example"), stsPolicy{checked: now})
 	if err := l.Save(path); err != nil {
 		t.Fatal(err)
 	}
@@ -115,17 +119,18 @@ func TestPoliciesOutliveARestart(t *testing.T) {
 	if err != nil || strings.Count(string(data), "\n") != 3 {
 		t.Fatalf("%s %v", data, err)
 	}
-	broken := strings.Replace(string(data), `"domain":"c.example"`, `"domain":"../c"`, 1) + "{\n"
+	broken := strings.Repeat("x", 2*maxPolicyLine) + "\n" + strings.Replace(string(data), `"domain":"c.example"`, `"domain":"../c"`, 1) + "{\n" +
+		strings.Repeat("x", maxPolicyLine+1)
 	if err := os.WriteFile(path, []byte(broken), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	now = start.Add(2 * time.Hour)
 	l = newLive()
-	if err := l.Restore(path); err == nil || !strings.Contains(err.Error(), "2 lines left out: line 3") {
+	if err := l.Restore(path); err == nil || !strings.Contains(err.Error(), "4 lines left out: line 1: more than") {
 		t.Errorf("%v", err)
 	}
 	p, ok := l.policies.get(domain(t, "a.example"))
-	if len(l.policies.all()) != 1 || !ok || !p.valid(now) || !p.due(now) || p.policy.MXs[0].String() != ".a.example" {
+	if len(l.policies.all()) != 2 || !ok || !p.valid(now) || !p.due(now) || p.policy.MXs[0].String() != ".a.example" {
 		t.Errorf("%+v", l.policies.all())
 	}
 }
@@ -136,11 +141,164 @@ func TestCacheIsBounded(t *testing.T) {
 	var last policy.Domain
 	for i := range 1000 {
 		last = domain(t, fmt.Sprintf("d%d.example", i))
-		c.put(last, i, 100)
+		c.put(last, i, limit[int]{entries: 100})
+		if n := c.len(); n > 100 || i > 100 && n < 93 {
+			t.Fatalf("%d remembered", n)
+		}
 	}
-	if v, ok := c.get(last); len(c.all()) != 100 || !ok || v != 999 {
-		t.Errorf("%d, %d %v", len(c.all()), v, ok)
+	if v, ok := c.get(last); !ok || v != 999 {
+		t.Errorf("%d %v", v, ok)
 	}
+}
+
+// TestCacheForgetsWhatIsOfNoUse: first what is not to be kept, then what nobody has asked for the longest, also by size.
+func TestCacheForgetsWhatIsOfNoUse(t *testing.T) {
+	var c cache[int]
+	even := limit[int]{entries: 32, bytes: 10_000, size: func(v int) int { return v }, keep: func(v int) bool { return v%2 == 0 }}
+	name := func(i int) policy.Domain { return domain(t, fmt.Sprintf("d%d.example", i)) }
+	for i := range 33 {
+		c.put(name(i), i, even)
+	}
+	if c.len() != 17 { // the odd ones have gone
+		t.Errorf("%v", c.all())
+	}
+	c.get(name(0))
+	for i := 100; i < 140; i += 2 {
+		c.put(name(i), i, even)
+	}
+	_, first := c.get(name(0))
+	_, second := c.get(name(2))
+	if !first || second || c.len() > 32 {
+		t.Errorf("%v", c.all())
+	}
+	c.put(name(1), 9_000, even)
+	if _, ok := c.get(name(1)); !ok || c.size > 10_000 || c.size < 9_000 {
+		t.Errorf("%d bytes: %v", c.size, c.all())
+	}
+}
+
+// TestQuestionsDoNotCrowdOutPolicies: whoever sends mail can make us ask about any number of domains; those without a
+// policy never cost a domain its own.
+func TestQuestionsDoNotCrowdOutPolicies(t *testing.T) {
+	l := &Live{Now: func() time.Time { return start }}
+	d := domain(t, "a.example")
+	l.remember(d, stsPolicy{}.learn(found(t, "1", stsText("enforce", 86400, "mx.a.example")), start))
+	for i := range maxPolicies + maxAbsent + 10 {
+		l.remember(domain(t, fmt.Sprintf("d%d.example", i)), stsPolicy{checked: start})
+	}
+	if p, ok := l.known(d); !ok || !p.valid(start) {
+		t.Error("the policy is gone")
+	}
+	if n := l.absent.len(); n > maxAbsent || n < maxAbsent/2 {
+		t.Errorf("%d domains without a policy are remembered", n)
+	}
+}
+
+// TestPoliciesOutliveAWrongClock: a machine that starts in 1970, or far ahead, keeps what was found out until its clock is
+// right, over its own restarts; what has really run out is forgotten after a day.
+func TestPoliciesOutliveAWrongClock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mta-sts.jsonl")
+	now := start
+	restart := func(before *Live) *Live {
+		t.Helper()
+		if before != nil {
+			if err := before.Save(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l := &Live{Now: func() time.Time { return now }, DNS: deafDNS(t), Fetcher: &discovery.Fetcher{}}
+		if err := l.Restore(path); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	d := domain(t, "a.example")
+	l := restart(nil)
+	l.remember(d, stsPolicy{}.learn(found(t, "1", stsText("enforce", 86400, "mx.a.example")), now))
+	for _, wrong := range []time.Time{time.Unix(0, 0), start.AddDate(30, 0, 0)} {
+		l, now = restart(l), wrong
+		l = restart(l)
+		if p := l.search(t.Context(), d); p.valid(now) { // it fails, and says so for five minutes
+			t.Fatalf("valid in %d", wrong.Year())
+		}
+		l, now = restart(l), start.Add(time.Hour)
+		if p, ok := l.known(d); !ok || !p.valid(now) {
+			t.Errorf("after %d the policy is gone", wrong.Year())
+		}
+	}
+	now = start.AddDate(0, 0, 2)
+	for n := 0; n <= maxDead; n++ {
+		if l.policies.len() != 1 {
+			t.Fatalf("gone after %d", n)
+		}
+		if err := l.Save(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.policies.len() != 0 {
+		t.Error("what has run out stays for ever")
+	}
+}
+
+// TestConfirmationsAreBounded: however many ask about policies that are due, each domain is looked at once at a time, so
+// many at once, and nobody waits for it.
+func TestConfirmationsAreBounded(t *testing.T) {
+	free := make(chan struct{})
+	resolver := slowResolver(t, free)
+	client, err := discovery.NewClient(discovery.Options{Resolver: resolver, Timeout: time.Hour, Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := start
+	l := &Live{Now: func() time.Time { return now }, DNS: client, Fetcher: &discovery.Fetcher{}, Patience: time.Hour}
+	var domains []policy.Domain
+	for i := range 4 * confirmers {
+		domains = append(domains, domain(t, fmt.Sprintf("d%d.example", i)))
+		l.remember(domains[i], stsPolicy{}.learn(found(t, "1", stsText("enforce", 86400, "mx.a.example")), start))
+	}
+	now = start.Add(2 * time.Hour)
+	before := runtime.NumGoroutine()
+	for range 100 {
+		for _, d := range domains {
+			if p := l.sts(t.Context(), d); !p.valid(now) {
+				t.Fatal("the policy is gone")
+			}
+		}
+	}
+	l.confirming.mu.Lock()
+	looked := len(l.confirming.m)
+	l.confirming.mu.Unlock()
+	if looked != confirmers {
+		t.Errorf("%d are looked at, want %d", looked, confirmers)
+	}
+	if n := runtime.NumGoroutine() - before; n > 8*confirmers {
+		t.Errorf("%d goroutines for %d questions", n, 100*len(domains))
+	}
+	close(free)
+	l.Close()
+	if n := len(l.confirming.m); n != 0 {
+		t.Errorf("%d are still looked at", n)
+	}
+}
+
+// slowResolver fails every question once it is set free.
+func slowResolver(t *testing.T, free <-chan struct{}) netip.AddrPort {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		<-free
+		w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeServerFailure))
+	})}
+	ended := make(chan error, 1)
+	go func() { ended <- s.ActivateAndServe() }()
+	t.Cleanup(func() {
+		conn.Close()
+		<-ended
+	})
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
 // deafDNS is a resolver that nobody answers at: everything has to come from what is known.
@@ -164,7 +322,7 @@ func TestLiveBeatsTheListInEitherDirection(t *testing.T) {
 			p = p.learn(found(t, "1", text), start)
 			p.checked = start
 		}
-		r.Live.policies.put(domain(t, name), p, maxPolicies)
+		r.Live.remember(domain(t, name), p)
 	}
 	put("a.example", stsText("enforce", 864000, "mx.new.example"))
 	put("t.example", stsText("testing", 864000, "mx.new.example"))
@@ -193,9 +351,9 @@ func TestSearchCutShort(t *testing.T) {
 	cancel()
 	for ctx, want := range map[context.Context]bool{cut: false, t.Context(): true} {
 		d := domain(t, "a.example")
-		l.policies.remove(d)
+		l.absent.remove(d)
 		l.search(ctx, d)
-		if _, remembered := l.policies.get(d); remembered != want {
+		if _, remembered := l.known(d); remembered != want {
 			t.Errorf("remembered: %v, want %v", remembered, want)
 		}
 	}

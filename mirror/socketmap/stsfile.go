@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -35,13 +36,22 @@ type policyLine struct {
 	Text    string    `json:"text"`
 }
 
-// Save writes the valid policies to a file, one a line, sorted.
+// maxDead is how often a policy may be found not valid when it is to be saved, until it is forgotten: a day of the daemon's,
+// whatever the clock says meanwhile. A machine without a battery starts in 1970, where every policy is of the future, and
+// one that starts far ahead has none that is still valid; the time of the network comes a moment later.
+const maxDead = 144
+
+// Save writes the policies to a file, one a line, sorted, those included that are not valid by the clock of the moment.
 func (l *Live) Save(path string) error {
+	now := l.Now()
+	l.policies.revise(func(p *stsPolicy) bool {
+		if p.dead++; p.valid(now) {
+			p.dead = 0
+		}
+		return p.dead <= maxDead
+	})
 	var lines []string
 	for d, p := range l.policies.all() {
-		if !p.valid(l.Now()) {
-			continue
-		}
 		text, err := json.Marshal(policyLine{d.String(), p.id, p.fetched.UTC().Truncate(time.Second), string(p.body)})
 		if err != nil {
 			return err
@@ -52,8 +62,8 @@ func (l *Live) Save(path string) error {
 	return durable.WriteFile(path, []byte(strings.Join(lines, "")), 0o644)
 }
 
-// Restore reads what Save wrote. A line that is damaged or out of date is left out; the error counts the damaged ones. The
-// domains are asked again at their first use.
+// Restore reads what Save wrote. A damaged line costs only itself; the error counts them. The domains are asked again at
+// their first use, and each policy counts while it is valid, by the clock of then.
 func (l *Live) Restore(path string) error {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,20 +73,54 @@ func (l *Live) Restore(path string) error {
 		return err
 	}
 	defer file.Close()
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, maxPolicyLine)
 	bad, first := 0, error(nil)
-	for n := 1; lines.Scan() && n <= maxPolicies; n++ {
-		if err := l.restore(lines.Bytes()); err != nil {
+	r := bufio.NewReaderSize(file, 1<<16)
+	for n := 1; ; n++ {
+		line, err := readLine(r)
+		if err == io.EOF {
+			break
+		}
+		if err == nil {
+			err = l.restore(line)
+		} else if !errors.Is(err, errLongLine) {
+			return fmt.Errorf("%s: line %d: %w", path, n, err)
+		}
+		if err != nil {
 			if bad++; first == nil {
 				first = fmt.Errorf("line %d: %w", n, err)
 			}
 		}
 	}
-	if err := errors.Join(first, lines.Err()); err != nil {
-		return fmt.Errorf("%s: %d lines left out: %w", path, bad, err)
+	if first != nil {
+		return fmt.Errorf("%s: %d lines left out: %w", path, bad, first)
 	}
 	return nil
+}
+
+var errLongLine = fmt.Errorf("more than %d bytes", maxPolicyLine)
+
+// readLine returns the next line without its end. Of one that is too long, the rest is passed over.
+func readLine(r *bufio.Reader) (line []byte, err error) {
+	long := false
+	for {
+		part, more, err := r.ReadLine()
+		switch {
+		case err == io.EOF && long:
+			return nil, errLongLine
+		case err != nil:
+			return nil, err
+		}
+		if long = long || len(line)+len(part) > maxPolicyLine; !long {
+			line = append(line, part...)
+		}
+		switch {
+		case more:
+		case long:
+			return nil, errLongLine
+		default:
+			return line, nil
+		}
+	}
 }
 
 func (l *Live) restore(line []byte) error {
@@ -94,9 +138,7 @@ func (l *Live) restore(line []byte) error {
 	if err != nil {
 		return err
 	}
-	if known := (stsPolicy{id: p.ID, policy: parsed, body: []byte(p.Text), fetched: p.Fetched}); known.valid(l.Now()) {
-		l.policies.put(d, known, maxPolicies)
-	}
+	l.policies.put(d, stsPolicy{id: p.ID, policy: parsed, body: []byte(p.Text), fetched: p.Fetched}, l.policyLimit())
 	return nil
 }
 
