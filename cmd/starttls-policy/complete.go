@@ -21,7 +21,7 @@ func (a *app) complete(root *cobra.Command) {
 		"mta":     func() []string { return append([]string{"postfix", "none"}, formats()...) },
 		"method":  func() []string { return []string{"auto", "delta", "snapshot"} },
 		"code":    doctorCodes,
-		"dialect": func() []string { return []string{dialectAuto, "legacy", "sni", "floor"} },
+		"dialect": func() []string { return []string{dialectAuto, "legacy", "sni", "floor", "tlsrpt"} },
 		"type": func() []string {
 			var out []string
 			for _, t := range preferredTypes {

@@ -98,12 +98,13 @@ map = %q
 # "texthash" (read as text when a Postfix process starts), or compiled: "cdb", "lmdb", "hash", "btree". It has to be one
 # that "postconf -m" names: over any other Postfix defers all mail. join has chosen this one.
 type = %q
-# Which attributes a line may have: "legacy" (before Postfix 3.4), "sni" (3.4), "floor" (3.6). A Postfix that meets an
-# attribute it does not know defers the mail. "auto" asks postconf, and takes "sni" where there is none.
+# Which attributes a line may have: "legacy" (before Postfix 3.4), "sni" (3.4), "floor" (3.6), "tlsrpt" (3.10.5). A Postfix
+# that meets an attribute it does not know defers the mail. "auto" asks postconf, and takes "sni" where there is none.
 dialect = %q
 # Whether to make the compiled form: cdb by itself, others by postmap. With false somebody else has to.
 postmap = %t
-# true leaves out the domains with a ".suffix" pattern, which a table can only match more widely than the list means.
+# true leaves out the domains with a ".suffix" pattern, which dialects before "tlsrpt" can only match more widely than the
+# list means.
 exact-only = %t
 `, string(p.Map), string(p.Type), string(p.Dialect), p.Postmap == nil || *p.Postmap, p.ExactOnly)
 }

@@ -86,7 +86,7 @@ func (a *app) explain(c *cobra.Command, name string, o explainOptions) error {
 	if ok {
 		e.answer = answerOf(d, l, p)
 		e.origin(l)
-		e.table(p, cfg.Postfix, dialectOr(ctx, cfg.Postfix))
+		e.table(d, p, cfg.Postfix, dialectOr(ctx, cfg.Postfix))
 		e.local(ctx, a.localSay(cfg), cfg, d, p)
 	} else {
 		e.Why = []string{"no list names the domain; only the exact name counts, a policy never covers names below it",
@@ -149,8 +149,8 @@ func openProof(c *mirror.Client, path string) (*mirror.Release, transparency.Cos
 }
 
 // table fills in what a Postfix table says, and why.
-func (e *explanation) table(p policy.Policy, cfg *postfixConfig, d mta.Dialect) {
-	value, err := mta.AppendPostfixValue(nil, p, d)
+func (e *explanation) table(domain policy.Domain, p policy.Policy, cfg *postfixConfig, d mta.Dialect) {
+	value, err := mta.AppendPostfixValue(nil, domain, p, d)
 	switch {
 	case errors.Is(err, mta.ErrTesting):
 		e.Why = []string{"a testing policy gives no line: mail is delivered as if the domain were not listed"}
@@ -160,12 +160,12 @@ func (e *explanation) table(p policy.Policy, cfg *postfixConfig, d mta.Dialect) 
 		return
 	}
 	e.Why = []string{"mail is delivered only over TLS 1.2 or later, to a certificate of a trusted CA for one of the names"}
-	if d != mta.Floor {
+	if d < mta.Floor {
 		e.Why[0] = "mail is delivered only over TLS, to a certificate of a trusted CA for one of the names"
 	}
 	for _, m := range p.MXs {
 		switch {
-		case !m.IsSuffix():
+		case !m.IsSuffix() || d.Exact():
 			continue
 		case cfg != nil && cfg.ExactOnly:
 			e.Why = append(e.Why, fmt.Sprintf("%q cannot be matched exactly in a table, and exact-only = true leaves the domain out", m))

@@ -30,8 +30,8 @@ Formats:
 ` + formatsHelp() + `
 With --settings it writes what to add to the mail server's configuration for the file of --out, and nothing else.
 
-For postfix: --dialect is legacy, sni, floor or auto (by postconf). A ".suffix" pattern has a line that accepts more
-certificates than the list means, unless --exact-only leaves it out. --type cdb writes FILE.cdb beside the text, without
+For postfix: --dialect is legacy, sni, floor, tlsrpt or auto (by postconf). Before tlsrpt (Postfix 3.10.5) a ".suffix" pattern
+has a line that accepts more certificates than the list means, unless --exact-only leaves it out. --type cdb writes FILE.cdb beside the text, without
 Postfix's help; lmdb, hash and btree are compiled with --postmap, or by you with the command that is printed. Both forms
 replace the old ones at once. A Postfix with a type that it does not have defers ALL mail, so only lines for types that
 "postconf -m" names are printed.
@@ -83,7 +83,7 @@ func formatsHelp() string {
 	var b strings.Builder
 	b.WriteString("postfix       Postfix's smtp_tls_policy_maps\n" +
 		"  enforces: TLS (1.2 or later from Postfix 3.6 on) and a certificate of a trusted CA for a name of the policy\n" +
-		"  cannot:   match a pattern by exactly one label: the names of a certificate may have more\n")
+		"  cannot:   before Postfix 3.10.5: match a pattern by exactly one label, the names of a certificate may have more\n")
 	for _, f := range mta.Formats() {
 		fmt.Fprintf(&b, "%-13s %s\n  enforces: %s\n  cannot:   %s\n", f.Name, f.Server, f.Enforces, f.Cannot)
 	}

@@ -1,8 +1,6 @@
 package socketmap
 
 import (
-	"fmt"
-
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/mta"
 )
@@ -10,7 +8,7 @@ import (
 // dialect is how much a Postfix understands; the map's name says it.
 type dialect struct {
 	mta.Dialect
-	tlsrpt bool // Postfix 3.10: attributes for reports, and MX patterns that mean one label
+	tlsrpt bool // Postfix 3.10: attributes for reports
 }
 
 // dialects are by map name. The last three are those of postfix-tlspol and postfix-mta-sts-resolver, so that changing
@@ -19,9 +17,9 @@ var dialects = map[string]dialect{
 	"legacy":          {Dialect: mta.Legacy},
 	"sni":             {Dialect: mta.SNI},
 	"floor":           {Dialect: mta.Floor},
-	"tlsrpt":          {Dialect: mta.Floor, tlsrpt: true},
+	"tlsrpt":          {Dialect: mta.TLSRPT, tlsrpt: true},
 	"QUERY":           {Dialect: mta.SNI},
-	"QUERYwithTLSRPT": {Dialect: mta.Floor, tlsrpt: true},
+	"QUERYwithTLSRPT": {Dialect: mta.TLSRPT, tlsrpt: true},
 	"postfix":         {Dialect: mta.SNI},
 }
 
@@ -35,33 +33,20 @@ func (d dialect) reply(c Decision) (Reply, error) {
 	case c.Temp != "":
 		return Reply{Temp: c.Temp}, nil
 	case c.Source == SourceDANE:
-		return Reply{Value: "dane-only" + d.reports(c, "")}, nil
+		return Reply{Value: "dane-only"}, nil
 	case len(c.Policy.MXs) == 0 || c.Policy.Mode != policy.Enforce:
 		return Reply{}, nil
 	}
 	p := c.Policy
-	if !d.tlsrpt && len(c.Exact) > 0 {
+	if !d.Exact() && len(c.Exact) > 0 {
 		p.MXs = c.Exact
 	}
-	value, err := mta.AppendPostfixValue(nil, p, d.Dialect)
+	value, err := mta.AppendPostfixValue(nil, c.Domain, p, d.Dialect)
 	if err != nil {
 		return Reply{}, err
 	}
-	return Reply{Value: string(value) + d.reports(c, "sts")}, nil
-}
-
-// reports are the attributes for TLSRPT (smtp_tls_policy_maps in postconf(5), Postfix 3.10). Of the policy types only
-// "sts" lets a Postfix take mx_host_pattern, which makes it skip MX hosts that match none, one label for the star.
-func (d dialect) reports(c Decision, kind string) string {
-	if !d.tlsrpt || kind == "" {
-		return ""
+	if d.tlsrpt && c.Failure != "" {
+		value = append(append(value, " policy_failure="...), c.Failure...)
 	}
-	out := fmt.Sprintf(" policy_type=%s policy_domain=%s", kind, c.Domain)
-	for _, mx := range c.Policy.MXs {
-		out += " mx_host_pattern=" + mx.STS()
-	}
-	if c.Failure != "" {
-		out += " policy_failure=" + string(c.Failure)
-	}
-	return out
+	return Reply{Value: string(value)}, nil
 }

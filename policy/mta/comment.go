@@ -46,8 +46,14 @@ func appendHeader(buf []byte, mark byte, h Header) []byte {
 const preamble = `#
 # One line for each domain whose policy is "enforce": no delivery without TLS, a trusted chain, and a certificate for one
 # of these names. A domain with a "testing" policy has no line, so your other tables and your default decide.
-# "mx.example" is that name and no other. ".example" means any depth of names to Postfix (mx.example and a.mx.example),
+`
+
+const wider = `# "mx.example" is that name and no other. ".example" means any depth of names to Postfix (mx.example and a.mx.example),
 # but exactly one label to the list: such lines accept more certificates than the list allows, never fewer.
+`
+
+const narrow = `# mx_host_pattern=*.example means exactly one label, as in the list: MX hosts of other names are skipped, and the certificate
+# has to be for the host. match= alone would mean any depth, for a Postfix with smtp_tls_enforce_sts_mx_patterns = no.
 `
 
 const exactOnly = `# Domains with a ".example" name are left out here; the socketmap server answers for them.
@@ -59,6 +65,10 @@ func appendPreamble(buf []byte, o Options) ([]byte, error) {
 	}
 	buf = fmt.Appendf(buf, "# TLS policy table for Postfix (smtp_tls_policy_maps), dialect %s. Written by a program, do not edit.\n", o.Dialect)
 	buf = append(appendHeader(buf, '#', o.Header), preamble...)
+	if o.Dialect.Exact() {
+		return append(buf, narrow+"#\n"...), nil
+	}
+	buf = append(buf, wider...)
 	if o.ExactOnly {
 		buf = append(buf, exactOnly...)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // Dialect says which attributes a Postfix knows. One that it does not know makes it defer all mail of the domain
@@ -19,10 +21,18 @@ const (
 	SNI
 	// Floor adds protocols=>=TLSv1.2 (RFC 8461 section 7.2) to SNI. From Postfix 3.6 on, which brought the ">=" form.
 	Floor
+	// TLSRPT adds policy_type=sts, policy_domain and mx_host_pattern to Floor. By them Postfix skips MX hosts that the policy
+	// does not name, before it connects, takes a star for exactly one label, and wants a certificate for the host's own name
+	// (smtp_tls_enforce_sts_mx_patterns). The attributes came with Postfix 3.10.0, for reports only (RFC 8460); from 3.10.5
+	// on they are enforced.
+	TLSRPT
 )
 
+// Exact reports whether a suffix pattern means one label, as the list has it, and not any number of them.
+func (d Dialect) Exact() bool { return d == TLSRPT }
+
 // dialectNames lists all, oldest first.
-var dialectNames = [...]string{Legacy: "legacy", SNI: "sni", Floor: "floor"}
+var dialectNames = [...]string{Legacy: "legacy", SNI: "sni", Floor: "floor", TLSRPT: "tlsrpt"}
 
 // String returns the name as in configuration files.
 func (d Dialect) String() string {
@@ -32,15 +42,24 @@ func (d Dialect) String() string {
 	return dialectNames[d]
 }
 
-// attributes follow match=, each with a space in front.
-func (d Dialect) attributes() string {
-	switch d {
-	case SNI:
-		return " servername=hostname"
-	case Floor:
-		return " servername=hostname protocols=>=TLSv1.2"
+// appendAttributes appends those that follow match=, each with a space in front.
+func (d Dialect) appendAttributes(buf []byte, domain policy.Domain, p policy.Policy) []byte {
+	if d >= SNI {
+		buf = append(buf, " servername=hostname"...)
 	}
-	return ""
+	if d >= Floor {
+		buf = append(buf, " protocols=>=TLSv1.2"...)
+	}
+	if d < TLSRPT {
+		return buf
+	}
+	// Of the types only "sts" lets Postfix look at the patterns, which it wants in the spelling of MTA-STS: it would take
+	// ".example" for a host's name (postfix-tlspol issue 94).
+	buf = append(append(buf, " policy_type=sts policy_domain="...), domain.String()...)
+	for _, mx := range p.MXs {
+		buf = append(append(buf, " mx_host_pattern="...), mx.STS()...)
+	}
+	return buf
 }
 
 // ParseDialect reads a dialect's name.
@@ -66,11 +85,17 @@ func DialectOf(mailVersion string) (Dialect, error) {
 	if err1 != nil || err2 != nil || major < 0 || minor < 0 {
 		return Legacy, fmt.Errorf("mail_version %q is not of the form 3.7.11", mailVersion)
 	}
+	patch := 0 // of a release candidate, too, whose number is none
+	if len(parts) > 2 {
+		patch, _ = strconv.Atoi(parts[2])
+	}
 	if snapshot {
-		minor--
+		minor, patch = minor-1, 0
 	}
 	switch {
-	case major > 3 || major == 3 && minor >= 6:
+	case major > 3 || major == 3 && (minor > 10 || minor == 10 && patch >= 5):
+		return TLSRPT, nil
+	case major == 3 && minor >= 6:
 		return Floor, nil
 	case major == 3 && minor >= 4:
 		return SNI, nil

@@ -86,7 +86,7 @@ func lineSendmail(buf []byte, domain policy.Domain, _ policy.Policy) []byte {
 // lineSendmailSTS is an entry of the map behind FEATURE(`sts'), which takes what a socketmap server tells Postfix.
 func lineSendmailSTS(buf []byte, domain policy.Domain, p policy.Policy) []byte {
 	buf = append(append(buf, domain.String()...), '\t')
-	buf, _ = AppendPostfixValue(buf, p, SNI) // rows has looked at p
+	buf, _ = AppendPostfixValue(buf, domain, p, SNI) // rows has looked at p
 	return buf
 }
 

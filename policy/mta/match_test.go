@@ -91,14 +91,19 @@ func TestTableIsNeverNarrowerThanTheList(t *testing.T) {
 
 // "Not found" and "cannot say" are different answers.
 func TestValueOutcomes(t *testing.T) {
-	value, err := AppendPostfixValue(nil, rule(t, policy.Enforce, "mx.a.example", ".b.example"), SNI)
+	value, err := AppendPostfixValue(nil, domain(t, "a.example"), rule(t, policy.Enforce, "mx.a.example", ".b.example"), SNI)
 	if err != nil || string(value) != "secure match=.b.example:mx.a.example servername=hostname" {
 		t.Errorf("%s, %v", value, err)
 	}
-	if _, err := AppendPostfixValue(nil, rule(t, policy.Testing, "mx.a.example"), SNI); !errors.Is(err, ErrTesting) {
+	value, err = AppendPostfixValue(nil, domain(t, "a.example"), rule(t, policy.Enforce, "mx.a.example", ".b.example"), TLSRPT)
+	if err != nil || string(value) != "secure match=.b.example:mx.a.example servername=hostname protocols=>=TLSv1.2"+
+		" policy_type=sts policy_domain=a.example mx_host_pattern=*.b.example mx_host_pattern=mx.a.example" {
+		t.Errorf("%s, %v", value, err)
+	}
+	if _, err := AppendPostfixValue(nil, domain(t, "a.example"), rule(t, policy.Testing, "mx.a.example"), SNI); !errors.Is(err, ErrTesting) {
 		t.Error(err)
 	}
-	if _, err := AppendPostfixValue(nil, policy.Policy{Mode: policy.Enforce}, SNI); !errors.Is(err, ErrUnusable) {
+	if _, err := AppendPostfixValue(nil, domain(t, "a.example"), policy.Policy{Mode: policy.Enforce}, SNI); !errors.Is(err, ErrUnusable) {
 		t.Error(err)
 	}
 }
@@ -106,7 +111,8 @@ func TestValueOutcomes(t *testing.T) {
 func TestDialectOfAVersion(t *testing.T) {
 	for version, want := range map[string]Dialect{
 		"2.11.3": Legacy, "3.3.1": Legacy, "3.4.0": SNI, "3.4-20190106": Legacy, "3.5.25": SNI, "3.6-20201226": SNI, "3.6.0": Floor,
-		"3.7.11\n": Floor, "3.10.13": Floor, "4.0.0": Floor, "4.0-20300101": Floor} {
+		"3.7.11\n": Floor, "3.9.4": Floor, "3.10.0": Floor, "3.10.4": Floor, "3.10.5": TLSRPT,
+		"3.10.13": TLSRPT, "3.11-20250901": Floor, "3.11.0": TLSRPT, "3.11-RC1": Floor, "4.0.0": TLSRPT, "4.0-20300101": TLSRPT} {
 		if got, err := DialectOf(version); err != nil || got != want {
 			t.Errorf("%s: %s, %v", version, got, err)
 		}
@@ -121,7 +127,7 @@ func TestDialectOfAVersion(t *testing.T) {
 			t.Errorf("%s: %v, %v", Dialect(d), got, err)
 		}
 	}
-	if _, err := ParseDialect("newest"); err == nil || !strings.Contains(err.Error(), "legacy, sni, floor") {
+	if _, err := ParseDialect("newest"); err == nil || !strings.Contains(err.Error(), "legacy, sni, floor, tlsrpt") {
 		t.Error(err)
 	}
 	if text := Dialect(9).String(); text != "dialect(9)" {

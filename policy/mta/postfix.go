@@ -24,7 +24,7 @@
 // list, and a static table cannot narrow it: names put in at writing time would stop mail when the domain's MX records
 // rotate. It is written all the same, because without a line the domain would have no protection at all; the table says
 // so in its first lines, Report names each such domain, and Options.ExactOnly leaves them to the socketmap server, which
-// looks at the MX records of the moment.
+// looks at the MX records of the moment. From Postfix 3.10.5 on the dialect TLSRPT has patterns that are exact.
 package mta
 
 import (
@@ -52,7 +52,8 @@ const flushSize = 1 << 16
 type Options struct {
 	Dialect Dialect
 	Header  Header
-	// ExactOnly leaves out entries with a suffix pattern: for servers that have the socketmap behind this table.
+	// ExactOnly leaves out entries with a suffix pattern where the dialect would match it more widely than the list: for
+	// servers that have the socketmap behind this table.
 	ExactOnly bool
 }
 
@@ -128,8 +129,8 @@ func (r *Report) add(buf []byte, domain policy.Domain, p policy.Policy, o Option
 	}
 	start := len(buf)
 	buf = append(append(buf, domain.String()...), "  "...)
-	buf, err := AppendPostfixValue(buf, p, o.Dialect)
-	wide := hasSuffix(p)
+	buf, err := AppendPostfixValue(buf, domain, p, o.Dialect)
+	wide := hasSuffix(p) && !o.Dialect.Exact()
 	switch {
 	case errors.Is(err, ErrTesting):
 		r.Testing++
@@ -150,7 +151,7 @@ func (r *Report) add(buf []byte, domain policy.Domain, p policy.Policy, o Option
 // AppendPostfixValue appends what Postfix is told about a domain with policy p: the right-hand side of a table line,
 // and the answer of a socketmap server. Errors are ErrTesting (answer "not found") or wrap ErrUnusable (an operator
 // should hear of it); nothing is appended then.
-func AppendPostfixValue(buf []byte, p policy.Policy, d Dialect) ([]byte, error) {
+func AppendPostfixValue(buf []byte, domain policy.Domain, p policy.Policy, d Dialect) ([]byte, error) {
 	if err := usable(p); err != nil {
 		return buf, err
 	}
@@ -161,7 +162,7 @@ func AppendPostfixValue(buf []byte, p policy.Policy, d Dialect) ([]byte, error) 
 		}
 		buf = append(buf, mx.String()...)
 	}
-	return append(buf, d.attributes()...), nil
+	return d.appendAttributes(buf, domain, p), nil
 }
 
 // usable says why a policy gives no line: ErrTesting, or what wraps ErrUnusable. Only a broken caller makes the latter,
