@@ -13,7 +13,7 @@ stages (default: all)
             a build of both programs into bin/, and all tests under the race detector
   servers   tests that run real servers        (versitygw as S3, Trillian on PostgreSQL, Postfix, Exim, OpenSMTPD, sendmail,
             nsd, unbound)
-  judges    tests that ask other people's tools (Tessera's fsck, cosign, gpgv, tinycdb)
+  judges    tests that ask other people's tools (Tessera's fsck, cosign, gpgv, tinycdb, nfpm, lintian, mandoc, buildah)
   browser   tests of the published pages; there are none yet
   With core, go test runs once for all stages asked for; without it, only for
   the packages whose tests use outside programs.
@@ -258,7 +258,7 @@ check_format() {
 check_scripts() {
 	if command -v shellcheck >/dev/null; then
 		say shellcheck
-		shellcheck .github/*.sh .ci/run
+		shellcheck .github/*.sh .ci/run cmd/starttls-policy/packaging/p*
 	else
 		warn "skipped: shellcheck is missing"
 	fi
