@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
+	"github.com/starttls-everywhere/policylist/policy/discovery"
 )
 
 // tendEvery is how often cached MTA-STS policies are confirmed and saved.
@@ -71,6 +72,10 @@ type served struct {
 	seen   []string // by list: what its state was when it was read
 	failed []string // by list: why it could not be read
 	wasOff bool
+
+	resolvConf string
+	resolvers  *discovery.Followed // nil: the configuration names one, or nobody is asked
+	noResolver string              // why the file names none
 }
 
 // answering is what questions are answered by. A new configuration makes a new one; its lists change in place.
@@ -107,7 +112,7 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 }
 
 func newServed(a *app, cfg config, log io.Writer) *served {
-	return &served{app: a, config: cfg, log: newLog(log), metrics: new(socketmap.Metrics), started: a.now()}
+	return &served{app: a, config: cfg, log: newLog(log), metrics: new(socketmap.Metrics), started: a.now(), resolvConf: resolvConf}
 }
 
 // prepare makes the decider and reads the lists; what is wrong with them is logged.
@@ -133,11 +138,13 @@ func (s *served) answering(cfg config, lists []list) *answering {
 
 // run serves until ctx ends.
 func (s *served) run(ctx context.Context, listeners []net.Listener, hangup <-chan os.Signal) error {
-	defer context.AfterFunc(ctx, func() {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		<-ctx.Done()
 		s.stopping.Store(true)
 		notify(s.log, daemon.SdNotifyStopping)
-	})()
-	g, ctx := errgroup.WithContext(ctx)
+		return nil
+	})
 	for _, l := range listeners {
 		server := &socketmap.Server{Answerer: withRefresh{s}, Log: s.log, Metrics: s.metrics}
 		g.Go(func() error { return server.Serve(ctx, l) })

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
@@ -14,15 +13,13 @@ func (s *served) newLive() (*socketmap.Live, error) {
 	if !c.asks(socketDANE) && !c.asks(socketSTS) {
 		return nil, nil
 	}
-	resolver, err := c.Resolver, error(nil)
-	if !resolver.IsValid() {
-		if resolver, err = discovery.SystemResolver("/etc/resolv.conf"); err != nil {
-			// At boot it may not be written yet, and a daemon that does not start makes all mail wait.
-			s.log.Error("no resolver; the one on this machine is asked until the next start", "err", err)
-			resolver = netip.MustParseAddrPort("127.0.0.1:53")
-		}
+	options := discovery.Options{Resolver: c.Resolver, TrustAD: c.TrustAD}
+	if !c.Resolver.IsValid() {
+		s.resolvers = discovery.Follow(s.resolvConf)
+		s.followResolvers()
+		options.Resolvers = s.resolvers.Servers
 	}
-	dns, err := discovery.NewClient(discovery.Options{Resolver: resolver, TrustAD: c.TrustAD})
+	dns, err := discovery.NewClient(options)
 	if err != nil {
 		return nil, fmt.Errorf("[serve] resolver: %w", err)
 	}
@@ -34,4 +31,22 @@ func (s *served) newLive() (*socketmap.Live, error) {
 		s.log.Error("not all MTA-STS policies were kept over the restart", "err", err)
 	}
 	return live, nil
+}
+
+// followResolvers takes up the resolvers of this machine as they are now. At boot the file may not be written yet, and a
+// daemon that does not start makes all mail wait; later a network may come and go.
+func (s *served) followResolvers() {
+	if s.resolvers == nil {
+		return
+	}
+	changed, err := s.resolvers.Reload()
+	switch {
+	case err != nil && err.Error() != s.noResolver:
+		s.log.Error("no resolver is named; those from before are asked, at the start that of this machine", "err", err)
+	case changed:
+		s.log.Info("resolvers", "addresses", fmt.Sprint(s.resolvers.Servers()))
+	}
+	if s.noResolver = ""; err != nil {
+		s.noResolver = err.Error()
+	}
 }

@@ -30,6 +30,7 @@ func (s *served) keep(ctx context.Context, hangup <-chan os.Signal) error {
 		case <-tick.C:
 			s.reload()
 			s.tellSwitch()
+			s.followResolvers()
 		}
 	}
 }

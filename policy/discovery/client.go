@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -24,26 +25,31 @@ const (
 // ErrResolver is what NewClient returns for options without a usable resolver.
 var ErrResolver = errors.New("no usable DNS resolver")
 
-// Options configure a Client. Only Resolver is required.
+// Options configure a Client. Only Resolver or Resolvers is required.
 type Options struct {
 	Resolver netip.AddrPort
+	// Resolvers are asked for at each question, for who follows a file that may change. The first is asked first, another when
+	// it does not answer or fails, and one that answered where others were silent is asked first from then on. It is called
+	// concurrently, and returns at least one. It comes before Resolver.
+	Resolvers func() []netip.AddrPort
 	// TrustAD says that the path to the resolver is safe (loopback, or a tunnel), so that its AD bit means something
 	// (RFC 4035 section 4.9.3). Without it no answer is ever marked Secure.
 	TrustAD  bool
 	Timeout  time.Duration // one attempt over one transport; 0 means 3 s
-	Attempts int           // how often a silent or failing resolver is asked; 0 means 3
+	Attempts int           // how often silent or failing resolvers are asked, each once at least; 0 means 3
 }
 
-// Client asks one recursive resolver. It is safe for concurrent use and keeps no state between lookups.
+// Client asks recursive resolvers. It is safe for concurrent use and keeps nothing between lookups but who answered last.
 type Client struct {
-	opts Options
+	opts    Options
+	answers atomic.Pointer[netip.AddrPort] // who answered when others were silent; nil: the first
 	// authority says that the "resolver" is a name server, asked for what itself knows (see AskServers).
 	authority bool
 }
 
 // NewClient checks opts and fills in defaults.
 func NewClient(opts Options) (*Client, error) {
-	if !opts.Resolver.IsValid() || opts.Resolver.Port() == 0 {
+	if opts.Resolvers == nil && (!opts.Resolver.IsValid() || opts.Resolver.Port() == 0) {
 		return nil, ErrResolver
 	}
 	if opts.Timeout <= 0 {

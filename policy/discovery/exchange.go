@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -13,8 +15,10 @@ import (
 // answer about the name.
 func (c *Client) ask(ctx context.Context, name string, qtype uint16) (msg *dns.Msg, status Status, failures int) {
 	q := question{name: name, qtype: qtype, edns: true}
-	for range c.opts.Attempts {
-		msg, status = c.attempt(ctx, q)
+	servers, silent := c.servers(), 0
+	for i := range max(c.opts.Attempts, len(servers)) {
+		server := servers[i%len(servers)]
+		msg, status = c.attempt(ctx, server, q)
 		switch {
 		case msg != nil && q.edns && (msg.Rcode == dns.RcodeFormatError || msg.Rcode == dns.RcodeNotImplemented):
 			q.edns, status = false, Malformed // a resolver from before EDNS (RFC 6891 section 7)
@@ -25,14 +29,35 @@ func (c *Client) ask(ctx context.Context, name string, qtype uint16) (msg *dns.M
 			status = statusOf(msg.Rcode)
 		}
 		if status == "" {
+			if silent > 0 && len(servers) > 1 {
+				c.answers.Store(&server)
+			}
 			return msg, status, failures
 		}
 		failures++
-		if status == Refused || ctx.Err() != nil {
+		if status == Timeout {
+			silent++
+		}
+		if status == Refused && i+1 >= len(servers) || ctx.Err() != nil {
 			break
 		}
 	}
 	return msg, status, failures
+}
+
+// servers are the resolvers in the order in which they are to be asked. A failing one gives no reason to change it: whoever
+// owns a name can make it fail.
+func (c *Client) servers() []netip.AddrPort {
+	if c.opts.Resolvers == nil {
+		return []netip.AddrPort{c.opts.Resolver}
+	}
+	all := c.opts.Resolvers()
+	if last := c.answers.Load(); last != nil {
+		if i := slices.Index(all, *last); i > 0 {
+			all = slices.Concat(all[i:], all[:i])
+		}
+	}
+	return all
 }
 
 // bogus asks again what ended in SERVFAIL, with checking disabled (RFC 4035 section 3.2.2): when an answer comes now,
@@ -41,7 +66,7 @@ func (c *Client) bogus(ctx context.Context, name string, qtype uint16) bool {
 	if c.authority {
 		return false
 	}
-	msg, _ := c.attempt(ctx, question{name: name, qtype: qtype, edns: true, unchecked: true})
+	msg, _ := c.attempt(ctx, c.servers()[0], question{name: name, qtype: qtype, edns: true, unchecked: true})
 	return msg != nil && statusOf(msg.Rcode) == ""
 }
 
@@ -54,17 +79,17 @@ type question struct {
 }
 
 // attempt asks over UDP, and over TCP when the answer was cut.
-func (c *Client) attempt(ctx context.Context, q question) (*dns.Msg, Status) {
-	msg, status := c.exchange(ctx, "udp", q)
+func (c *Client) attempt(ctx context.Context, server netip.AddrPort, q question) (*dns.Msg, Status) {
+	msg, status := c.exchange(ctx, "udp", server, q)
 	if msg != nil && msg.Truncated {
-		return c.exchange(ctx, "tcp", q)
+		return c.exchange(ctx, "tcp", server, q)
 	}
 	return msg, status
 }
 
 // exchange is one question over one fresh socket: the kernel picks an unpredictable source port and drops datagrams
 // from other addresses. The deadline is Options.Timeout, or the context's when that is nearer.
-func (c *Client) exchange(ctx context.Context, network string, q question) (*dns.Msg, Status) {
+func (c *Client) exchange(ctx context.Context, network string, server netip.AddrPort, q question) (*dns.Msg, Status) {
 	query := new(dns.Msg).SetQuestion(dns.Fqdn(q.name), q.qtype)
 	query.AuthenticatedData = c.opts.TrustAD // "tell me AD" without asking for signatures (RFC 6840 section 5.7)
 	query.CheckingDisabled = q.unchecked
@@ -74,7 +99,7 @@ func (c *Client) exchange(ctx context.Context, network string, q question) (*dns
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, c.opts.Resolver.String())
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, server.String())
 	if err != nil {
 		return nil, Timeout
 	}
