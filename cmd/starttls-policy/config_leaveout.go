@@ -33,8 +33,8 @@ type roundLength time.Duration
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (r *roundLength) UnmarshalText(text []byte) error {
 	d, err := time.ParseDuration(string(text))
-	if err != nil || d < 10*time.Second || d > 2*time.Hour {
-		return fmt.Errorf("within = %q: it is from \"10s\" to \"2h\"", text)
+	if err != nil || d < 10*time.Second || d > 20*time.Minute { // the unit ends an update after half an hour
+		return fmt.Errorf("within = %q: it is from \"10s\" to \"20m\"", text)
 	}
 	*r = roundLength(d)
 	return nil

@@ -2,22 +2,22 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/mta"
 )
 
 // The page for mail administrators names only commands and flags that exist.
 func TestUsagePageCommands(t *testing.T) {
-	data, err := os.ReadFile("../../mirror/USAGE.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := string(data)
+	page := usagePage(t)
 	used := regexp.MustCompile("starttls-policy ((?:[a-z]+)(?: [^`|\n]*)?)[`|\n]").FindAllStringSubmatch(page, -1)
 	if len(used) < 8 {
 		t.Fatalf("the page shows %d commands", len(used))
@@ -39,10 +39,7 @@ func TestUsagePageCommands(t *testing.T) {
 
 // What the page's table of lines says is what a table says.
 func TestUsagePageLines(t *testing.T) {
-	page, err := os.ReadFile("../../mirror/USAGE.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	page := usagePage(t)
 	for domain, mx := range map[string]string{"a.example": "mx1.a.example", "b.example": ".mail.b.example"} {
 		d, err1 := policy.ParseDomain(domain)
 		m, err2 := policy.ParseMXPattern(mx)
@@ -57,7 +54,7 @@ func TestUsagePageLines(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := domain + "  secure match=" + mx
-		if !strings.Contains(string(text), "\n"+want+"\n") || !strings.Contains(string(page), "`"+want+" …`") {
+		if !strings.Contains(string(text), "\n"+want+"\n") || !strings.Contains(page, "`"+want+" …`") {
 			t.Errorf("the page and the table do not both say %q:\n%s", want, text)
 		}
 	}
@@ -65,11 +62,7 @@ func TestUsagePageLines(t *testing.T) {
 
 // The page says of each format what the help says, and its settings are those that the servers' own checkers take.
 func TestUsagePageFormats(t *testing.T) {
-	data, err := os.ReadFile("../../mirror/USAGE.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := string(data)
+	page := usagePage(t)
 	for _, f := range mta.Formats() {
 		row := "| `" + f.Name + "` | " + f.Server + " | " + f.Enforces + " | " + f.Cannot + " |\n"
 		settings := "\n" + f.Settings("/var/lib/starttls-policy/"+f.File) + "```\n"
@@ -87,4 +80,63 @@ func TestUsagePageFormats(t *testing.T) {
 			t.Errorf("the page does not name the table type %s", tableType)
 		}
 	}
+}
+
+// Every part of a configuration that the page shows is one.
+func TestUsagePageConfigurations(t *testing.T) {
+	page := usagePage(t)
+	blocks := regexp.MustCompile("(?s)\n```toml\n(.*?)\n```\n").FindAllStringSubmatch(page, -1)
+	if len(blocks) < 4 {
+		t.Fatalf("the page has %d parts of a configuration", len(blocks))
+	}
+	for _, b := range blocks {
+		if _, err := parseConfig("config.toml", []byte("[[list]]\nname = \"a\"\nmirrors = [\"/srv\"]\n"+b[1]+"\n")); err != nil {
+			t.Errorf("%v\n%s", err, b[1])
+		}
+	}
+}
+
+// Postfix reads every smtp_tls_policy_maps of the page as it stands there. Those of containers name the folder that their
+// compose file brings in, in the one type that every Postfix has.
+func TestUsagePageMaps(t *testing.T) {
+	page, postfix := usagePage(t), tool.NewPostfix(t, "cdb")
+	main := filepath.Join(postfix.Config, "main.cf")
+	base, err := os.ReadFile(main)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`(?m)^smtp_tls_policy_maps = (.*)$`).FindAllStringSubmatch(page, -1)
+	if len(lines) < 6 {
+		t.Fatalf("the page has %d lines for main.cf", len(lines))
+	}
+	for _, l := range lines {
+		if err := os.WriteFile(main, append(slices.Clone(base), l[0]+"\n"...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(main, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		out, err := postfix.Command(t.Context(), t, "postconf", "-h", "smtp_tls_policy_maps").Output()
+		if got := strings.TrimSpace(string(out)); err != nil || got != l[1] {
+			t.Errorf("Postfix makes of %q: %q, %v", l[1], got, err)
+		}
+		for _, m := range regexp.MustCompile(`(\w+):`+regexp.QuoteMeta(defaultState)+`/(\S+)`).FindAllStringSubmatch(l[1], -1) {
+			if _, ok := compiledSuffix[tableType(m[1])]; !ok || m[2] != defaultTable {
+				t.Errorf("%q names no table of ours", l[1])
+			}
+		}
+	}
+	mount := "\n    volumes:\n      - " + defaultState + ":" + defaultState + ":ro\n"
+	if got := strings.Count(page, mount); got != 2 {
+		t.Errorf("the page has %d compose files with the state folder", got)
+	}
+}
+
+func usagePage(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile("../../mirror/USAGE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
