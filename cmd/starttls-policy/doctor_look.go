@@ -28,13 +28,14 @@ type look struct {
 	systemd    string // the folder that is there when systemd runs the machine
 	resolvConf string
 	probe      string // name that every validating resolver proves: the root
+	account    func(name string) (identity, error)
 	facts      doctor.Facts
 	asked      []string // whom we, or the daemon for us, may have asked over the network
 	listed     policy.Domain
 }
 
 func (a *app) newLook(cfg config, lists []list, offline bool) *look {
-	return &look{app: a, cfg: cfg, lists: lists, offline: offline, systemd: "/run/systemd/system", resolvConf: resolvConf, probe: "."}
+	return &look{app: a, cfg: cfg, lists: lists, offline: offline, systemd: "/run/systemd/system", resolvConf: resolvConf, probe: ".", account: account}
 }
 
 // gather looks at everything.
@@ -72,7 +73,7 @@ func otherServers() string {
 // config looks at what the configuration asks for, and at the files made by it.
 func (l *look) config(ctx context.Context) {
 	s := l.cfg.Serve
-	d := &doctor.Daemon{DANE: s.asks(socketDANE), TrustAD: s.TrustAD}
+	d := &doctor.Daemon{DANE: s.asks(socketDANE), TrustAD: s.TrustAD || l.cfg.LeaveOut != nil && l.cfg.LeaveOut.TrustAD}
 	for _, place := range s.Listen {
 		d.Listen = append(d.Listen, string(place))
 	}
@@ -92,7 +93,7 @@ func (l *look) config(ctx context.Context) {
 		return
 	}
 	state, right := l.app.tableState(ctx, l.cfg, l.lists)
-	l.facts.Table = &doctor.Table{Type: string(p.Type), Map: string(p.Map), Dialect: dialectFor(ctx, p.Dialect).String(),
+	l.facts.Table = &doctor.Table{Type: string(p.Type), Map: string(p.Map), Dialect: string(p.Dialect),
 		Fixed: p.Dialect != dialectAuto, Right: right, State: state}
 	for _, path := range []string{string(p.Map), string(p.Map) + compiledSuffix[p.Type], filepath.Dir(string(p.Map))} {
 		if writable(path) {
@@ -122,6 +123,9 @@ func (l *look) list(one list) {
 	out.Freshness, out.Kept, out.Ended, out.Evidence = string(r.Freshness), r.Kept, r.Ended, r.Evidence
 	out.Held, out.HeldRelease = o.Held, o.HeldRelease
 	out.TrustVersion, out.Witnessed, out.ClockBehind = o.TrustVersion, o.Witnessed, o.ClockBehind
+	if o.Pin != nil {
+		out.Pinned = fmt.Sprintf("release %d since %s, until %s; the newest, %d, waits: %s", o.Pin.Release, stamp(o.Pin.Since), stamp(o.Pin.Until), o.Newest, o.Pin.Reason)
+	}
 	if o.Release != nil {
 		out.Release, out.Expires = o.Release.Release, o.Release.Expires
 	}

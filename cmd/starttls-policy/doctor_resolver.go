@@ -23,6 +23,9 @@ func (l *look) resolver(ctx context.Context) {
 		return
 	}
 	address := l.cfg.Serve.Resolver
+	if own := l.cfg.LeaveOut; own != nil && !address.IsValid() {
+		address = own.Resolver
+	}
 	if !address.IsValid() {
 		var err error
 		if address, err = discovery.SystemResolver(l.resolvConf); err != nil {

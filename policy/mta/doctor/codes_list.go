@@ -20,6 +20,8 @@ func listCodes() []policy.Code {
 			Fix: "take the [[list]] out of the configuration"},
 		{ID: "doctor.list.held", Severity: policy.Warning, Summary: "a release is held back, for it changes much at once",
 			Fix: "starttls-policy update --accept RELEASE, if the operator confirms it"},
+		{ID: "doctor.list.pinned", Severity: policy.Warning, Summary: "this machine was put back to an earlier list, and the newest waits",
+			Fix: "starttls-policy rollback --undo"},
 		{ID: "doctor.list.evidence", Severity: policy.Error, Summary: "the log has signed two histories",
 			Fix: "starttls-policy verify --evidence FILE, and tell the operator and others who follow the list"},
 		{ID: "doctor.trust.expired", Severity: policy.Warning, Summary: "the trust has expired: no release made since counts",

@@ -189,7 +189,7 @@ var rows = map[string]row{
 	}, "doctor.resolver.dane doctor.level.dane", "127.0.0.1:53"},
 	"resolver plain": {healthy, func(f *Facts) { f.Resolver.Secure = false }, "doctor.resolver.plain", "127.0.0.1:53"},
 	"resolver remote": {withDaemon, func(f *Facts) {
-		f.Daemon.DANE, f.Resolver.Loopback, f.Resolver.Address = true, false, "192.0.2.53:53"
+		f.Daemon.TrustAD, f.Resolver.Loopback, f.Resolver.Address = true, false, "192.0.2.53:53"
 		f.set("smtp_dns_support_level", "dnssec")
 	}, "doctor.resolver.remote", "192.0.2.53:53"},
 	"resolver in chroot": {healthy, func(f *Facts) { f.Postfix.ChrootResolver = "/x differs" }, "doctor.resolver.chroot", "/x differs"},
@@ -200,6 +200,7 @@ var rows = map[string]row{
 	"list kept":          {healthy, func(f *Facts) { f.Lists[0].Freshness, f.Lists[0].Kept = "expired", true }, "doctor.list.kept", "release 7"},
 	"list stale":         {healthy, func(f *Facts) { f.Lists[0].Freshness = "stale" }, "doctor.list.stale", "2026-03-15T13:00:00Z"},
 	"list ended":         {healthy, func(f *Facts) { f.Lists[0].Ended = true }, "doctor.list.ended", "example"},
+	"list pinned":        {healthy, func(f *Facts) { f.Lists[0].Pinned = "since yesterday" }, "doctor.list.pinned", "rollback --undo --list example"},
 	"list held":          {healthy, func(f *Facts) { f.Lists[0].Held, f.Lists[0].HeldRelease = "half of it", 8 }, "doctor.list.held", "--list example --accept 8"},
 	"evidence":           {healthy, func(f *Facts) { f.Lists[0].Evidence = "/e" }, "doctor.list.evidence", "--evidence '/e'"},
 	"trust expired":      {healthy, func(f *Facts) { f.Lists[0].TrustExpires = now.Add(-time.Hour) }, "doctor.trust.expired", "trust version 1"},

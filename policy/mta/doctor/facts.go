@@ -55,11 +55,9 @@ type Table struct {
 
 // Daemon is what [serve] in our configuration asks for.
 type Daemon struct {
-	Listen   []string // "unix:/path" or "127.0.0.1:8461"
-	DANE     bool
-	Live     bool // it asks the domains themselves
-	TrustAD  bool
-	Resolver string // that it asks
+	Listen  []string // "unix:/path" or "127.0.0.1:8461"
+	DANE    bool     // one of its sources
+	TrustAD bool     // it, or [leave-out], believes the resolver
 }
 
 // Socket is one socketmap of smtp_tls_policy_maps, as one kind of smtp(8) sees it.
@@ -93,6 +91,7 @@ type List struct {
 	Expires      time.Time
 	Kept         bool // expired, and in force all the same
 	Ended        bool
+	Pinned       string // why an earlier release is in force than the newest
 	Held         string // why the diff guard keeps a newer release back
 	HeldRelease  int64
 	TrustVersion int64

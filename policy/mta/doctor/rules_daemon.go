@@ -66,8 +66,7 @@ func resolver(f Facts) (out []Finding) {
 	if p := f.Postfix; p != nil && p.ChrootResolver != "" {
 		out = append(out, found("doctor.resolver.chroot", "", "%s", p.ChrootResolver))
 	}
-	daemon := f.Daemon != nil && f.Daemon.DANE
-	dane := daemon
+	dane := f.Daemon != nil && f.Daemon.DANE
 	if p := f.Postfix; p != nil {
 		dane = dane || slices.ContainsFunc(p.transports(), func(s Service) bool { return strings.HasPrefix(p.level(s), "dane") })
 	}
@@ -75,7 +74,7 @@ func resolver(f Facts) (out []Finding) {
 	if r == nil {
 		return out
 	}
-	if daemon && !r.Loopback {
+	if f.Daemon != nil && f.Daemon.TrustAD && !r.Loopback {
 		out = append(out, found("doctor.resolver.remote", "", "the resolver is %s", r.Address))
 	}
 	switch {

@@ -27,6 +27,9 @@ func lists(f Facts) (out []Finding) {
 			out = append(out, found("doctor.list.evidence", "starttls-policy verify --evidence "+quote(l.Evidence)+", and tell the operator and others who follow the list",
 				"list %s: %s", l.Name, l.Evidence))
 		}
+		if l.Pinned != "" {
+			out = append(out, found("doctor.list.pinned", "starttls-policy rollback --undo --list "+l.Name, "list %s: %s", l.Name, l.Pinned))
+		}
 		if l.Held != "" {
 			out = append(out, found("doctor.list.held", fmt.Sprintf("starttls-policy update --list %s --accept %d, if the operator confirms it", l.Name, l.HeldRelease),
 				"list %s: %s", l.Name, l.Held))
