@@ -68,6 +68,16 @@ const serveText = `
 #textfile = "/var/lib/starttls-policy/starttls-policy.prom"
 `
 
+// serveSection is what the daemon set-up begins with.
+const serveSection = `
+# Postfix asks the daemon here. systemd passes this socket where it starts the daemon by its units.
+[serve]
+listen = ["` + unitSocket + `"]
+`
+
+// unitSocket is that of starttls-policy.socket.
+const unitSocket = "127.0.0.1:8461"
+
 // listText is one [[list]], to be appended to a file as well.
 func listText(l listConfig) string {
 	quoted := make([]string, len(l.Mirrors))

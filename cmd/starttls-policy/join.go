@@ -25,6 +25,7 @@ type joinOptions struct {
 	place       string // as given
 	fingerprint string
 	mta         string
+	daemon      bool   // Postfix asks "serve" instead of a table
 	state       string // "" for the configuration's, or the default
 	name        string
 	mirrors     []string
@@ -33,13 +34,15 @@ type joinOptions struct {
 func newJoin(a *app) *cobra.Command {
 	var o joinOptions
 	cmd := &cobra.Command{
-		Use:   "join URL --fingerprint HEX [--mta postfix|FORMAT|none] [--name NAME] [--state DIR] [--mirror URL]...",
+		Use:   "join URL --fingerprint HEX [--mta postfix|FORMAT|none] [--daemon] [--name NAME] [--state DIR] [--mirror URL]...",
 		Short: "start to follow a list: check its fingerprint, write the configuration, fetch the list",
 		Long: `Join fetches the list's trust (whose signatures count) from URL, a mirror or the absolute path of a folder, and compares
 it with the fingerprint that you got by another way: 64 hexadecimal digits. With a wrong fingerprint nothing is written.
 Then it writes the configuration, runs the first update and prints the lines to add to Postfix's main.cf. It changes
 nothing in Postfix. It takes the best table type that "postconf -m" names, of cdb, lmdb, hash, btree and texthash: a type
 that Postfix does not have would make it defer all mail.
+
+With --daemon it sets up the daemon instead of a table: "serve", which has to run before Postfix is told of it.
 
 Where there is a configuration already, the list is appended to it; the first list that names a domain decides.
 
@@ -59,6 +62,7 @@ Where there is a configuration already, the list is appended to it; the first li
 	}
 	cmd.Flags().StringVar(&o.fingerprint, "fingerprint", "", "SHA-256 of a trust version's text, in hexadecimal")
 	cmd.Flags().StringVar(&o.mta, "mta", "postfix", "mail server to write for: postfix, a format of \"export\" such as exim, or none to hold the list only")
+	cmd.Flags().BoolVar(&o.daemon, "daemon", false, "have Postfix ask the daemon, instead of a table")
 	cmd.Flags().StringVar(&o.state, "state", "", "state folder (default "+defaultState+", or what the configuration says)")
 	cmd.Flags().StringVar(&o.name, "name", "", "the list's name (default: the host in URL)")
 	cmd.Flags().StringArrayVar(&o.mirrors, "mirror", nil, "a further mirror; may be repeated")
@@ -73,6 +77,9 @@ func (a *app) join(c *cobra.Command, o joinOptions) error {
 	}
 	if _, ok := mta.FindFormat(o.mta); !ok && o.mta != "postfix" && o.mta != "none" {
 		return usage(c, fmt.Errorf("--mta %q: it is postfix, none, or one of %s", o.mta, formatNames()))
+	}
+	if o.daemon && o.mta != "postfix" {
+		return usage(c, fmt.Errorf("--daemon is for Postfix, not for --mta %s", o.mta))
 	}
 	entry, err := o.entry()
 	if err != nil {
@@ -99,8 +106,12 @@ func (a *app) join(c *cobra.Command, o joinOptions) error {
 	if report.updateReport, err = a.update(ctx, plan.config, updateOptions{list: string(entry.Name), method: "auto"}); err != nil {
 		return err
 	}
-	if plan.config.Postfix != nil {
+	switch s := plan.config.Serve; {
+	case plan.config.Postfix != nil:
 		m := mainLines(ctx, *plan.config.Postfix)
+		report.MainCF = &m
+	case o.mta == "postfix" && s.Written:
+		m := daemonLines(ctx, append(s.Listen, unitSocket)[0])
 		report.MainCF = &m
 	}
 	for _, x := range plan.config.Exports {
@@ -148,6 +159,10 @@ func (a *app) printJoin(r joinReport) {
 		for text := range strings.Lines(r.Settings) {
 			line(a.stdout, "  %s", strings.TrimSuffix(text, "\n"))
 		}
+	}
+	if r.MainCF != nil && r.MainCF.Daemon {
+		line(a.stdout, "The daemon updates the list itself.")
+		return
 	}
 	line(a.stdout, "Run \"starttls-policy update\" every six hours from a timer.")
 }
@@ -215,11 +230,18 @@ func (a *app) planConfig(ctx context.Context, o joinOptions, entry listConfig) (
 			return p, err
 		}
 		text = configText(state, entry, a.newPostfix(ctx, o, state)) + exportFor(o.mta, state, nil)
+		if o.daemon {
+			text += serveSection
+		}
 	case err != nil:
 		return p, &term.Exit{Code: exitUsage, Err: err, Hint: "mend the configuration first; join only appends to it"}
 	default:
 		if abs, _ := filepath.Abs(o.state); o.state != "" && abs != old.State {
 			return p, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s keeps its state in %s, not in %s", a.configPath, old.State, abs)}
+		}
+		if o.daemon && old.Postfix != nil {
+			return p, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s has a table for Postfix, which would answer before the daemon", a.configPath),
+				Hint: "leave out --daemon; or take the table out of main.cf first, and then [postfix] out of the configuration"}
 		}
 		for _, l := range old.Lists {
 			p.listed = p.listed || l.Name == entry.Name
@@ -227,7 +249,10 @@ func (a *app) planConfig(ctx context.Context, o joinOptions, entry listConfig) (
 		if !p.listed {
 			text += listText(entry)
 		}
-		if old.Postfix == nil && o.mta == "postfix" {
+		switch {
+		case o.daemon && !old.Serve.Written:
+			text += serveSection
+		case o.mta == "postfix" && old.Postfix == nil && !old.Serve.Written: // either the table or the daemon, never both
 			text += postfixText(*a.newPostfix(ctx, o, old.State))
 		}
 		text += exportFor(o.mta, old.State, old.Exports)
@@ -242,7 +267,7 @@ func (a *app) planConfig(ctx context.Context, o joinOptions, entry listConfig) (
 }
 
 func (a *app) newPostfix(ctx context.Context, o joinOptions, state string) *postfixConfig {
-	if o.mta != "postfix" {
+	if o.mta != "postfix" || o.daemon {
 		return nil
 	}
 	p := &postfixConfig{Type: chooseType(ctx)}

@@ -165,6 +165,9 @@ func TestLiveMXNarrowsSuffixes(t *testing.T) {
 	v.says("legacy", "suffix.example", "OK secure match=a.mail.example:b.mail.example")
 	v.says("tlsrpt", "suffix.example", "OK secure match=.mail.example servername=hostname protocols=>=TLSv1.2"+
 		" policy_type=sts policy_domain=suffix.example mx_host_pattern=*.mail.example")
+	v.domain("suffix.example", false, "", "deep.a.mail.example", "mx.thief.example") // none that the list names: nobody will do
+	v.wait(2 * time.Minute)
+	v.says("legacy", "suffix.example", "OK secure match=no-mx-host-of-the-policy.invalid")
 	v.must(v.lab.SetFault("suffix.example", "MX", "servfail"))
 	v.wait(2 * time.Minute)
 	v.says("legacy", "suffix.example", "OK secure match=.mail.example")

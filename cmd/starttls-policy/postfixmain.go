@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,22 +20,62 @@ type mainCF struct {
 	Version string   `json:"version,omitempty"` // of this Postfix; "" when there was none to ask
 	Lines   []string `json:"lines,omitempty"`
 	Warning string   `json:"warning,omitempty"` // why a line is missing, or must not be used yet
+	Daemon  bool     `json:"daemon,omitempty"`  // the daemon has to run before they are added
 }
 
-// mainLines asks this Postfix, if there is one. What the administrator has already is left out; tables that are there come
-// first and so override the list.
-func mainLines(ctx context.Context, p postfixConfig) mainCF {
+// aboutPostfix begins with what this Postfix says of itself, if there is one to ask.
+func aboutPostfix(ctx context.Context) mainCF {
 	m := mainCF{File: "/etc/postfix/main.cf"}
 	m.Version, _ = postconf(ctx, "-h", "mail_version")
 	if dir, _ := postconf(ctx, "-h", "config_directory"); dir != "" {
 		m.File = dir + "/main.cf"
 	}
+	return m
+}
+
+// mainLines asks this Postfix, if there is one. What the administrator has already is left out; tables that are there come
+// first and so override the list.
+func mainLines(ctx context.Context, p postfixConfig) mainCF {
+	m := aboutPostfix(ctx)
 	if m.Warning = p.obstacle(ctx); m.Warning != "" {
 		return m
 	}
 	if maps := p.maps(ctx); maps != "" {
 		m.Lines = append(m.Lines, "smtp_tls_policy_maps = "+maps)
 	}
+	m.Lines = append(m.Lines, tlsLines(ctx)...)
+	return m
+}
+
+// daemonLines are those by which this Postfix asks the daemon at place, in the newest dialect that it reads. Maps that are
+// there come first, as for a table.
+func daemonLines(ctx context.Context, place listenPlace) mainCF {
+	m := aboutPostfix(ctx)
+	m.Daemon = true
+	network, address := place.split()
+	if network == "tcp" {
+		network = "inet"
+	} else if queue, _ := postconf(ctx, "-h", "queue_directory"); queue != "" {
+		// A path that is not absolute is below the queue directory for Postfix, chrooted or not.
+		if below, err := filepath.Rel(queue, address); err == nil && filepath.IsLocal(below) {
+			address = below
+		}
+	}
+	ours := "socketmap:" + network + ":" + address + ":"
+	maps := ours + dialectFor(ctx, dialectAuto).String()
+	switch old, _ := postconf(ctx, "-h", "smtp_tls_policy_maps"); {
+	case strings.Contains(old, ours):
+	case old != "":
+		m.Lines = append(m.Lines, "smtp_tls_policy_maps = "+old+", "+maps)
+	default:
+		m.Lines = append(m.Lines, "smtp_tls_policy_maps = "+maps)
+	}
+	m.Lines = append(m.Lines, tlsLines(ctx)...)
+	return m
+}
+
+// tlsLines are what every policy needs beside itself, and this Postfix does not have yet.
+func tlsLines(ctx context.Context) (lines []string) {
 	file, _ := postconf(ctx, "-h", "smtp_tls_CAfile")
 	path, _ := postconf(ctx, "-h", "smtp_tls_CApath")
 	if file == "" && path == "" {
@@ -44,12 +85,12 @@ func mainLines(ctx context.Context, p postfixConfig) mainCF {
 				bundle = b
 			}
 		}
-		m.Lines = append(m.Lines, "smtp_tls_CAfile = "+bundle)
+		lines = append(lines, "smtp_tls_CAfile = "+bundle)
 	}
 	if level, _ := postconf(ctx, "-h", "smtp_tls_security_level"); level == "" {
-		m.Lines = append(m.Lines, "smtp_tls_security_level = may")
+		lines = append(lines, "smtp_tls_security_level = may")
 	}
-	return m
+	return lines
 }
 
 // print says what to do, in the order of doing it.
@@ -66,6 +107,9 @@ func (m mainCF) print(w io.Writer) {
 	forVersion := ""
 	if m.Version != "" {
 		forVersion = " (Postfix " + m.Version + ")"
+	}
+	if m.Daemon {
+		line(w, "Start the daemon first, with the socket held by systemd: while nothing answers there, Postfix defers ALL mail.")
 	}
 	line(w, "Add to %s%s, then run \"postfix reload\":", m.File, forVersion)
 	for _, l := range m.Lines {

@@ -115,10 +115,20 @@ func (l *Live) narrow(ctx context.Context, c *Decision) {
 		}
 	}
 	slices.SortFunc(c.Exact, func(a, b policy.MXPattern) int { return cmp.Compare(a.String(), b.String()) })
-	if c.Exact = slices.Compact(c.Exact); len(c.Exact) > policy.MaxMXs {
+	switch c.Exact = slices.Compact(c.Exact); {
+	case len(c.Exact) > policy.MaxMXs:
 		c.Exact = nil
+	case len(c.Exact) == 0:
+		// The patterns would let in a host with one label too many, so mail waits for a host that the policy names.
+		if p, err := policy.ParseMXPattern(nobody); err == nil {
+			c.Exact = []policy.MXPattern{p}
+		}
+		c.because("the policy names none of the domain's %d MX hosts of the moment", len(r.Hosts))
 	}
 }
+
+// nobody is a name that no certificate of a CA can have (RFC 6761 section 6.4).
+const nobody = "no-mx-host-of-the-policy.invalid"
 
 // route looks the domain's MX hosts up, and with DANE their records.
 func (l *Live) route(ctx context.Context, d policy.Domain) route {
