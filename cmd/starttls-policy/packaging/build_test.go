@@ -127,6 +127,11 @@ func TestReleaseIsReproducible(t *testing.T) {
 		first = filepath.Join(t.TempDir(), "first")
 		build(t, repository, first, []string{"VERSION=v1.2.3"})
 		env = append(env, "GOCACHE="+t.TempDir())
+		packages, err := filepath.Glob(filepath.Join(first, "*.deb"))
+		if err != nil || len(packages) != 4 {
+			t.Fatal(packages, err)
+		}
+		quiet(t, "lintian", append([]string{"--allow-root", "--fail-on", "error,warning"}, packages...)...)
 	}
 	source := filepath.Join(t.TempDir(), "elsewhere")
 	script := `umask 077 && mkdir "$0" && git -C "$1" ls-files -z --cached --others --exclude-standard | tar -C "$1" --null --files-from=- --ignore-failed-read -cf - 2>/dev/null | tar -C "$0" --touch -xf -`

@@ -187,7 +187,7 @@ func (s *system) socketInUse(t *testing.T) {
 // A table that main.cf names stays, empty, and what stays can be looked up in; installed again, all is in force again.
 func (s *system) tableInUse(t *testing.T) {
 	s.t = t
-	s.run(0, "postconf -e smtp_tls_policy_maps=cdb:"+state+"/postfix-tls-policy")
+	s.run(0, "postconf -e smtp_tls_policy_maps=proxy:cdb:"+state+"/postfix-tls-policy")
 	s.run(0, "dpkg -r starttls-policy", "An empty table stays")
 	nothing := func() {
 		t.Helper()
