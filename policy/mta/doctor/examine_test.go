@@ -99,14 +99,18 @@ var rows = map[string]row{
 		f.Postfix.Files["/x"] = File{Missing: true}
 	}, "doctor.map.missing", "make the table"},
 	"unused":                {healthy, func(f *Facts) { f.set("smtp_tls_policy_maps", "") }, "doctor.map.unused", "postconf -e 'smtp_tls_policy_maps = cdb:" + ourTable + "' && postfix reload"},
-	"unused, with a socket": {healthy, func(f *Facts) { f.set("smtp_tls_policy_maps", "hash:/mine, socketmap:inet:127.0.0.1:8642:QUERY") }, "doctor.map.unused", "postconf -e 'smtp_tls_policy_maps = hash:/mine, cdb:" + ourTable + ", socketmap:inet:127.0.0.1:8642:QUERY'"},
+	"unused, with a socket": {healthy, func(f *Facts) { f.set("smtp_tls_policy_maps", "hash:/mine, socketmap:inet:127.0.0.1:8642:QUERY") }, "doctor.map.unused", "postconf -e 'smtp_tls_policy_maps = hash:/mine, socketmap:inet:127.0.0.1:8642:QUERY, cdb:" + ourTable + "'"},
 	"unused daemon":         {withDaemon, func(f *Facts) { f.set("smtp_tls_policy_maps", ""); f.Sockets = nil }, "doctor.map.unused", "socketmap:inet:127.0.0.1:8461:floor"},
 	"unused unix daemon": {withDaemon, func(f *Facts) {
 		f.set("smtp_tls_policy_maps", "")
 		f.Sockets = nil
 		f.Daemon.Listen = []string{"unix:/var/spool/postfix/p/s"}
 	}, "doctor.map.unused", "socketmap:unix:p/s:floor"},
-	"order": {healthy, func(f *Facts) { f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8642:QUERY cdb:"+ourTable) }, "doctor.map.order", "'smtp_tls_policy_maps = cdb:" + ourTable + ", socketmap:inet:127.0.0.1:8642:QUERY'"},
+	"order": {healthy, func(f *Facts) {
+		f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8642:QUERY cdb:"+ourTable)
+		f.Sockets = []Socket{{Entry: "socketmap:inet:127.0.0.1:8642:QUERY", Place: "127.0.0.1:8642", Silent: "refused"}}
+	}, "doctor.map.order doctor.socket.silent", "postconf -e 'smtp_tls_policy_maps = cdb:" + ourTable + ", socketmap:inet:127.0.0.1:8642:QUERY' && postfix reload"},
+	"behind": {healthy, func(f *Facts) { f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8642:QUERY cdb:"+ourTable) }, "doctor.map.behind", "else: postconf -e 'smtp_tls_policy_maps = cdb:" + ourTable + ", socketmap:inet:127.0.0.1:8642:QUERY'"},
 	"mixed": {withDaemon, func(f *Facts) {
 		f.Table = healthy().Table
 		f.set("smtp_tls_policy_maps", "cdb:"+ourTable+" socketmap:inet:127.0.0.1:8461:floor")
@@ -296,7 +300,13 @@ func TestWhatIsRightInOtherWays(t *testing.T) {
 			f.Sockets[0].Entry = "socketmap:inet:127.0.0.1:8461:QUERY"
 			f.set("smtp_tls_mandatory_protocols", "!SSLv2 !SSLv3 !TLSv1 !TLSv1.1")
 		}},
-		"systemd holds it": {base: withDaemon, spoil: func(f *Facts) { f.Daemon.Listen = nil }},
+		"reports before 3.10.5": {base: withDaemon, spoil: func(f *Facts) {
+			f.Postfix.Version = "3.10.2"
+			f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8461:tlsrpt")
+			f.Sockets[0].Entry = "socketmap:inet:127.0.0.1:8461:tlsrpt"
+		}},
+		"floor before 3.10.5": {base: withDaemon, spoil: func(f *Facts) { f.Postfix.Version = "3.10.2" }},
+		"systemd holds it":    {base: withDaemon, spoil: func(f *Facts) { f.Daemon.Listen = nil }},
 		"other behind ours": {base: withDaemon, spoil: func(f *Facts) {
 			f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8461:floor socketmap:inet:127.0.0.1:8642:QUERY")
 		}},

@@ -14,20 +14,15 @@ var (
 	mapDialects  = map[string]int{"legacy": 0, "sni": 1, "floor": 2, "tlsrpt": 3, "QUERY": 1, "QUERYwithTLSRPT": 3, "postfix": 1}
 )
 
-// tlsrpt is the place of the dialect that mta.DialectOf does not know, for it is of the daemon alone.
-const tlsrpt = 3
-
 // dialect is the newest that this Postfix understands, "legacy" where the version is not one.
 func (p *Postfix) dialect() int {
-	d, err := mta.DialectOf(p.Version)
-	if err != nil {
-		return 0
-	}
-	var major, minor int
-	if n, _ := fmt.Sscanf(p.Version, "%d.%d", &major, &minor); n == 2 && (major > 3 || major == 3 && minor >= 10) && !strings.Contains(p.Version, "-") {
-		return tlsrpt
-	}
+	d, _ := mta.DialectOf(p.Version)
 	return slices.Index(dialectNames, d.String())
+}
+
+// tooNew reports whether Postfix would not know an attribute. From 3.10.0 to 3.10.4 it knew those of tlsrpt, for reports.
+func (p *Postfix) tooNew(has int) bool {
+	return has > p.dialect() && (dialectNames[has] != mta.TLSRPT.String() || !strings.HasPrefix(p.Version, "3.10."))
 }
 
 // dialects compares what is told with what is understood.
@@ -39,9 +34,9 @@ func dialects(f Facts) (out []Finding) {
 	if t := f.Table; t != nil {
 		has, fix := slices.Index(dialectNames, t.Dialect), "say dialect = \"auto\" in [postfix], and run starttls-policy update"
 		switch where := fmt.Sprintf("the table has %s, Postfix %s understands %s", t.Dialect, f.Postfix.Version, dialectNames[knows]); {
-		case has > knows:
+		case has >= 0 && f.Postfix.tooNew(has):
 			out = append(out, found("doctor.dialect.new", fix, "%s", where))
-		case has < min(knows, tlsrpt-1) && t.Fixed:
+		case has < knows && t.Fixed:
 			out = append(out, found("doctor.dialect.old", fix, "%s", where))
 		}
 	}
@@ -52,13 +47,13 @@ func dialects(f Facts) (out []Finding) {
 			continue
 		}
 		has, ok := mapDialects[m.MapName()]
-		if ok && has == knows {
+		if ok && has >= knows && !f.Postfix.tooNew(has) {
 			continue
 		}
 		better := slices.Clone(all)
 		better[i].Name = strings.TrimSuffix(m.Name, m.MapName()) + dialectNames[knows]
 		code := "doctor.dialect.old"
-		if has > knows {
+		if f.Postfix.tooNew(has) {
 			code = "doctor.dialect.new"
 		}
 		out = append(out, found(code, postconf(name, join(better)), "%s, but Postfix %s understands %s", m, f.Postfix.Version, dialectNames[knows]))

@@ -68,11 +68,21 @@ func policyMaps(f Facts) (out []Finding) {
 	rest := slices.DeleteFunc(slices.Clone(all), f.isTable)
 	switch wanted := f.wanted(); {
 	case !table && !daemon:
-		out = append(out, found("doctor.map.unused", postconf(name, join(before(all, wanted))), "%s = %s", name, p.Params[name]))
+		out = append(out, found("doctor.map.unused", postconf(name, strings.TrimPrefix(join(all)+", "+wanted, ", ")), "%s = %s", name, p.Params[name]))
 	case table && daemon:
 		out = append(out, found("doctor.map.mixed", postconf(name, join(rest))+"; or take the socketmap out instead", "%s = %s", name, p.Params[name]))
-	case table && slices.IndexFunc(all, isSocket) >= 0 && slices.IndexFunc(all, isSocket) < slices.IndexFunc(all, f.isTable):
-		out = append(out, found("doctor.map.order", postconf(name, join(before(rest, wanted))), "%s = %s", name, p.Params[name]))
+	case table:
+		if i := slices.IndexFunc(all, isSocket); i >= 0 && i < slices.IndexFunc(all, f.isTable) {
+			code := "doctor.map.behind"
+			if slices.ContainsFunc(all[:slices.IndexFunc(all, f.isTable)], f.isDead) {
+				code = "doctor.map.order"
+			}
+			fix := postconf(name, join(before(rest, wanted)))
+			if code == "doctor.map.behind" {
+				fix = "nothing, if its word is to come first; else: " + fix
+			}
+			out = append(out, found(code, fix, "%s = %s", name, p.Params[name]))
+		}
 	case daemon && slices.IndexFunc(all, isSocket) < slices.IndexFunc(all, f.isDaemon):
 		other := all[slices.IndexFunc(all, isSocket)]
 		rest = slices.DeleteFunc(slices.Clone(all), func(m Map) bool { return m == other })
@@ -86,13 +96,17 @@ func policyMaps(f Facts) (out []Finding) {
 	return out
 }
 
+// isDead reports whether m is a socket at which nobody answers.
+func (f Facts) isDead(m Map) bool {
+	return slices.ContainsFunc(f.Sockets, func(s Socket) bool {
+		return s.Entry == m.String() && (s.Missing || s.Blocked != "" || s.Silent != "")
+	})
+}
+
 func isSocket(m Map) bool { return m.Type == "socketmap" }
 
 // before puts an entry in front of the first socketmap.
 func before(all []Map, entry string) []Map {
-	if entry == "" {
-		return all
-	}
 	kind, name, _ := strings.Cut(entry, ":")
 	i := slices.IndexFunc(all, isSocket)
 	if i < 0 {
