@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/starttls-everywhere/policylist/policy/mta/doctor"
@@ -16,12 +17,13 @@ func (l *look) exim(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	e := &doctor.Exim{}
+	l.facts.Exim = e
 	text, err := command(ctx, path, "-bV")
 	if err != nil {
-		l.unseen("%s -bV: %v", path, err)
+		e.Refused = fmt.Sprintf("%s -bV: %v", path, err)
 		return
 	}
-	e := &doctor.Exim{}
 	for l := range strings.Lines(text) {
 		if version, ok := strings.CutPrefix(l, "Exim version "); ok {
 			e.Version, _, _ = strings.Cut(version, " ")
@@ -41,5 +43,4 @@ func (l *look) exim(ctx context.Context) {
 	} else if len(e.Routers) == 0 {
 		e.Refused = path + " -bP routers names none"
 	}
-	l.facts.Exim = e
 }

@@ -83,13 +83,13 @@ func tlsCodes() []policy.Code {
 func relayCodes() []policy.Code {
 	return []policy.Code{
 		{ID: "doctor.relay.host", Severity: policy.Warning, Summary: "all mail goes to a relay: Postfix asks about the relay, never about the recipient's domain, so the list has no effect here",
-			Fix: "run starttls-policy on the relay"},
+			Fix: "follow the list on the relay instead"},
 		{ID: "doctor.relay.transport", Severity: policy.Warning, Summary: "default_transport sends mail past smtp(8), or to a relay, so the list has no effect on it",
-			Fix: "run starttls-policy where the mail leaves for its MX hosts"},
+			Fix: "follow the list where the mail leaves for its MX hosts"},
 		{ID: "doctor.relay.maps", Severity: policy.Notice, Summary: "some mail may go to a relay, about whose destinations the list is not asked",
 			Fix: "nothing, if the tables name your own domains only"},
 		{ID: "doctor.relay.fallback", Severity: policy.Warning, Summary: "mail that cannot be delivered safely goes to the fallback relay, whose policy counts there, not the recipient's",
-			Fix: "postconf -e 'smtp_fallback_relay =' && postfix reload, or a secure policy for the relay and starttls-policy on it"},
+			Fix: "postconf -e 'smtp_fallback_relay =' && postfix reload, or a secure policy for the relay, which follows the list itself"},
 	}
 }
 

@@ -71,24 +71,24 @@ func eximCodes() []policy.Code {
 		{ID: "doctor.exim.cdb", Severity: policy.Error, Summary: "this Exim has no lookup of the type cdb: it would defer all mail that the settings concern",
 			Fix: "install an Exim with cdb, as Debian's are"},
 		{ID: "doctor.exim.unused", Severity: policy.Error, Summary: "Exim's configuration does not name the list's file, so nothing is enforced",
-			Fix: "starttls-policy export exim --settings, and put it into Exim's configuration"},
+			Fix: "put into Exim's configuration what this prints: starttls-policy export exim --settings"},
 		{ID: "doctor.exim.router", Severity: policy.Error, Summary: "a router in front of the list's takes mail to other hosts, so the list is not asked about it",
 			Fix: "move the list's router in front of all that send to other hosts"},
 		{ID: "doctor.exim.transport", Severity: policy.Error, Summary: "the list's transport does not demand what the list means",
-			Fix: "starttls-policy export exim --settings, and take the transport from there whole"},
+			Fix: "take the transport whole from what this prints: starttls-policy export exim --settings"},
 	}
 }
 
 func logCodes() []policy.Code {
 	return []policy.Code{
 		{ID: "doctor.log.empty", Severity: policy.Warning, Summary: "the log has no delivery by Postfix's smtp(8)",
-			Fix: "give the mail log, or \"journalctl -o short -u 'postfix*' | starttls-policy doctor --log -\""},
+			Fix: "give the mail log, or \"-\" and what journalctl -o short -u 'postfix*' prints"},
 		{ID: "doctor.log.silent", Severity: policy.Warning, Summary: "the log says nothing about TLS, so nobody can tell what would have changed",
 			Fix: "postconf -e 'smtp_tls_loglevel = 1' && postfix reload, and look again in a few days"},
 		{ID: "doctor.log.ca", Severity: policy.Warning, Summary: "in the whole log no certificate was found good: Postfix seems to have had no CA certificates",
 			Fix: "postconf -e 'smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt' && postfix reload, and look again in a few days"},
 		{ID: "doctor.log.relay", Severity: policy.Warning, Summary: "all mail went to one server, whatever its domain: to a relay, on which the list would have to be",
-			Fix: "run starttls-policy on the relay"},
+			Fix: "follow the list on the relay instead"},
 		{ID: "doctor.log.waits", Severity: policy.Warning, Summary: "mail that was delivered to a listed domain would have waited",
 			Fix: "starttls-policy explain DOMAIN; ask the domain's administrator, or write an [[override]]"},
 		{ID: "doctor.log.configuration", Severity: policy.Error, Summary: "Postfix deferred mail over its own TLS configuration: a table or a socket of smtp_tls_policy_maps failed",

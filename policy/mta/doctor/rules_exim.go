@@ -18,11 +18,11 @@ func exim(f Facts) (out []Finding) {
 	case i < 0:
 		return nil
 	}
+	if e.Refused != "" {
+		return []Finding{found("doctor.exim.unseen", "", "%s", e.Refused)}
+	}
 	if !slices.Contains(e.Lookups, "cdb") {
 		out = append(out, found("doctor.exim.cdb", "", "Exim %s has the lookups %s", e.Version, strings.Join(e.Lookups, " ")))
-	}
-	if e.Refused != "" {
-		return append(out, found("doctor.exim.unseen", "", "%s", e.Refused))
 	}
 	file := f.Exports[i].File
 	ours := slices.IndexFunc(e.Routers, func(r Part) bool { return strings.Contains(r.Options["domains"], file) })
