@@ -50,14 +50,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	var all sync.WaitGroup
 	defer all.Wait()
+	// Nobody is sent away while others are still let in. A Postfix whose connection closes asks once more, on a new one:
+	// if that came to us as well, its mail would wait. So it stays in the queue of the socket, for the next daemon.
+	open, sendAway := context.WithCancel(context.WithoutCancel(ctx))
+	defer sendAway()
 	house := newHouse(cmp.Or(s.Connections, DefaultConnections))
 	for {
 		c, err := l.Accept()
 		switch {
-		case ctx.Err() != nil:
-			if err == nil {
-				c.Close()
-			}
+		case ctx.Err() != nil && err != nil:
 			return nil
 		case isPassing(err):
 			s.Metrics.notAccepted()
@@ -78,8 +79,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		all.Go(func() {
 			defer house.leave(w)
 			defer s.Metrics.connected()()
-			s.serve(ctx, w)
+			s.serve(open, w)
 		})
+		if ctx.Err() != nil {
+			return nil
+		}
 	}
 }
 
