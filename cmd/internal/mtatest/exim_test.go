@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -47,12 +49,12 @@ type exim struct {
 	public string
 }
 
-// newExim joins the list as an administrator does, and puts what "export exim --settings" prints into the configuration
-// as it is, each part where it says.
-func newExim(t *testing.T, entries string) *exim {
+// newExim joins the list as an administrator does, and returns what "export exim --settings" prints for each part of the
+// configuration.
+func newExim(t *testing.T, entries string) (x *exim, first, router, transport string) {
 	t.Helper()
 	l := NewLab(t)
-	x := &exim{Machine: NewMachine(t, l, "/", "exim"), lab: l, public: filepath.Join(t.TempDir(), "public")}
+	x = &exim{Machine: NewMachine(t, l, "/", "exim"), lab: l, public: filepath.Join(t.TempDir(), "public")}
 	fingerprint, err := Publish(t.Context(), filepath.Join(t.TempDir(), "operator"), x.public, time.Now().Add(-time.Minute), []byte(entries))
 	x.must(err)
 	x.Share(x.public, "/srv/list")
@@ -64,9 +66,16 @@ func newExim(t *testing.T, entries string) *exim {
 	if len(parts) != 3 {
 		t.Fatal("the settings are not of three parts")
 	}
-	x.Write("/etc/exim4/exim4.conf", parts[0]+"\n"+eximStart+"begin routers\n"+parts[1]+"\n"+ordinaryRouter+
-		"begin transports\n"+parts[2]+"\n"+ordinaryTransport+eximRest, 0o644)
 	x.Output("/bin/sh", "-ec", "mkdir -p /var/log/exim4 /var/spool/exim4 && chown -R Debian-exim: /var/log/exim4 /var/spool/exim4")
+	return x, parts[0] + "\n", parts[1] + "\n", parts[2]
+}
+
+// newOwnExim puts the parts, as they are, into a configuration of one file.
+func newOwnExim(t *testing.T, entries string) *exim {
+	t.Helper()
+	x, first, router, transport := newExim(t, entries)
+	x.Write("/etc/exim4/exim4.conf", first+eximStart+"begin routers\n"+router+ordinaryRouter+
+		"begin transports\n"+transport+"\n"+ordinaryTransport+eximRest, 0o644)
 	return x
 }
 
@@ -183,7 +192,7 @@ func (x *exim) check(c eximCase, said string) {
 // TestExim: Exim with our table and our settings delivers to real servers what the list says, and nothing else. In its log
 // CV=yes is a certificate of a trusted CA, and with our settings for the host's name.
 func TestExim(t *testing.T) {
-	x := newExim(t, eximEntries(eximCases))
+	x := newOwnExim(t, eximEntries(eximCases))
 	x.populate(eximCases)
 	for _, c := range eximCases {
 		x.check(c, x.send("u@"+c.domain()))
@@ -197,9 +206,58 @@ func TestExim(t *testing.T) {
 	}
 }
 
+// debconf is what Debian's package asks at its installation, as answered for a server that sends to the Internet.
+const debconf = `dc_eximconfig_configtype='internet'
+dc_other_hostnames='sender.example'
+dc_local_interfaces='127.0.0.1'
+dc_readhost=''
+dc_relay_domains=''
+dc_minimaldns='false'
+dc_relay_nets=''
+dc_smarthost=''
+CFILEMODE='644'
+dc_use_split_config='true'
+dc_hide_mailname=''
+dc_mailname_in_oh='true'
+dc_localdelivery='mail_spool'
+`
+
+// TestEximOfDebian: in Debian's own configuration the parts lie where the page says.
+func TestEximOfDebian(t *testing.T) {
+	page, err := os.ReadFile("../../../mirror/USAGE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := regexp.MustCompile("`(/etc/exim4/conf\\.d/(main|router|transport)/\\w+)`").FindAllStringSubmatch(string(page), -1)
+	if len(places) != 3 {
+		t.Fatalf("the page has %q", places)
+	}
+	x, first, router, transport := newExim(t, eximEntries(eximCases))
+	x.populate(eximCases)
+	parts := map[string]string{"main": first, "router": router, "transport": transport}
+	for _, p := range places {
+		x.Write(p[1], parts[p[2]], 0o644)
+	}
+	x.Write("/etc/exim4/update-exim4.conf.conf", debconf, 0o644)
+	x.Write("/etc/mailname", "sender.example\n", 0o644)
+	x.Output("/usr/sbin/update-exim4.conf")
+	if got := x.Output("/usr/sbin/exim4", "-bt", "u@good.example"); !strings.Contains(got, "router = starttls_policy, transport = starttls_policy_smtp") {
+		t.Errorf("Exim routes a listed domain by\n%s", got)
+	}
+	for _, c := range eximCases {
+		if c.waits == "" || c.waits == otherHost || c.waits == noTLS {
+			said := x.send("u@" + c.domain())
+			if c.waits == "" && strings.Contains(said, " T=remote_smtp ") {
+				said = strings.ReplaceAll(said, " CV=yes", " ") // Debian's own transport is none of our business
+			}
+			x.check(c, said)
+		}
+	}
+}
+
 // TestEximWithoutUs: without our router the same attacks succeed, so what the cases above show is our doing.
 func TestEximWithoutUs(t *testing.T) {
-	x := newExim(t, eximEntries(eximCases))
+	x := newOwnExim(t, eximEntries(eximCases))
 	x.populate(eximCases)
 	text := x.Read("/etc/exim4/exim4.conf")
 	ours := strings.Index(text, "\nstarttls_policy:")
@@ -226,7 +284,7 @@ func eximLate(names ...string) (cases []eximCase) {
 // without a list. What waited before goes out, too.
 func TestEximLetsGo(t *testing.T) {
 	cases := eximLate("before", "disabled", "enabled", "expired", "gone")
-	x := newExim(t, eximEntries(cases))
+	x := newOwnExim(t, eximEntries(cases))
 	x.populate(cases)
 	try := func(name, mark string) {
 		t.Helper()
