@@ -13,12 +13,18 @@ import (
 // door is a listener that goes on for a while after it was closed, as Accept may on the way out.
 type door struct {
 	net.Listener
+	waits  chan struct{} // Accept was called
 	comes  chan net.Conn
 	closed chan struct{} // Close was called
 	end    chan struct{} // and Accept knows
 }
 
+func newDoor() *door {
+	return &door{waits: make(chan struct{}, 8), comes: make(chan net.Conn), closed: make(chan struct{}), end: make(chan struct{})}
+}
+
 func (d *door) Accept() (net.Conn, error) {
+	d.waits <- struct{}{}
 	select {
 	case c := <-d.comes:
 		return c, nil
@@ -37,7 +43,7 @@ func (d *door) Addr() net.Addr { return &net.TCPAddr{} }
 // When the server stops, nobody is sent away as long as somebody could still come in: Postfix, sent away, comes again at
 // once, and to be sent away twice defers mail.
 func TestNobodyIsSentAwayTwice(t *testing.T) {
-	d := &door{comes: make(chan net.Conn), closed: make(chan struct{}), end: make(chan struct{})}
+	d := newDoor()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- (&Server{Answerer: echo{}, Log: slog.New(slog.DiscardHandler)}).Serve(ctx, d) }()
@@ -51,6 +57,8 @@ func TestNobodyIsSentAwayTwice(t *testing.T) {
 	if err := asks(); err != nil {
 		t.Fatal(err)
 	}
+	<-d.waits
+	<-d.waits // the second call: another may come
 	cancel()
 	<-d.closed
 	for range 100 {
@@ -69,10 +77,11 @@ func TestNobodyIsSentAwayTwice(t *testing.T) {
 
 // Who comes in at the last moment is sent away with the others, not forgotten.
 func TestLastGuest(t *testing.T) {
-	d := &door{comes: make(chan net.Conn), closed: make(chan struct{}), end: make(chan struct{})}
+	d := newDoor()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- (&Server{Answerer: echo{}, Log: slog.New(slog.DiscardHandler)}).Serve(ctx, d) }()
+	<-d.waits
 	cancel()
 	<-d.closed
 	ours, theirs := net.Pipe()
