@@ -124,8 +124,10 @@ func (a *app) dueExports(c config, lists []list) []dueExport {
 			d.data, d.err = emptyExport(x.Format.format(), mta.Header{Origin: "none"}, "everything is switched off, until starttls-policy enable")
 		case !complete || !held:
 			d.report.Incomplete = true
-			if expiredFile(d.path, a.now()) {
-				d.data, d.err = emptyExport(x.Format.format(), mta.Header{Origin: "none"}, "the list that it was made from is lost, and has expired")
+			if was, lasting := madeFrom(d.path, a.now()); !lasting {
+				var report mta.Report
+				d.data, report, d.err = aloneData(x.Format.format(), a.localSay(c), was)
+				d.report.take(report)
 			}
 		default:
 			var report mta.Report
@@ -165,12 +167,30 @@ func exportData(f mta.Format, views []*namedView, local localSay) ([]byte, mta.R
 	if err != nil {
 		return nil, mta.Report{}, err
 	}
-	if s.expired {
+	if s.expired && s.list.Len() == 0 {
 		data, err := emptyExport(f, s.header, mta.Expired)
 		return data, mta.Report{}, err
 	}
+	if s.expired {
+		s.header = local.header()
+	}
 	var out mta.Buffer
 	report, err := f.Write(&out, s.list.All(), s.header)
+	return out.Bytes(), report, err
+}
+
+// aloneData is a file while nobody knows what the lists say; nil for none, where none was.
+func aloneData(f mta.Format, local localSay, was bool) ([]byte, mta.Report, error) {
+	own, err := local.alone()
+	switch {
+	case err != nil || own.Len() == 0 && !was:
+		return nil, mta.Report{}, err
+	case own.Len() == 0:
+		data, err := emptyExport(f, mta.Header{Origin: "none"}, "the list that it was made from is lost, and has expired")
+		return data, mta.Report{}, err
+	}
+	var out mta.Buffer
+	report, err := f.Write(&out, own.All(), local.header())
 	return out.Bytes(), report, err
 }
 
@@ -196,20 +216,30 @@ func replaceFile(path string, data []byte) (changed bool, err error) {
 // lists name the first that holds a release, as Postfix's table does.
 var expiryIn = regexp.MustCompile(`(?:[#;] expires |"expires":"|#expires)(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)`)
 
-// expiredFile reports whether the file at path was made from a list that has expired since.
-func expiredFile(path string, now time.Time) bool {
+// ownOnly finds whether a file was made from no list, see localSay.header.
+var ownOnly = regexp.MustCompile(`[#;] origin  none\n|"origin":"none"|#originnone`)
+
+// madeFrom reports whether there was a file at path, and whether what it was made from is still good: a list that has not
+// expired since.
+func madeFrom(path string, now time.Time) (was, lasting bool) {
 	f, err := os.Open(path)
 	if err != nil {
-		return false
+		return !errors.Is(err, fs.ErrNotExist), !errors.Is(err, fs.ErrNotExist)
 	}
 	defer f.Close()
 	head, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err != nil {
+		return true, true
+	}
+	if ownOnly.Match(head) {
+		return true, false
+	}
 	found := expiryIn.FindSubmatch(head)
-	if err != nil || found == nil {
-		return false
+	if found == nil {
+		return true, true
 	}
 	expires, err := policy.ParseTime(string(found[1]))
-	return err == nil && !now.Before(expires)
+	return true, err != nil || now.Before(expires)
 }
 
 func (r exportReport) print(w io.Writer) {

@@ -214,6 +214,9 @@ func (r tableReport) print(w io.Writer) {
 	case r.Off != "":
 		line(w, "postfix: %s is EMPTY, everything is switched off until \"starttls-policy enable\": %s", r.Map, r.Off)
 		return
+	case r.Incomplete && r.Lines > 0:
+		line(w, "postfix: %s has the overrides of this machine and nothing else, for what the lists say is not known", r.Map)
+		return
 	case r.Incomplete:
 		line(w, "postfix: %s was left as it is, for what belongs there is not known", r.Map)
 		return

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -125,12 +124,12 @@ func (t *table) text() ([]byte, error) {
 	known := false
 	for i := range t.lists {
 		if !t.load(i) {
-			return outlived(string(t.config.Map), t.app.now())
+			return t.unknown("what the lists say is not known at the moment")
 		}
 		known = known || t.views[i].Release != nil
 	}
 	if !known {
-		return outlived(string(t.config.Map), t.app.now())
+		return t.unknown("none was fetched yet: starttls-policy update")
 	}
 	t.report.Incomplete = false
 	s, err := settle(t.views, t.local)
@@ -189,7 +188,7 @@ func names(domains []policy.Domain) []string {
 type settled struct {
 	list    policy.List
 	header  mta.Header // of the first list that holds a release
-	expired bool       // all of them; list is empty then
+	expired bool       // all of them; list has what the administrator says then, and nothing else
 	leftOut []leftOut  // not in list: their own policies come first
 }
 
@@ -205,7 +204,9 @@ func settle(views []*namedView, local localSay) (settled, error) {
 		s.expired = s.expired && v.Freshness == mirror.Expired && v.List.Len() == 0
 	}
 	if s.expired {
-		return s, nil
+		var err error
+		s.list, err = local.alone()
+		return s, err
 	}
 	merged, err := merge(views)
 	if err == nil {
@@ -229,9 +230,13 @@ func (s settled) table(views []*namedView, o mta.Options) ([]byte, mta.Report, e
 	if len(views) > 1 {
 		buf.WriteString(membersText(views))
 	}
-	if s.expired {
+	if s.expired && s.list.Len() == 0 {
 		err := mta.PostfixExpired(&buf, o)
 		return buf.Bytes(), mta.Report{}, err
+	}
+	if s.expired {
+		report, err := mta.PostfixOwn(&buf, s.list.All(), "they have EXPIRED (starttls-policy status)", o)
+		return buf.Bytes(), report, err
 	}
 	if n := len(s.leftOut); n > 0 {
 		fmt.Fprintf(&buf, "# Listed domains without a line, for what they say themselves comes first: %d (starttls-policy status names them).\n", n)
@@ -293,36 +298,6 @@ func (l localSay) apply(list policy.List) (policy.List, []leftOut, error) {
 		}
 		entries = append(entries, policy.Entry{Domain: d, Policy: p})
 	}
-	for d := range l.overrides {
-		if o, ok := l.overrides.Find(d, l.now); ok && len(o.Policy.MXs) > 0 {
-			entries = append(entries, policy.Entry{Domain: d, Policy: o.Policy})
-		}
-	}
-	list, err := policy.NewList(entries)
+	list, err := policy.NewList(append(entries, l.entries()...))
 	return list, left, err
-}
-
-// outlived returns an empty table when no list is held any more, say because the disk lost the state, and the table at
-// path was made from one that has expired since: otherwise it would be enforced for ever. Else it returns nil.
-func outlived(path string, now time.Time) ([]byte, error) {
-	old, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	for text := range strings.Lines(string(old)) {
-		at, ok := strings.CutPrefix(strings.TrimSuffix(text, "\n"), "# expires ")
-		if !ok {
-			if !strings.HasPrefix(text, "#") {
-				break
-			}
-			continue
-		}
-		if expires, err := policy.ParseTime(at); err == nil && !now.Before(expires) {
-			return []byte("# TLS policy table for Postfix (smtp_tls_policy_maps): empty. The list that it was made from is lost, and has expired.\n"), nil
-		}
-	}
-	return nil, nil
 }

@@ -93,3 +93,17 @@ func appendExpired(buf []byte, o Options) ([]byte, error) {
 	buf = append(buf, "# TLS policy table for Postfix (smtp_tls_policy_maps): empty. Written by a program, do not edit.\n"...)
 	return append(appendHeader(buf, '#', o.Header), expired...), nil
 }
+
+func appendOwn(buf []byte, why string, o Options) ([]byte, error) {
+	if err := checkComment("reason", why); err != nil {
+		return buf, err
+	}
+	buf = fmt.Appendf(buf, "# TLS policy table for Postfix (smtp_tls_policy_maps), dialect %s. Written by a program, do not edit.\n", o.Dialect)
+	if o.Header.Origin != "" {
+		if err := o.Header.check(); err != nil {
+			return buf, err
+		}
+		buf = appendHeader(buf, '#', o.Header)
+	}
+	return fmt.Appendf(buf, "#\n# No list is in force: %s.\n# The lines below are this machine's own, by [[override]] in its configuration.\n#\n", why), nil
+}

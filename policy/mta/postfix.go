@@ -77,11 +77,15 @@ type Refusal struct {
 // input gives the same bytes. A refused entry never keeps the others out. On error w holds a part of a table: write to
 // a temporary file and rename.
 func Postfix(w io.Writer, entries iter.Seq2[policy.Domain, policy.Policy], o Options) (Report, error) {
-	var report Report
 	buf, err := appendPreamble(make([]byte, 0, flushSize+8192), o)
 	if err != nil {
-		return report, err
+		return Report{}, err
 	}
+	return postfixLines(w, buf, entries, o)
+}
+
+// postfixLines writes buf, which begins the table, and the lines behind it.
+func postfixLines(w io.Writer, buf []byte, entries iter.Seq2[policy.Domain, policy.Policy], o Options) (report Report, err error) {
 	var last policy.Domain
 	for domain, p := range entries {
 		if err := follows(&last, domain); err != nil {
@@ -119,6 +123,16 @@ func PostfixExpired(w io.Writer, o Options) error {
 	}
 	_, err = w.Write(buf)
 	return err
+}
+
+// PostfixOwn writes the table of a machine on which no list is in force, for entries that its administrator wrote: what no
+// list gave, no list's end takes away. why is one line about the lists, such as Expired. A header without an origin is left out.
+func PostfixOwn(w io.Writer, entries iter.Seq2[policy.Domain, policy.Policy], why string, o Options) (Report, error) {
+	buf, err := appendOwn(nil, why, o)
+	if err != nil {
+		return Report{}, err
+	}
+	return postfixLines(w, buf, entries, o)
 }
 
 // add appends the entry's line, if it has one, and counts the entry.
