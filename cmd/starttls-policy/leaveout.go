@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -166,6 +167,9 @@ func (a *app) askDomains(ctx context.Context, c config, lists []list) *ownReport
 	}
 	round := own.book.Ask(ctx, domains, c.LeaveOut.Limits)
 	r.Asked, r.Unanswered, r.Waiting = round.Asked, round.Unanswered, round.Waiting
+	if round.GivenUp {
+		fail(errors.New("no domain answered, so the rest was not asked: does the resolver answer?"))
+	}
 	if err := own.book.Save(); err != nil {
 		return fail(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,6 +27,9 @@ const (
 	retry = time.Hour
 	// askers is how many domains are asked at once: one that does not answer takes its 20 s.
 	askers = 32
+	// givenUp is after how many domains without an answer, and none with one, a round ends: then it is the resolver that does
+	// not answer, and to go on would take every update its whole time.
+	givenUp = 2 * askers
 )
 
 // Limits bound one round.
@@ -40,6 +44,8 @@ type Round struct {
 	Asked      int // domains
 	Unanswered int // of these: a lookup failed, and what was known stays
 	Waiting    int // are due, and wait for the next round
+	// GivenUp says that no domain at all answered, so that the rest was not asked.
+	GivenUp bool
 }
 
 // Ask asks the domains that are due, and forgets those that are not among domains. First come those that are left out, or
@@ -51,6 +57,7 @@ func (b *Book) Ask(ctx context.Context, domains []policy.Domain, l Limits) Round
 	due := b.due(domains)
 	turn := due[:min(len(due), l.Most)]
 	found := make([]*socketmap.Own, len(turn))
+	var answered, silent atomic.Int64
 	var g errgroup.Group
 	g.SetLimit(askers)
 	for i, d := range turn {
@@ -65,14 +72,20 @@ func (b *Book) Ask(ctx context.Context, domains []policy.Domain, l Limits) Round
 		}
 		g.Go(func() error {
 			own := b.live.Own(ctx, d)
-			if end, _ := ctx.Deadline(); ctx.Err() == nil && time.Now().Before(end) { // a socket's deadline comes a moment earlier
-				found[i] = &own
+			if end, _ := ctx.Deadline(); ctx.Err() != nil || !time.Now().Before(end) { // a socket's deadline comes a moment earlier
+				return nil
+			}
+			found[i] = &own
+			if own.DANEKnown || own.STSKnown {
+				answered.Add(1)
+			} else if silent.Add(1) >= givenUp && answered.Load() == 0 {
+				cancel()
 			}
 			return nil
 		})
 	}
 	g.Wait()
-	r := Round{Waiting: len(due)}
+	r := Round{Waiting: len(due), GivenUp: answered.Load() == 0 && silent.Load() >= givenUp}
 	for i, own := range found {
 		if own != nil {
 			r.Asked++

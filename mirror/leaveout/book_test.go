@@ -2,6 +2,7 @@ package leaveout
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -129,6 +130,29 @@ func domain(t *testing.T, name string) policy.Domain {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// A resolver that is down costs an update a moment, not its whole time; one that fails only for some is asked on.
+func TestRoundIsGivenUp(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	dns, err := discovery.NewClient(discovery.Options{Resolver: silent.LocalAddr().(*net.UDPAddr).AddrPort(), Timeout: time.Millisecond, Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := &socketmap.Live{Now: time.Now, DNS: dns, DANE: true}
+	var all []policy.Domain
+	for i := range 10 * givenUp {
+		all = append(all, domain(t, fmt.Sprintf("d%d.example", i)))
+	}
+	book := &Book{live: live, answers: make(map[policy.Domain]Answer)}
+	r := book.Ask(t.Context(), all, Limits{Most: len(all), Within: time.Minute})
+	if !r.GivenUp || r.Asked < givenUp || r.Asked > givenUp+askers || r.Unanswered != r.Asked || r.Waiting != len(all)-r.Asked {
+		t.Errorf("%+v", r)
+	}
 }
 
 // What the end of the round cuts short was not asked: neither is the answer forgotten, nor the attempt counted.
