@@ -1,6 +1,8 @@
 package packaging
 
 import (
+	"bytes"
+	"context"
 	"debug/buildinfo"
 	"debug/elf"
 	"os"
@@ -62,6 +64,20 @@ func build(t *testing.T, source, out string, env []string, args ...string) {
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("package.sh: %v\n%s", err, said)
 	}
+}
+
+// asRoot runs a command of this machine as root, which must succeed, and returns what it prints. It does so after the test
+// too, to clear away.
+func asRoot(t *testing.T, stdin string, args ...string) string {
+	t.Helper()
+	args = append(tool.AsRoot(context.Background(), t), args...)
+	var out, complaint bytes.Buffer
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &complaint
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%q: %v\n%s%s", args, err, out.String(), complaint.String())
+	}
+	return out.String()
 }
 
 // deb is the package in a release.

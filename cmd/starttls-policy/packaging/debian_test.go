@@ -29,20 +29,11 @@ func newSystem(t *testing.T) *system {
 		t.Fatal(err)
 	}
 	s := &system{t, filepath.Join(dir, "root")}
-	t.Cleanup(func() { s.host("rm", "-rf", dir) })
-	s.host("cp", "-a", base, s.root)
+	t.Cleanup(func() { asRoot(t, "", "rm", "-rf", dir) })
+	asRoot(t, "", "cp", "-a", base, s.root)
+	// A cache that was packed and unpacked has lost its devices.
+	asRoot(t, "", "sh", "-c", `[ -c "$0/dev/null" ] || mknod -m 666 "$0/dev/null" c 1 3`, s.root)
 	return s
-}
-
-// host runs a command of this machine, as root.
-func (s *system) host(args ...string) string {
-	s.t.Helper()
-	args = append(tool.AsRoot(s.t.Context(), s.t), args...)
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput() // also when the test has ended, to clear away
-	if err != nil {
-		s.t.Fatalf("%q: %v\n%s", args, err, out)
-	}
-	return string(out)
 }
 
 // try runs a shell's line inside, as a user, and returns what it said and its exit code.
@@ -87,8 +78,8 @@ func (s *system) files() string {
 // bring copies a file or folder of this machine to a path inside.
 func (s *system) bring(from, to string) {
 	s.t.Helper()
-	s.host("cp", "-r", from, filepath.Join(s.root, to))
-	s.host("chown", "-R", "0:0", filepath.Join(s.root, to))
+	asRoot(s.t, "", "cp", "-r", from, filepath.Join(s.root, to))
+	asRoot(s.t, "", "chown", "-R", "0:0", filepath.Join(s.root, to))
 }
 
 const entries = `{"policies": {"a.example": {"mode": "enforce", "mxs": ["mx.a.example"]}}}`
@@ -104,7 +95,7 @@ func newSupplied(t *testing.T) *system {
 		t.Fatal(err)
 	}
 	s.bring(public, "/list")
-	s.host("sh", "-c", fmt.Sprintf("echo %s >%s/fingerprint", fingerprint, s.root))
+	asRoot(t, fingerprint, "tee", s.root+"/fingerprint")
 	return s
 }
 

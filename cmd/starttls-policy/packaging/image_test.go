@@ -1,7 +1,6 @@
 package packaging
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -36,27 +35,13 @@ func newBuilder(t *testing.T) builder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := tool.AsRoot(t.Context(), t)
-	b := builder{t, append(root, "env", "BUILDAH_ISOLATION=chroot", tool.Path(t, "buildah"), "--root", dir+"/root", "--runroot", dir+"/run", "--storage-driver", "vfs")}
-	t.Cleanup(func() {
-		clear := append(slices.Clone(root), "rm", "-rf", dir)
-		if out, err := exec.Command(clear[0], clear[1:]...).CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
-		}
-	})
-	return b
+	t.Cleanup(func() { asRoot(t, "", "rm", "-rf", dir) })
+	return builder{t, []string{"env", "BUILDAH_ISOLATION=chroot", tool.Path(t, "buildah"), "--root", dir + "/root", "--runroot", dir + "/run", "--storage-driver", "vfs"}}
 }
 
 func (b builder) run(args ...string) string {
 	b.t.Helper()
-	args = append(slices.Clone(b.args), args...)
-	var out, said bytes.Buffer
-	cmd := exec.Command(args[0], args[1:]...) // also when the test has ended, to unmount
-	cmd.Stdout, cmd.Stderr = &out, &said
-	if err := cmd.Run(); err != nil {
-		b.t.Fatalf("%q: %v\n%s", args, err, said.String())
-	}
-	return strings.TrimSpace(out.String())
+	return strings.TrimSpace(asRoot(b.t, "", append(slices.Clone(b.args), args...)...))
 }
 
 // The image is built from nothing but its context, and what is in it joins a list, answers, and says that it is healthy,
@@ -68,16 +53,13 @@ func TestImage(t *testing.T) {
 	image := b.run("mount", container)
 	t.Cleanup(func() { b.run("umount", container) })
 	config := imageConfig(t, b.run("inspect", "--type", "image", "policy"))
-	roots(t, filepath.Join(image, "etc/ssl/certs/ca-certificates.crt"))
+	roots(t, asRoot(t, "", "cat", filepath.Join(image, "etc/ssl/certs/ca-certificates.crt")))
 
 	fingerprint, mirror := served(t)
 	etc := filepath.Join(image, "etc/starttls-policy")
 	asUser := append(tool.AsRoot(t.Context(), t), append([]string{"env", "-i"}, config.Env...)...)
 	asUser = append(asUser, "chroot", "--userspec="+config.User, image, config.Entrypoint[0])
-	mount := append(tool.AsRoot(t.Context(), t), "install", "-d", "-o", "65532", "-g", "65532", etc)
-	if out, err := exec.CommandContext(t.Context(), mount[0], mount[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	asRoot(t, "", "install", "-d", "-o", "65532", "-g", "65532", etc)
 	inside := func(args ...string) *exec.Cmd {
 		args = append(slices.Clone(asUser), args...)
 		return exec.CommandContext(t.Context(), args[0], args[1:]...)
@@ -86,7 +68,7 @@ func TestImage(t *testing.T) {
 		t.Fatalf("join: %v\n%s", err, out)
 	}
 	address := tool.FreePort(t)
-	appendTo(t, filepath.Join(etc, "config.toml"), fmt.Sprintf("[serve]\nlisten = [%q]\nsources = [\"list\"]\n", address))
+	asRoot(t, fmt.Sprintf("[serve]\nlisten = [%q]\nsources = [\"list\"]\n", address), "tee", "-a", filepath.Join(etc, "config.toml"))
 	if out, err := inside(config.Healthcheck.Test[2:]...).CombinedOutput(); err == nil {
 		t.Errorf("healthy before it runs:\n%s", out)
 	}
@@ -137,14 +119,10 @@ func imageConfig(t *testing.T, inspected string) containerConfig {
 }
 
 // roots checks that the image has the certificates by which mirrors and policy hosts are verified.
-func roots(t *testing.T, path string) {
+func roots(t *testing.T, text string) {
 	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := 0
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
 		if c, err := x509.ParseCertificate(block.Bytes); err != nil || !c.IsCA {
 			t.Errorf("root certificate %d: %v", n, err)
 		}
@@ -166,14 +144,4 @@ func served(t *testing.T) (fingerprint, url string) {
 	server := httptest.NewServer(http.FileServer(http.Dir(public)))
 	t.Cleanup(server.Close)
 	return fingerprint, server.URL + "/"
-}
-
-func appendTo(t *testing.T, path, text string) {
-	t.Helper()
-	args := append(tool.AsRoot(t.Context(), t), "tee", "-a", path)
-	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
-	cmd.Stdin = strings.NewReader(text)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 }
