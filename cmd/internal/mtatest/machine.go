@@ -97,6 +97,9 @@ func (m *Machine) open() *os.Root {
 	return r
 }
 
+// Path is where a file of the machine stands on this one. Symbolic links on the way to it may lead elsewhere.
+func (m *Machine) Path(path string) string { return filepath.Join(m.root, path) }
+
 // Write writes a file, with its folders, in place of what is there.
 func (m *Machine) Write(path, text string, mode fs.FileMode) {
 	m.t.Helper()
@@ -133,7 +136,7 @@ func (m *Machine) Share(from, path string) {
 	if info.IsDir() {
 		m.must(r.MkdirAll(strings.TrimPrefix(path, "/"), 0o755))
 	}
-	m.must(unix.Mount(from, filepath.Join(m.root, path), "", unix.MS_BIND|unix.MS_REC, ""))
+	m.must(unix.Mount(from, m.Path(path), "", unix.MS_BIND|unix.MS_REC, ""))
 }
 
 // Command runs a program of the machine, by its full path, as root.
