@@ -31,6 +31,7 @@ type config struct {
 	Lists    []listConfig
 	Postfix  *postfixConfig  // nil: no table is written
 	LeaveOut *leaveOutConfig // nil: nobody is asked, nobody left out
+	Testing  testingConfig
 	Exports  []exportConfig
 	Serve    *serveConfig
 	Metrics  metricsConfig
@@ -70,6 +71,7 @@ type configFile struct {
 	} `toml:"postfix"`
 	Exports   []exportEntry                    `toml:"export"`
 	LeaveOut  *leaveOutFile                    `toml:"leave-out"`
+	Testing   testingFile                      `toml:"testing"`
 	Serve     *serveFile                       `toml:"serve"`
 	Metrics   metricsFile                      `toml:"metrics"`
 	Overrides []overrideFile                   `toml:"override"`
@@ -98,7 +100,7 @@ func (n *listName) UnmarshalText(text []byte) error {
 	if len(text) == 0 || len(text) > 64 {
 		return fmt.Errorf("list name %q: it takes 1 to 64 letters", text)
 	}
-	for _, taken := range []string{stateLock, lastUpdate, defaultTable, switchFile, policiesFile, leftOutBook} {
+	for _, taken := range []string{stateLock, lastUpdate, defaultTable, switchFile, policiesFile, leftOutBook, testingFiles} {
 		if strings.HasPrefix(string(text), taken) { // the table also has compiled forms
 			return fmt.Errorf("list name %q: names that begin with %q belong to files in the state folder", text, taken)
 		}
@@ -239,6 +241,7 @@ func (f configFile) config() (c config, err error) {
 			return c, err
 		}
 	}
+	c.Testing = f.Testing.config()
 	written := f.Serve != nil
 	if !written {
 		f.Serve = &serveFile{}

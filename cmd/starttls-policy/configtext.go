@@ -21,6 +21,7 @@ state = %q
 		b.WriteString(postfixText(*postfix))
 	}
 	b.WriteString(leaveOutText)
+	b.WriteString(testingText)
 	b.WriteString(serveText)
 	return b.String()
 }

@@ -106,7 +106,7 @@ func (a *app) localDecider(cfg config, live bool) (*socketmap.Decider, error) {
 	}
 	r.SetLists(held)
 	if live {
-		s := &served{app: a, config: cfg, log: slog.New(slog.DiscardHandler)}
+		s := newServed(a, cfg, io.Discard)
 		if r.Live, err = s.newLive(); err != nil || r.Live != nil {
 			return r, err
 		}

@@ -21,6 +21,7 @@ type living struct {
 	*socketmap.Decider
 	t   *testing.T
 	lab *lab.Lab
+	dir string // of the last list: operator, public, var
 	mu  sync.Mutex
 	at  time.Time
 }
@@ -51,6 +52,7 @@ func newLiving(t *testing.T, entries string) *living {
 func (v *living) list(entries string) socketmap.Held {
 	v.t.Helper()
 	dir := v.t.TempDir()
+	v.dir = dir
 	made := v.at.Add(-time.Minute).UTC().Format(policy.TimeFormat)
 	fingerprint, err := publish(v.t.Context(), dir+"/operator", dir+"/public", made, []byte(entries))
 	if err != nil {

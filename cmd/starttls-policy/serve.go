@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
+	"github.com/starttls-everywhere/policylist/mirror/trial"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
 )
 
@@ -60,6 +61,7 @@ type served struct {
 	config  config
 	log     *slog.Logger
 	live    *socketmap.Live // nil: only lists
+	prober  *trial.Prober   // nil: nobody is looked at
 	metrics *socketmap.Metrics
 	off     func() bool
 	started time.Time
@@ -120,6 +122,9 @@ func (s *served) prepare(lists []list) (err error) {
 	if s.live, err = s.newLive(); err != nil {
 		return err
 	}
+	if s.prober, err = s.newProber(); err != nil {
+		return err
+	}
 	s.off = watchSwitch(s.config.State)
 	s.tellSwitch()
 	first := s.answering(s.config, lists)
@@ -133,6 +138,7 @@ func (s *served) answering(cfg config, lists []list) *answering {
 	s.seen, s.failed = make([]string, len(lists)), make([]string, len(lists))
 	return &answering{cfg, lists, &socketmap.Decider{
 		Now: s.app.now, Log: s.log, Off: s.off, Testing: cfg.Adopt.has, Overrides: cfg.Overrides, Live: s.live, Metrics: s.metrics,
+		Tried: s.wrote,
 	}}
 }
 
@@ -157,8 +163,14 @@ func (s *served) run(ctx context.Context, listeners []net.Listener, hangup <-cha
 	if s.live != nil {
 		g.Go(func() error { return every(ctx, tendEvery, func() { s.tend(ctx) }) })
 	}
+	if s.prober != nil {
+		g.Go(func() error { return every(ctx, trial.Pace, func() { s.probe(ctx) }) })
+	}
 	notify(s.log, daemon.SdNotifyReady)
 	err := g.Wait()
+	if s.prober != nil {
+		s.saveProbes()
+	}
 	if s.live != nil {
 		s.live.Close()
 		err = errors.Join(err, s.live.Save(s.policies()))

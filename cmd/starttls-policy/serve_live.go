@@ -13,15 +13,9 @@ func (s *served) newLive() (*socketmap.Live, error) {
 	if !c.asks(socketDANE) && !c.asks(socketSTS) {
 		return nil, nil
 	}
-	options := discovery.Options{Resolver: c.Resolver, TrustAD: c.TrustAD}
-	if !c.Resolver.IsValid() {
-		s.resolvers = discovery.Follow(s.resolvConf)
-		s.followResolvers()
-		options.Resolvers = s.resolvers.Servers
-	}
-	dns, err := discovery.NewClient(options)
+	dns, err := s.newDNS()
 	if err != nil {
-		return nil, fmt.Errorf("[serve] resolver: %w", err)
+		return nil, err
 	}
 	live := &socketmap.Live{DNS: dns, DANE: c.asks(socketDANE), Now: s.app.now}
 	if c.asks(socketSTS) {
@@ -31,6 +25,23 @@ func (s *served) newLive() (*socketmap.Live, error) {
 		s.log.Error("not all MTA-STS policies were kept over the restart", "err", err)
 	}
 	return live, nil
+}
+
+// newDNS asks the resolver of [serve], or those of this machine as they are at the time.
+func (s *served) newDNS() (*discovery.Client, error) {
+	options := discovery.Options{Resolver: s.config.Serve.Resolver, TrustAD: s.config.Serve.TrustAD}
+	if !options.Resolver.IsValid() {
+		if s.resolvers == nil {
+			s.resolvers = discovery.Follow(s.resolvConf)
+			s.followResolvers()
+		}
+		options.Resolvers = s.resolvers.Servers
+	}
+	dns, err := discovery.NewClient(options)
+	if err != nil {
+		return nil, fmt.Errorf("[serve] resolver: %w", err)
+	}
+	return dns, nil
 }
 
 // followResolvers takes up the resolvers of this machine as they are now. At boot the file may not be written yet, and a

@@ -17,11 +17,12 @@ import (
 )
 
 func newStatus(a *app) *cobra.Command {
-	prometheus := false
+	prometheus, logs := false, []string(nil)
 	c := &cobra.Command{
-		Use:   "status [--prometheus]",
+		Use:   "status [--log FILE]... [--prometheus]",
 		Short: "tell how old the lists are, what the last update found, and whether the mail server's table is right",
-		Long: `Status reads what is held and asks nobody.
+		Long: `Status reads what is held and asks nobody. With [testing] in the configuration it also tells how deliveries to listed domains
+went, and what would have failed under enforcement; that is counted here and sent to nobody.
 
 ` + exitHelp,
 		Example: `  $ starttls-policy status
@@ -35,9 +36,10 @@ func newStatus(a *app) *cobra.Command {
 			if prometheus {
 				return a.statusMetrics(c.Context())
 			}
-			return a.status(c.Context())
+			return a.status(c.Context(), logs)
 		},
 	}
+	c.Flags().StringArrayVar(&logs, "log", nil, "count deliveries in this mail log, text or gzip, instead of the configured one; may be repeated, oldest first")
 	c.Flags().BoolVar(&prometheus, "prometheus", false, "print metrics for Prometheus instead; the exit code is 0 however the lists stand")
 	return c
 }
@@ -56,7 +58,7 @@ func (a *app) statusMetrics(ctx context.Context) error {
 	return err
 }
 
-func (a *app) status(ctx context.Context) error {
+func (a *app) status(ctx context.Context, logs []string) error {
 	cfg, err := a.loadConfig()
 	if err != nil {
 		return err
@@ -77,15 +79,20 @@ func (a *app) status(ctx context.Context) error {
 		report.Exit = worse(report.Exit, exitFailed)
 	}
 	report.Own = a.ownStatus(ctx, cfg, lists)
+	tested, err := a.testingStatus(cfg, logs)
+	if err != nil {
+		return err
+	}
 	off, local := readSwitch(cfg.State), localReport(cfg.Overrides, a.now())
 	if a.json {
 		out := struct {
 			updateReport
-			Table     string       `json:"table,omitempty"`
-			Files     []string     `json:"files,omitempty"`
-			Off       *switchedOff `json:"off,omitempty"`
-			Overrides []string     `json:"overrides,omitempty"`
-		}{report, tableState, exportStates, off, local}
+			Table     string         `json:"table,omitempty"`
+			Files     []string       `json:"files,omitempty"`
+			Off       *switchedOff   `json:"off,omitempty"`
+			Overrides []string       `json:"overrides,omitempty"`
+			Testing   *testingReport `json:"testing,omitempty"`
+		}{report, tableState, exportStates, off, local, tested}
 		return errors.Join(writeJSON(a.stdout, out), exit(report.Exit))
 	}
 	for _, r := range report.Lists {
@@ -111,6 +118,9 @@ func (a *app) status(ctx context.Context) error {
 	}
 	if report.Own != nil {
 		report.Own.print(a.stdout)
+	}
+	if tested != nil {
+		tested.print(a.stdout)
 	}
 	return exit(report.Exit)
 }

@@ -21,6 +21,7 @@ type updateReport struct {
 	Postfix *tableReport   `json:"postfix,omitempty"`
 	Exports []exportReport `json:"exports,omitempty"`
 	Own     *ownReport     `json:"own_policies,omitempty"`
+	Log     *logReport     `json:"log,omitempty"`
 	Exit    int            `json:"exit"`
 	Counts  updateCounts   `json:"counts"`
 }
@@ -97,6 +98,9 @@ func (a *app) printUpdate(r updateReport) {
 	if r.Own != nil {
 		r.Own.print(a.stdout)
 	}
+	if r.Log != nil {
+		r.Log.print(a.stdout)
+	}
 }
 
 // closeUpdate says last what failed, and chooses the exit code.
@@ -171,7 +175,7 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 	for i := range exports {
 		exports[i].Written = exports[i].Written || early[i].Written
 	}
-	report.Exports = exports
+	report.Exports, report.Log = exports, a.readLog(cfg)
 	report.Counts = loadLastUpdate(cfg.State).Counts.plus(report)
 	if err := report.save(cfg.State); err != nil {
 		// A full disk must not keep anybody from reading what was found.

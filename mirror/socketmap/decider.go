@@ -28,6 +28,8 @@ type Decider struct {
 	Overrides Overrides
 	Live      *Live // nil: nobody is asked about anything, the lists decide
 	Metrics   *Metrics
+	// Tried is told of each answer that would have been a listed policy were that not "testing"; nil: nobody is.
+	Tried func(policy.Domain)
 
 	lists atomic.Pointer[[]Held]
 }
@@ -58,6 +60,9 @@ func (r *Decider) Answer(ctx context.Context, mapName, key string) Reply {
 		r.Log.Error("a policy cannot be told to the mail server", "domain", d.String(), "source", c.Source, "err", err)
 	}
 	r.Metrics.count(c.Source, reply, dialect)
+	if r.Tried != nil && c.Source == SourceList && c.Policy.Mode == policy.Testing {
+		r.Tried(d)
+	}
 	if c.Downgrade != "" {
 		r.Metrics.downgrade()
 		r.Log.Warn("possible downgrade", "domain", d.String(), "why", c.Downgrade)

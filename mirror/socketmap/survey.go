@@ -188,3 +188,13 @@ func texts(mxs []policy.MXPattern) []string {
 	}
 	return out
 }
+
+// Listed is what the first list in force says that names d.
+func (r *Decider) Listed(d policy.Domain) (p policy.Policy, ok bool) {
+	for _, h := range r.Lists() {
+		if p, ok, err := h.lookup(d, r.Now()); ok && err == nil {
+			return p, true
+		}
+	}
+	return policy.Policy{}, false
+}
