@@ -17,6 +17,9 @@ const (
 	maxHosts = 5
 	// maxWaits is how many domains get a finding of their own; the report has them all.
 	maxWaits = 20
+	// maxEarly is how many deliveries without TLS may stand before the first one with it until that looks like a log that had
+	// no lines about TLS then. Nine servers of ten have TLS.
+	maxEarly = 20
 )
 
 // History is what a mail log says about domains that are listed now: what would have happened had the list been in force.
@@ -29,7 +32,8 @@ type History struct {
 	listed map[policy.Domain]*Destination
 	most   int // maxDestinations, or what a test sets
 	more   bool
-	tls    bool // some session was over TLS; before that, the log may have been without lines about it
+	tls    bool // some session was over TLS
+	early  int  // deliveries before the first one that was
 	good   bool // some certificate was found good
 	waits  int  // deferred over our own configuration
 	relay  string
@@ -49,6 +53,8 @@ type Destination struct {
 	Unknown   int      `json:"unknown,omitempty"`    // no certificate was asked for, or none could have been found good
 	Deferred  int      `json:"deferred,omitempty"`   // for reasons of TLS
 	OtherFail int      `json:"other_fail,omitempty"` // deferred or bounced for other reasons
+
+	early int // of Clear, before the first delivery over TLS
 }
 
 // Waits is how many deliveries an enforced policy would have kept in the queue.
@@ -83,6 +89,9 @@ func (h *History) Add(a maillog.Attempt) {
 		return
 	}
 	if a.Status == maillog.Sent {
+		if !h.tls {
+			h.early++
+		}
 		h.relays = h.relays || h.relay != "" && h.relay != a.Relay.Host
 		h.relay = a.Relay.Host
 		before, known := h.seen[a.Domain]
@@ -96,7 +105,7 @@ func (h *History) Add(a maillog.Attempt) {
 		}
 	}
 	if d, p := h.destination(a.Domain); d != nil {
-		d.add(a, p, h.tls)
+		d.add(a, p, !h.tls)
 	}
 }
 
@@ -114,8 +123,8 @@ func (h *History) destination(domain policy.Domain) (*Destination, policy.Policy
 	return d, p
 }
 
-// add counts an attempt. logged says that the log has lines about TLS, so that none means clear text.
-func (d *Destination) add(a maillog.Attempt, p policy.Policy, logged bool) {
+// add counts an attempt. early says that no delivery before had a line about TLS.
+func (d *Destination) add(a maillog.Attempt, p policy.Policy, early bool) {
 	switch {
 	case a.Status != maillog.Sent && a.Reason != "":
 		d.Deferred++
@@ -131,10 +140,13 @@ func (d *Destination) add(a maillog.Attempt, p policy.Policy, logged bool) {
 		if !slices.Contains(d.Hosts, a.Relay.Host) && len(d.Hosts) < maxHosts {
 			d.Hosts = append(d.Hosts, a.Relay.Host)
 		}
-	case a.Level == maillog.Anonymous || a.Level == maillog.None && !logged:
+	case a.Level == maillog.Anonymous:
 		d.Unknown++
 	case a.Level == maillog.None:
 		d.Clear++
+		if early {
+			d.early++
+		}
 	case a.Level == maillog.Untrusted:
 		d.Untrusted++
 	default:
@@ -151,6 +163,9 @@ func (h *History) Report(s maillog.Summary) HistoryReport {
 		}
 	}
 	for _, d := range h.listed {
+		if !h.tls || h.early > maxEarly { // nothing was in clear text in a log that says nothing about TLS
+			d.Unknown, d.Clear, d.early = d.Unknown+d.early, d.Clear-d.early, 0
+		}
 		if !h.good { // without CA certificates nobody could be trusted
 			d.Unknown, d.Untrusted = d.Unknown+d.Untrusted, 0
 		}

@@ -82,12 +82,16 @@ func TestLogFindings(t *testing.T) {
 
 // The numbers of a log with everything in it.
 func TestHistoryCounts(t *testing.T) {
-	r := historyOf(t, sent(9, "", "b.test", "1.mx.b.test")+ // before the first line about TLS: nobody knows
+	early := ""
+	for range maxEarly {
+		early += sent(9, "", "v.test", "mx.v.test")
+	}
+	r := historyOf(t, early+sent(9, "", "b.test", "1.mx.b.test")+ // one too many before the first line about TLS: nobody knows
 		sent(1, "Verified", "A.Test", "1.mx.a.test")+sent(2, "Trusted", "b.test", "1.mx.b.test")+
 		sent(3, "", "b.test", "1.mx.b.test")+sent(4, "Anonymous", "b.test", "1.mx.b.test")+sent(5, "", "t.test", "1.mx.t.test")+
 		sent(6, "Trusted", "x.test", "mx.x.test")+sent(7, "Untrusted", "y.test", "mx.y.test")+sent(8, "Trusted", "[192.0.2.7]", "192.0.2.7")+
 		deferred("a.test", "Server certificate not verified")+deferred("a.test", "connect to mx.a.test[192.0.2.1]:25: Connection timed out")+deferred("z.test", "x"))
-	want := HistoryReport{Destinations: 5, Good: 2, Enforce: 2, Testing: 1, Sent: 6, Waits: 1, Listed: []Destination{
+	want := HistoryReport{Destinations: 6, Good: 2, Enforce: 2, Testing: 1, Sent: 6, Waits: 1, Listed: []Destination{
 		{Domain: "b.test", Mode: "enforce", Sent: 4, Fine: 1, Clear: 1, Unknown: 2},
 		{Domain: "t.test", Mode: "testing", Sent: 1, Clear: 1},
 		{Domain: "a.test", Mode: "enforce", Sent: 1, Fine: 1, Deferred: 1, OtherFail: 1},
@@ -96,7 +100,10 @@ func TestHistoryCounts(t *testing.T) {
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("\n%+v, want\n%+v", r, want)
 	}
-	if r.Attempts != 12 || r.Connections != 6 || codes(r.Findings) != "doctor.log.waits" {
+	if r := historyOf(t, sent(9, "", "b.test", "1.mx.b.test")+sent(1, "Trusted", "x.test", "mx.x.test")); r.Waits != 1 {
+		t.Errorf("one in front of the first: %+v", r)
+	}
+	if r.Attempts != 12+maxEarly || r.Connections != 6 || codes(r.Findings) != "doctor.log.waits" {
 		t.Errorf("%+v", r)
 	}
 }

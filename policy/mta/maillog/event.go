@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Event is a Connection, a Delivery or a Failure.
+// Event is a Connection, a Failure, a Mismatch or a Delivery.
 type Event interface{ event() }
 
 // Connection says that a TLS session stands (tls_log_summary in Postfix's tls_misc.c).
@@ -19,6 +19,13 @@ type Connection struct {
 
 // Failure says that a TLS handshake failed. Postfix may go on in clear text where no policy forbids it.
 type Failure struct{ Peer Peer }
+
+// Mismatch says that Postfix has passed over an MX host that the policy does not name, before it connected (from 3.10.5 on,
+// with mx_host_pattern). When none is left, what it says of the message is nothing of TLS.
+type Mismatch struct {
+	Host   string // as the log has it
+	Domain string
+}
 
 // Delivery is what became of one recipient of one message (log_adhoc.c).
 type Delivery struct {
@@ -32,6 +39,7 @@ type Delivery struct {
 
 func (Connection) event() {}
 func (Failure) event()    {}
+func (Mismatch) event()   {}
 func (Delivery) event()   {}
 
 // Level is what Postfix found out about the certificate of a session.
@@ -70,6 +78,7 @@ type Reason string
 const (
 	NotVerified   Reason = "certificate not verified"
 	NotOffered    Reason = "TLS not offered"
+	NotNamed      Reason = "MX host not in the policy" // see Mismatch
 	Handshake     Reason = "handshake failure"
 	NoEngine      Reason = "TLS engine not available"
 	Configuration Reason = "client TLS configuration problem" // a table or socket of smtp_tls_policy_maps failed, or what it said

@@ -87,6 +87,13 @@ func parseMessage(m string) Event {
 		}
 		return nil
 	}
+	if rest, ok := strings.CutPrefix(m, "warning: MX name '"); ok {
+		host, rest, _ := strings.Cut(rest, "' does not match STS MX pattern for '")
+		if domain, ok := strings.CutSuffix(rest, "'"); ok && len(host) <= maxHost && len(domain) <= maxDomain {
+			return Mismatch{strings.Clone(host), strings.Clone(domain)}
+		}
+		return nil
+	}
 	if d, ok := parseDelivery(m); ok {
 		return d
 	}

@@ -25,8 +25,10 @@ func TestMessages(t *testing.T) {
 		"Verified TLS connection established to mx.a.test[192.0.2.1]:25":                                                                                                                                    nil,
 		"Verified TLS connection lost to mx.a.test[192.0.2.1]:25: x":                                                                                                                                        nil,
 		"SSL_connect error to mx.a.test[192.0.2.1]:25: -1":                                                                                                                                                  Failure{peer},
-		"SSL_connect error to somebody":      nil,
-		"Host offered STARTTLS: [mx.a.test]": nil,
+		"SSL_connect error to somebody":                                           nil,
+		"warning: MX name 'mx.x.test' does not match STS MX pattern for 'a.test'": Mismatch{"mx.x.test", "a.test"},
+		"warning: MX name 'mx.x.test' does not match STS MX pattern for 'a.test":  nil,
+		"Host offered STARTTLS: [mx.a.test]":                                      nil,
 
 		to + "dsn=2.0.0, status=sent " + end: sent,
 		"4C1F2A3B: to=<u@a.test>, orig_to=<\"x>, status=bounced (\"@b.test>, relay=mx.a.test[192.0.2.1]:25, conn_use=2, delay=0.3, delays=0/0/0/0.3, tls=1, dsn=2.0.0, status=sent " + end: sent,

@@ -2,6 +2,7 @@ package maillog
 
 import (
 	"container/list"
+	"strings"
 
 	"github.com/starttls-everywhere/policylist/policy"
 )
@@ -34,12 +35,13 @@ type Linker struct {
 	byUse    list.List                 // the latest in front
 }
 
-// session is the last TLS session of a process.
+// session is the last TLS session of a process, or, while it has none, the domain whose MX host it has passed over last.
 type session struct {
 	process Process
 	peer    Peer
 	level   Level
 	queueID string // the message that it was used for; "" until there is one
+	passed  string
 }
 
 // Line takes the next line of the log; ok is true when it completes an attempt.
@@ -58,11 +60,16 @@ func (l *Linker) Event(line Line) (a Attempt, ok bool) {
 		l.put(session{process: line.Process, peer: e.Peer, level: e.Level})
 	case Failure:
 		l.drop(line.Process)
+	case Mismatch:
+		l.put(session{process: line.Process, passed: e.Domain})
 	case Delivery:
 		a = Attempt{Stamp: line.Stamp, Relay: e.Relay, DSN: e.DSN, Status: e.Status, Reason: e.Reason}
 		a.Domain, _ = policy.NormalizeDomain(e.Domain)
 		a.Host, _ = policy.NormalizeDomain(e.Relay.Host)
 		a.Level = l.level(line.Process, e)
+		if a.Status != Sent && a.Reason == "" && e.Relay == (Peer{}) && l.passed(line.Process, e) {
+			a.Reason = NotNamed
+		}
 		return a, true
 	}
 	return Attempt{}, false
@@ -80,12 +87,18 @@ func (l *Linker) level(p Process, d Delivery) Level {
 		l.drop(p)
 		return None
 	}
-	if s.peer != d.Relay {
+	if s.peer != d.Relay || s.peer == (Peer{}) {
 		return None
 	}
 	s.queueID = d.QueueID
 	l.byUse.MoveToFront(held)
 	return s.level
+}
+
+// passed reports whether the process has passed over a host of the delivery's domain, and nothing since.
+func (l *Linker) passed(p Process, d Delivery) bool {
+	held, ok := l.sessions[p]
+	return ok && d.Domain != "" && strings.EqualFold(held.Value.(*session).passed, d.Domain)
 }
 
 func (l *Linker) put(s session) {

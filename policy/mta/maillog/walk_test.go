@@ -68,6 +68,24 @@ func TestLinking(t *testing.T) {
 	}
 }
 
+// Postfix 3.10 says of a message only that no server was left; why, it has said before.
+func TestPassedOver(t *testing.T) {
+	const (
+		passed = "Nov 27 08:00:00 mail postfix/smtp[71]: warning: MX name 'mx.x.test' does not match STS MX pattern for 'A.test'\n"
+		waits  = "Nov 27 08:00:00 mail postfix/smtp[71]: 4C: to=<u@a.test>, relay=none, delay=1, dsn=4.3.0, status=deferred (server unavailable or unable to receive mail)\n"
+		other  = "Nov 27 08:00:00 mail postfix/smtp[71]: 4D: to=<u@b.test>, relay=none, delay=1, dsn=4.3.0, status=deferred (server unavailable or unable to receive mail)\n"
+		sent   = "Nov 27 08:00:00 mail postfix/smtp[71]: 4E: to=<u@a.test>, relay=mx.a.test[192.0.2.1]:25, delay=1, dsn=2.0.0, status=sent (250 Ok)\n"
+		open   = "Nov 27 08:00:00 mail postfix/smtp[71]: Verified TLS connection established to mx.a.test[192.0.2.1]:25: TLSv1.3 with cipher X (256/256 bits)\n"
+	)
+	got, _ := walk(t, waits+passed+waits+other+waits+passed+open+sent+waits+passed+sent)
+	for i, want := range []string{"a.test  none deferred", "a.test  none deferred MX host not in the policy", "b.test  none deferred", "a.test  none deferred MX host not in the policy",
+		"a.test mx.a.test verified sent", "a.test  none deferred", "a.test mx.a.test none sent"} {
+		if i >= len(got) || got[i] != want {
+			t.Errorf("attempt %d: %q, want %q", i, got, want)
+		}
+	}
+}
+
 // A rotated file is read as it is, also where it was written in several parts; other compressions are refused, since they
 // would look like logs without deliveries. A file that ends too early is an error.
 func TestGzip(t *testing.T) {
