@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -564,76 +563,118 @@ func (m *installed) serveInside(inside func(...string) *exec.Cmd, config string)
 	}
 }
 
-// calls: none that the program and Postfix's postmap make is one that the units refuse, and no socket is of a family that
-// they refuse.
+// calls: none that the program and Postfix's postmap and postconf make is one that the units refuse, and no socket is of a
+// family that they refuse.
 func calls(t *testing.T, m *installed) {
-	allowed := allowedCalls(t)
-	trace := filepath.Join(t.TempDir(), "trace")
-	strace := tool.Path(t, "strace")
+	allowed, seen := allowedCalls(t), traced{calls: map[string]bool{}, families: map[string]bool{}}
 	socket := filepath.Join(t.TempDir(), "s")
 	m.appendConfig("listen = [\"unix:" + socket + "\"]\n")
-	run := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(strace, append([]string{"-f", "-qq", "-o", trace, m.program, "--config", m.config}, args...)...)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return cmd
-	}
-	seen, families := map[string]bool{}, map[string]bool{}
-	take := func() {
-		file, err := os.Open(trace)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		for lines := bufio.NewScanner(file); lines.Scan(); {
-			_, call, _ := strings.Cut(lines.Text(), " ")
-			name, args, ok := strings.Cut(strings.TrimSpace(call), "(")
-			if !ok || strings.ContainsAny(name, " <") {
-				continue // the rest of a call, or an end
-			}
-			seen[name] = true
-			if name == "socket" {
-				family, _, _ := strings.Cut(args, ",")
-				families[family] = true
-			}
-		}
+	own := func(args ...string) *exec.Cmd {
+		return exec.Command(m.program, append([]string{"--config", m.config}, args...)...)
 	}
 	for _, args := range [][]string{{"update", "--method", "snapshot"}, {"disable", "--reason", "x"}, {"enable"}, {"status"}} {
-		if err := run(args...).Wait(); err != nil {
-			t.Errorf("%q: %v", args, err)
+		seen.run(t, m.program, own(args...), nil)
+	}
+	seen.run(t, m.program, own("serve"), func(cmd *exec.Cmd) {
+		eventually(func() bool { return exists(socket) }, nil)
+		if got, err := askOnce("unix", socket, "floor a.example"); err != nil || got != "OK "+listedAnswer {
+			t.Errorf("%q, %v", got, err)
 		}
-		take()
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
+		var pid int
+		if _, errScan := fmt.Sscan(string(children), &pid); err != nil || errScan != nil {
+			t.Fatal(err, errScan)
+		}
+		syscall.Kill(pid, syscall.SIGTERM)
+	})
+	if len(seen.calls) < 30 || !seen.calls["accept4"] || !seen.calls["fsync"] || !seen.families["AF_UNIX"] {
+		t.Errorf("only %d calls were seen", len(seen.calls))
 	}
-	daemon := run("serve")
-	eventually(func() bool { return exists(socket) }, nil)
-	if got, err := askOnce("unix", socket, "floor a.example"); err != nil || got != "OK "+listedAnswer {
-		t.Errorf("%q, %v", got, err)
-	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", daemon.Process.Pid))
-	if err != nil {
+	seen.judge(t, allowed)
+
+	postfix := tool.NewPostfix(t, "lmdb")
+	table := filepath.Join(postfix.Config, "table")
+	if err := os.WriteFile(table, []byte("a.example  secure match=mx.a.example\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var pid int
-	if _, err := fmt.Sscan(string(children), &pid); err != nil {
-		t.Fatal(err)
+	theirs := traced{calls: map[string]bool{}, families: map[string]bool{}}
+	for _, args := range [][]string{{"postmap", "hash:" + table}, {"postmap", "lmdb:" + table}, {"postconf", "-m"}, {"postconf", "-h", "mail_version"}} {
+		theirs.run(t, filepath.Join(postfix.Tree, "usr/sbin", args[0]), postfix.Command(t.Context(), t, args[0], args[1:]...), nil)
 	}
-	syscall.Kill(pid, syscall.SIGTERM)
-	if err := daemon.Wait(); err != nil {
-		t.Error(err)
+	if len(theirs.calls) < 20 || !exists(table+".lmdb") || !exists(table+".db") {
+		t.Errorf("only %d calls of Postfix were seen", len(theirs.calls))
 	}
-	take()
-	if len(seen) < 30 || !seen["accept4"] || !seen["rename"] && !seen["renameat"] && !seen["renameat2"] {
-		t.Errorf("only %d calls were seen", len(seen))
-	}
-	for name := range seen {
+	theirs.judge(t, allowed)
+}
+
+// traced is what programs have asked the kernel for.
+type traced struct{ calls, families map[string]bool }
+
+func (s traced) judge(t *testing.T, allowed map[string]bool) {
+	t.Helper()
+	for name := range s.calls {
 		if !allowed[name] {
 			t.Errorf("the units refuse %s", name)
 		}
 	}
-	for family := range families {
-		if !slices.Contains([]string{"AF_UNIX", "AF_INET", "AF_INET6"}, family) {
+	families := strings.Fields(settings(unitFiles(t)["starttls-policy.service"])["RestrictAddressFamilies"][0])
+	for family := range s.families {
+		if !slices.Contains(families, family) {
 			t.Errorf("the units refuse sockets of %s", family)
+		}
+	}
+}
+
+// run runs a command under strace and takes the calls of program, not those of what starts it; meanwhile is called while it
+// runs.
+func (s traced) run(t *testing.T, program string, cmd *exec.Cmd, meanwhile func(*exec.Cmd)) {
+	t.Helper()
+	dir := t.TempDir()
+	words := cmd.Args
+	before := 0
+	if words[0] == "sudo" { // nobody can trace that
+		before = 2
+	}
+	words = slices.Insert(slices.Clone(words), before, tool.Path(t, "strace"), "-ff", "-qq", "-o", filepath.Join(dir, "trace"))
+	traced := exec.Command(words[0], words[1:]...)
+	if err := traced.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if meanwhile != nil {
+		meanwhile(traced)
+	}
+	if err := traced.Wait(); err != nil {
+		t.Errorf("%q: %v", cmd.Args, err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "trace.*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files { // one a thread
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := strings.LastIndex(string(text), "execve("); i >= 0 {
+			if !strings.HasPrefix(string(text[i:]), fmt.Sprintf("execve(%q, ", program)) {
+				continue
+			}
+			text = text[i:]
+		}
+		s.take(string(text))
+	}
+}
+
+func (s traced) take(text string) {
+	for line := range strings.Lines(text) {
+		name, args, ok := strings.Cut(line, "(")
+		if !ok || strings.ContainsAny(name, " +-<") {
+			continue // a signal, or an end
+		}
+		s.calls[name] = true
+		if name == "socket" {
+			family, _, _ := strings.Cut(args, ",")
+			s.families[family] = true
 		}
 	}
 }
