@@ -19,16 +19,6 @@ const (
 	SourceNone     Source = "none" // the mail server's own settings decide
 )
 
-// Failure is why a domain's own MTA-STS policy could not be had, in the words that Postfix takes for TLSRPT
-// (RFC 8460 section 4.3).
-type Failure string
-
-const (
-	FailureFetch   Failure = "sts-policy-fetch-error"
-	FailureInvalid Failure = "sts-policy-invalid"
-	FailureWebPKI  Failure = "sts-webpki-invalid"
-)
-
 // Decision is what is to be done with mail for one domain, and why.
 type Decision struct {
 	Domain policy.Domain
@@ -38,8 +28,6 @@ type Decision struct {
 	Policy policy.Policy
 	// Exact are the domain's MX hosts of the moment that Policy allows: for a Postfix that takes ".suffix" for any depth.
 	Exact []policy.MXPattern
-	// Failure tells that the domain announces MTA-STS, and its policy could not be had.
-	Failure Failure
 	// Downgrade says what may be an attack: somebody suppresses what the domain publishes; "" if nothing does.
 	Downgrade string
 	Temp      string   // see Reply

@@ -27,8 +27,7 @@ type stsPolicy struct {
 	body    []byte        // its text, for the file that outlives a restart
 	fetched time.Time     // zero: there is no policy
 	checked time.Time     // when the domain was asked last
-	failure Failure       // of that search
-	trouble string        // the same in words
+	trouble string        // what went wrong in that search
 	dead    int           // how often in a row it was not valid when it was to be saved
 }
 
@@ -62,7 +61,7 @@ func (l *Live) bySTS(ctx context.Context, d policy.Domain, c *Decision) bool {
 		c.because("MTA-STS: %s", p.trouble)
 	}
 	if !p.valid(l.Now()) {
-		if c.Failure = p.failure; p.trouble == "" {
+		if p.trouble == "" {
 			c.because("MTA-STS: the domain has none")
 		}
 		c.trouble = p.trouble
@@ -110,7 +109,7 @@ func (l *Live) known(d policy.Domain) (stsPolicy, bool) {
 // when that is put right, the policy counts again.
 func (l *Live) remember(d policy.Domain, p stsPolicy) {
 	if !p.valid(l.Now()) {
-		l.absent.put(d, stsPolicy{checked: p.checked, failure: p.failure, trouble: p.trouble}, limit[stsPolicy]{entries: maxAbsent})
+		l.absent.put(d, stsPolicy{checked: p.checked, trouble: p.trouble}, limit[stsPolicy]{entries: maxAbsent})
 		return
 	}
 	l.absent.remove(d)
@@ -168,23 +167,9 @@ func (p stsPolicy) learn(s discovery.STS, now time.Time) stsPolicy {
 		p.trouble = fmt.Sprintf("the record has gone (%s)", s.Status)
 		return p
 	}
-	p.failure = failureOf(s.Status)
 	p.trouble = fmt.Sprintf("the search ended with %s", s.Status)
 	if s.Detail != "" {
 		p.trouble += " (" + s.Detail + ")"
 	}
 	return p
-}
-
-// failureOf sorts what went wrong (RFC 8460 section 4.3.2.1).
-func failureOf(s discovery.STSStatus) Failure {
-	switch s {
-	case discovery.STSRecordFailed:
-		return "" // nobody knows whether there is a policy to fail
-	case discovery.STSFetchCertificate, discovery.STSFetchTLS:
-		return FailureWebPKI
-	case discovery.STSPolicyInvalid, discovery.STSPolicyNoMX, discovery.STSFetchMedia, discovery.STSFetchSize:
-		return FailureInvalid
-	}
-	return FailureFetch
 }

@@ -47,22 +47,21 @@ func TestWhatASearchTeaches(t *testing.T) {
 		search  discovery.STS
 		valid   bool
 		mode    mtasts.Mode
-		failure Failure
 		trouble string
 	}{
-		{"first contact", false, 0, enforce, true, mtasts.Enforce, "", ""},
-		{"nothing there", false, 0, discovery.STS{Status: discovery.STSNone}, false, "", "", ""},
-		{"resolver fails", false, 0, discovery.STS{Status: discovery.STSRecordFailed}, false, "", "", "record-failed"},
-		{"web server down", false, 0, discovery.STS{Status: discovery.STSFetchConnect}, false, "", FailureFetch, "fetch-connect"},
-		{"wrong certificate", false, 0, discovery.STS{Status: discovery.STSFetchCertificate}, false, "", FailureWebPKI, "fetch-certificate"},
-		{"nmx: for mx:", false, 0, discovery.STS{Status: discovery.STSPolicyNoMX}, false, "", FailureInvalid, "policy-no-mx"},
-		{"record gone", true, time.Hour, discovery.STS{Status: discovery.STSNone}, true, mtasts.Enforce, "", "the record has gone"},
-		{"two records", true, time.Hour, discovery.STS{Status: discovery.STSRecordMany}, true, mtasts.Enforce, "", "the record has gone"},
-		{"fetch fails", true, time.Hour, discovery.STS{Status: discovery.STSFetchTimeout}, true, mtasts.Enforce, FailureFetch, "fetch-timeout"},
-		{"changed", true, time.Hour, found(t, "2", stsText("testing", 86400, "mx.b.example")), true, mtasts.Testing, "", ""},
-		{"ended", true, time.Hour, found(t, "3", stsText("none", 86400)), true, mtasts.None, "", ""},
-		{"too old, and gone", true, 25 * time.Hour, discovery.STS{Status: discovery.STSNone}, false, "", "", ""},
-		{"too old, and unreachable", true, 25 * time.Hour, discovery.STS{Status: discovery.STSFetchConnect}, false, "", FailureFetch, "fetch-connect"},
+		{"first contact", false, 0, enforce, true, mtasts.Enforce, ""},
+		{"nothing there", false, 0, discovery.STS{Status: discovery.STSNone}, false, "", ""},
+		{"resolver fails", false, 0, discovery.STS{Status: discovery.STSRecordFailed}, false, "", "record-failed"},
+		{"web server down", false, 0, discovery.STS{Status: discovery.STSFetchConnect}, false, "", "fetch-connect"},
+		{"wrong certificate", false, 0, discovery.STS{Status: discovery.STSFetchCertificate}, false, "", "fetch-certificate"},
+		{"nmx: for mx:", false, 0, discovery.STS{Status: discovery.STSPolicyNoMX}, false, "", "policy-no-mx"},
+		{"record gone", true, time.Hour, discovery.STS{Status: discovery.STSNone}, true, mtasts.Enforce, "the record has gone"},
+		{"two records", true, time.Hour, discovery.STS{Status: discovery.STSRecordMany}, true, mtasts.Enforce, "the record has gone"},
+		{"fetch fails", true, time.Hour, discovery.STS{Status: discovery.STSFetchTimeout}, true, mtasts.Enforce, "fetch-timeout"},
+		{"changed", true, time.Hour, found(t, "2", stsText("testing", 86400, "mx.b.example")), true, mtasts.Testing, ""},
+		{"ended", true, time.Hour, found(t, "3", stsText("none", 86400)), true, mtasts.None, ""},
+		{"too old, and gone", true, 25 * time.Hour, discovery.STS{Status: discovery.STSNone}, false, "", ""},
+		{"too old, and unreachable", true, 25 * time.Hour, discovery.STS{Status: discovery.STSFetchConnect}, false, "", "fetch-connect"},
 	} {
 		var p stsPolicy
 		if c.held {
@@ -70,7 +69,7 @@ func TestWhatASearchTeaches(t *testing.T) {
 		}
 		now := start.Add(c.after)
 		p = p.learn(c.search, now)
-		if p.valid(now) != c.valid || c.valid && p.policy.Mode != c.mode || p.failure != c.failure || (p.trouble == "") != (c.trouble == "") || !strings.Contains(p.trouble, c.trouble) {
+		if p.valid(now) != c.valid || c.valid && p.policy.Mode != c.mode || (p.trouble == "") != (c.trouble == "") || !strings.Contains(p.trouble, c.trouble) {
 			t.Errorf("%s: %+v", c.name, p)
 		}
 	}

@@ -104,6 +104,7 @@ var own = []destination{
 	{domain: "taken.example", hosts: []host{{"mx.thief.example", lab.Good}}, want: notNamed},
 	// The policy cannot be fetched; the list protects.
 	{domain: "dark.example", mode: "enforce", mxs: []string{"mx.dark.example"}, hosts: []host{{"mx.dark.example", lab.WrongName}}, want: notVerified},
+	{domain: "dim.example", mode: "enforce", mxs: []string{"mx.dim.example"}, hosts: []host{{"mx.dim.example", lab.Good}}, want: "Verified"},
 }
 
 // publishOwn has the domains of own publish their policies.
@@ -113,10 +114,12 @@ func (s *server) publishOwn() {
 		"moved.example": lab.STSPolicy("enforce", 604800, "mx.moved.example"), "leaving.example": lab.STSPolicy("testing", 604800, "mx.leaving.example"),
 		"sts.example": lab.STSPolicy("enforce", 604800, "mx.sts.example"), "broken.example": lab.STSPolicy("enforce", 604800, "mx.broken.example"),
 		"taken.example": lab.STSPolicy("enforce", 604800, "mx.taken.example"), "dark.example": lab.STSPolicy("none", 604800),
+		"dim.example": lab.STSPolicy("none", 604800),
 	} {
 		s.must(s.lab.SetSTS(domain, text))
 	}
 	s.lab.SetWebFault("mta-sts.dark.example", lab.WebNoTLS)
+	s.lab.SetWebFault("mta-sts.dim.example", lab.WebCert)
 }
 
 // places are where the daemon of each version listens: over TCP, and below Postfix's queue directory.
