@@ -35,11 +35,14 @@ in this order: an [[override]] of the configuration, usable DANE, a valid MTA-ST
 lists on disk, without network, and takes up a new release without dropping a connection. It updates the lists itself,
 unless [serve] says update = "off" because a timer does.
 
-The map's name chooses what a Postfix can read: "legacy" (before 3.4), "sni" (3.4), "floor" (3.6), "tlsrpt" (3.10). The names
+The map's name chooses what a Postfix can read: "legacy" (before 3.4), "sni" (3.4), "floor" (3.6), "tlsrpt" (3.10.5). The names
 of postfix-tlspol (QUERY, QUERYwithTLSRPT) and postfix-mta-sts-resolver (postfix) work as well, and "refresh" asks a domain anew.
 
 Sockets come from systemd, or else from listen in [serve]. A list that is missing, damaged or expired is answered as if it
 were not there: Postfix would defer all mail on an error.
+
+SIGHUP has it read the lists, overrides and early adopters of the configuration anew. With metrics in [serve] it serves
+/metrics for Prometheus and /healthz. Units for systemd, and what the metrics mean, are in mirror/USAGE.md.
 
 Exit codes: 0 stopped by a signal, 1 something local failed, 2 wrong usage or configuration.`,
 		Example: `  # starttls-policy serve
