@@ -25,6 +25,7 @@ func TestImports(t *testing.T) {
 		for _, forbidden := range []string{
 			"github.com/google/trillian", "google.golang.org/grpc", "google.golang.org/protobuf", "github.com/aws/",
 			"github.com/santhosh-tekuri/jsonschema", "github.com/sigstore/", "github.com/ProtonMail/",
+			"github.com/prometheus/",
 			"github.com/starttls-everywhere/policylist/pipeline", "github.com/starttls-everywhere/policylist/mirror/s3",
 			"github.com/starttls-everywhere/policylist/schema",
 		} {
