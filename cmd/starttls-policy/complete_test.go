@@ -59,6 +59,7 @@ func TestCompletionReadsTheStateAlone(t *testing.T) {
 		{[]string{"query", "a.example", ""}, ""},
 		{[]string{"update", "--list", ""}, "example"},
 		{[]string{"update", "--method", ""}, "auto delta snapshot"},
+		{[]string{"export", "--dialect", ""}, "auto legacy sni floor tlsrpt"},
 		{[]string{"export", "send"}, "sendmail-sts sendmail"},
 		{[]string{"join", "x", "--mta", "none"}, "none"},
 	} {
