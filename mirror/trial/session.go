@@ -48,7 +48,9 @@ func (c caller) call(ctx context.Context, addr netip.AddrPort, host policy.Domai
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	code, detail, secure := c.talk(ctx, conn, host)
-	quit(secure)
+	if ctx.Err() == nil { // else we are to end
+		quit(secure)
+	}
 	return code, clean(detail)
 }
 
