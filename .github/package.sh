@@ -123,8 +123,12 @@ licenses() {
 
 # texts makes what is the same for all architectures, by a program for this machine.
 texts() {
-	local name=$1 program=$build/$1.here shell
-	compile "$name" "$(go env GOHOSTOS)" "$(go env GOHOSTARCH)" "$program"
+	local name=$1 program shell
+	program=$out/$name-$(go env GOHOSTOS)-$(go env GOHOSTARCH)
+	if [ ! -e "$program" ]; then
+		program=$build/$name.here
+		compile "$name" "$(go env GOHOSTOS)" "$(go env GOHOSTARCH)" "$program"
+	fi
 	"$program" manual "$build/$name.man"
 	find "$build/$name.man" -type f -exec gzip -9n {} +
 	for shell in bash zsh fish; do "$program" completion "$shell" >"$build/$name.$shell"; done
@@ -161,11 +165,11 @@ image() {
 }
 
 for name in "${programs[@]}"; do
-	texts "$name"
 	for arch in "${archs[@]}"; do
 		for os in linux ${systems[@]+"${systems[@]}"}; do compile "$name" "$os" "$arch" "$out/$name-$os-$arch"; done
-		package "$name" "$arch"
 	done
+	texts "$name"
+	for arch in "${archs[@]}"; do package "$name" "$arch"; done
 done
 case " ${programs[*]} " in *' starttls-policy '*)
 	go run ./cmd/internal/roots >"$build/roots.pem"

@@ -185,3 +185,23 @@ func TestOtherSystems(t *testing.T) {
 		}
 	}
 }
+
+// dpkg has to take a later version for an upgrade, whatever git describe calls it.
+func TestVersionsAscend(t *testing.T) {
+	const script = `source <(sed -n '/^debian_version()/,/^}/p' "$0") && SOURCE_DATE_EPOCH=1767225600 debian_version "$1"`
+	last := ""
+	for _, version := range []string{"1a2b3c4", "v0.9.0-rc1", "v0.9.0-rc1-2-g1a2b3c4", "v0.9.0", "v0.9.0-10-g1a2b3c4-dirty", "v0.9.0-10-g1a2b3c4", "v0.10.0"} {
+		out, err := exec.CommandContext(t.Context(), "bash", "-c", script, filepath.Join(repository, ".github/package.sh"), version).Output()
+		debian := strings.TrimSpace(string(out))
+		if err != nil || debian == "" {
+			t.Fatal(version, err)
+		}
+		if err := exec.CommandContext(t.Context(), "dpkg", "--validate-version", debian).Run(); err != nil {
+			t.Errorf("%s becomes %s, which dpkg does not take", version, debian)
+		}
+		if err := exec.CommandContext(t.Context(), "dpkg", "--compare-versions", last, "lt-nl", debian).Run(); last != "" && err != nil {
+			t.Errorf("%s becomes %s, which is not later than %s", version, debian, last)
+		}
+		last = debian
+	}
+}
