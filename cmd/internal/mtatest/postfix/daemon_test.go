@@ -93,35 +93,6 @@ func (k *socket) activate(program string, env ...string) *daemon {
 	return d
 }
 
-// own are domains that publish a policy themselves, by MTA-STS.
-var own = []destination{
-	// The list is out of date; what the domain says now counts.
-	{domain: "moved.example", mode: "enforce", mxs: []string{"mx.before.example"}, hosts: []host{{"mx.moved.example", lab.Good}}, want: "Verified"},
-	{domain: "leaving.example", mode: "enforce", mxs: []string{"mx.leaving.example"}, hosts: []host{{"mx.leaving.example", lab.WrongName}}, want: "Trusted"},
-	// Not listed.
-	{domain: "sts.example", hosts: []host{{"mx.sts.example", lab.Good}}, want: "Verified"},
-	{domain: "broken.example", hosts: []host{{"mx.broken.example", lab.WrongName}}, want: notVerified},
-	{domain: "taken.example", hosts: []host{{"mx.thief.example", lab.Good}}, want: notNamed},
-	// The policy cannot be fetched; the list protects.
-	{domain: "dark.example", mode: "enforce", mxs: []string{"mx.dark.example"}, hosts: []host{{"mx.dark.example", lab.WrongName}}, want: notVerified},
-	{domain: "dim.example", mode: "enforce", mxs: []string{"mx.dim.example"}, hosts: []host{{"mx.dim.example", lab.Good}}, want: "Verified"},
-}
-
-// publishOwn has the domains of own publish their policies.
-func (s *server) publishOwn() {
-	s.t.Helper()
-	for domain, text := range map[string]string{
-		"moved.example": lab.STSPolicy("enforce", 604800, "mx.moved.example"), "leaving.example": lab.STSPolicy("testing", 604800, "mx.leaving.example"),
-		"sts.example": lab.STSPolicy("enforce", 604800, "mx.sts.example"), "broken.example": lab.STSPolicy("enforce", 604800, "mx.broken.example"),
-		"taken.example": lab.STSPolicy("enforce", 604800, "mx.taken.example"), "dark.example": lab.STSPolicy("none", 604800),
-		"dim.example": lab.STSPolicy("none", 604800),
-	} {
-		s.must(s.lab.SetSTS(domain, text))
-	}
-	s.lab.SetWebFault("mta-sts.dark.example", lab.WebNoTLS)
-	s.lab.SetWebFault("mta-sts.dim.example", lab.WebCert)
-}
-
 // places are where the daemon of each version listens: over TCP, and below Postfix's queue directory.
 var places = map[string]struct{ listen, socketmap string }{
 	"3.7":  {"127.0.0.1:8461", "socketmap:inet:127.0.0.1:8461:floor"},
@@ -144,7 +115,7 @@ func TestDaemon(t *testing.T) {
 			}
 			k := s.hold(place.listen)
 			d := k.activate(mtatest.Program)
-			s.start(lines)
+			s.start(lines + "smtp_dns_support_level = dnssec\n")
 			s.deliver(all, true)
 			s.skipped(v)
 			d = s.killed(k, d)
@@ -172,15 +143,18 @@ func TestDaemon(t *testing.T) {
 	}
 }
 
-// joinDaemon joins, has the daemon listen at place, and returns what join then wants to have in main.cf.
+// joinDaemon joins, has the daemon listen at place and ask for DANE as well, and returns what join then wants to have in
+// main.cf.
 func (s *server) joinDaemon(fragment, place string) string {
 	s.t.Helper()
-	const path, usual = "/etc/starttls-policy/config.toml", "127.0.0.1:8461"
-	lines := s.join(fragment, "--daemon")
-	if place == usual {
-		return lines
+	const path, listen = "/etc/starttls-policy/config.toml", "\nlisten = [\"127.0.0.1:8461\"]\n"
+	s.join(fragment, "--daemon")
+	before := s.Read(path)
+	after := strings.Replace(before, listen, "\nlisten = [\""+place+"\"]\nsources = [\"dane\", \"mta-sts\", \"list\"]\ntrust-ad = true\n", 1)
+	if before == after {
+		s.t.Fatalf("the configuration does not say %q:\n%s", listen, before)
 	}
-	s.Write(path, strings.Replace(s.Read(path), "\nlisten = [\""+usual, "\nlisten = [\""+place, 1), 0o644)
+	s.Write(path, after, 0o644)
 	return s.joinAgain("--daemon")
 }
 
