@@ -30,9 +30,10 @@ in smtp_tls_policy_maps, overrides in master.cf, CA certificates, relays, the da
 the resolver, the age of lists and trust, the clock, the state folder, and who starts the next update. It changes
 nothing. Each finding has a code, what was found, and a fix.
 
-It sends nothing to the network except one question to the configured resolver. It asks the daemon about a name that cannot
-exist and about one listed domain, and the daemon may look at that domain itself, as it does for a mail. With --offline
-nobody is asked anything that leaves the machine.
+It sends nothing to the network except one question to each configured resolver. It asks the daemon about a name that
+cannot exist and about one listed domain, and the daemon may look at that domain itself, as it does for a mail. With
+--offline nobody is asked anything that leaves the machine. Of several instances of Postfix it looks at the one whose
+folder is in MAIL_CONFIG.
 
 With --log it reads mail logs of Postfix instead ("-" is standard input, .gz is understood, the oldest file goes first) and
 tells what would have changed had the list been in force: which listed domains were delivered to without TLS, to a

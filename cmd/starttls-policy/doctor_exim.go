@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/starttls-everywhere/policylist/policy/mta/doctor"
@@ -21,7 +20,7 @@ func (l *look) exim(ctx context.Context) {
 	l.facts.Exim = e
 	text, err := command(ctx, path, "-bV")
 	if err != nil {
-		e.Refused = fmt.Sprintf("%s -bV: %v", path, err)
+		e.Refused = complaintOf(path+" -bV", err).Error()
 		return
 	}
 	for l := range strings.Lines(text) {
@@ -39,7 +38,7 @@ func (l *look) exim(ctx context.Context) {
 		e.Routers, e.Transports = doctor.ParseParts(routers), doctor.ParseParts(transports)
 	}
 	if err != nil {
-		e.Refused = path + " -bP: " + err.Error()
+		e.Refused = complaintOf(path+" -bP", err).Error()
 	} else if len(e.Routers) == 0 {
 		e.Refused = path + " -bP routers names none"
 	}

@@ -3,10 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
+	"github.com/starttls-everywhere/policylist/policy/mta/doctor"
 )
 
 // A real Exim with the settings that export prints is fine; one that leaves parts of them out is not.
@@ -17,11 +19,8 @@ func TestDoctorWithExim(t *testing.T) {
 	cmd := tool.Command(t.Context(), t, tree, "usr/sbin/exim4", "-C", config)
 	script := "#!/bin/sh\nexec '" + strings.Join(cmd.Args, "' '") + "' \"$@\"\n"
 	s.put("bin/exim4", script)
-	s.put("bin/postconf", "#!/bin/sh\nexit 1\n") // whatever this machine has
-	for _, name := range []string{"exim4", "postconf"} {
-		if err := os.Chmod(filepath.Join(s.dir, "bin", name), 0o755); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Chmod(filepath.Join(s.dir, "bin/exim4"), 0o755); err != nil {
+		t.Fatal(err)
 	}
 	t.Setenv("PATH", filepath.Join(s.dir, "bin")+":"+os.Getenv("PATH"))
 	var err error
@@ -49,13 +48,14 @@ func TestDoctorWithExim(t *testing.T) {
 		{"nonsense", "x:\n", parts[2], "doctor.exim.unseen", "-bV"},
 	} {
 		write(c.routers, c.transports)
-		found := s.examine(nil)
+		// Whatever this machine has beside Exim is none of this test's business.
+		found := slices.DeleteFunc(s.examine(nil), func(f doctor.Finding) bool { return !strings.HasPrefix(f.Code, "doctor.exim.") })
 		if got := codesOf(found); got != c.codes || c.codes != "" && !strings.Contains(found[0].Found+found[0].Fix, c.says) {
 			t.Errorf("%s: %s, want %s\n%+v", c.name, got, c.codes, found)
 		}
 	}
 	write(parts[1]+others, parts[2])
-	if code, out, _ := s.run("doctor", "--offline"); !strings.HasPrefix(out, "Exim 4.96\n") || code != 0 {
-		t.Errorf("exit %d: %s", code, out)
+	if _, out, _ := s.run("doctor", "--offline"); !strings.Contains(out, "Exim 4.96") || strings.Contains(out, "doctor.exim.") {
+		t.Error(out)
 	}
 }

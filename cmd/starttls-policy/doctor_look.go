@@ -50,9 +50,9 @@ func (l *look) gather(ctx context.Context) {
 	l.postfix(ctx)
 	l.exim(ctx)
 	if l.facts.Postfix == nil && l.facts.Exim == nil {
-		l.facts.OtherMTA = "neither postconf nor exim is in PATH" + otherServers()
+		l.facts.OtherMTA = "neither Postfix nor Exim answers" + otherServers()
 	}
-	l.resolver(ctx)
+	l.resolvers(ctx)
 }
 
 // unseen notes what nobody could look at.

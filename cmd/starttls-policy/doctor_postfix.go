@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,9 +23,14 @@ const maxBundle = 64 << 20
 
 // postfix asks postconf about everything that the rules look at.
 func (l *look) postfix(ctx context.Context) {
-	text, ok := postconf(ctx, append([]string{"-x"}, doctor.Settings...)...)
-	if !ok {
-		if text, ok = postconf(ctx, doctor.Settings...); !ok { // before 2.10 there is no -x
+	path, err := program("postconf")
+	if err != nil {
+		return
+	}
+	text, err := command(ctx, path, append([]string{"-x"}, doctor.Settings...)...)
+	if err != nil {
+		if text, err = command(ctx, path, doctor.Settings...); err != nil { // before 2.10 there is no -x
+			l.unseen("Postfix: %v", complaintOf(path, err))
 			return
 		}
 	}
@@ -54,6 +60,15 @@ func (l *look) postfix(ctx context.Context) {
 	if slices.ContainsFunc(p.Services, func(s doctor.Service) bool { return s.Chroot }) {
 		p.ChrootResolver = differs(l.resolvConf, filepath.Join(p.Params["queue_directory"], "etc/resolv.conf"))
 	}
+}
+
+// complaintOf adds what a program said before it failed.
+func complaintOf(path string, err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && len(exit.Stderr) > 0 {
+		return fmt.Errorf("%s: %w: %s", path, err, bytes.TrimSpace(exit.Stderr[:min(len(exit.Stderr), 1000)]))
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 // caBundle is the first of the usual files that is there.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -168,6 +169,11 @@ transport_maps = inline:{example=smtp:[10.0.0.1]}
 		}
 		s.restore("main.cf", main)
 		s.restore("master.cf", services)
+	}
+	s.appendTo("main.cf", "not a setting\n")
+	found := s.examine(nil)
+	if codesOf(found) != "doctor.map.content doctor.unseen doctor.mta.none" && codesOf(found) != "doctor.unseen doctor.mta.none" || !strings.Contains(fmt.Sprint(found), "missing '='") {
+		t.Errorf("a Postfix that cannot read its main.cf: %+v", found)
 	}
 }
 

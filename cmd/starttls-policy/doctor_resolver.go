@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/starttls-everywhere/policylist/policy/discovery"
@@ -16,33 +17,39 @@ const (
 	resolverTimeout = 3 * time.Second
 )
 
-// resolver asks the configured resolver for the name servers of the root, which are signed: it says so by the AD bit, if it
-// has looked (RFC 4035 section 3.2.3).
-func (l *look) resolver(ctx context.Context) {
+// resolvers asks each configured resolver for the name servers of the root, which are signed: it says so by the AD bit, if it
+// has looked (RFC 4035 section 3.2.3). Any of them may be the one whose word counts when another is silent.
+func (l *look) resolvers(ctx context.Context) {
 	if l.offline {
 		return
 	}
-	address := l.cfg.Serve.Resolver
-	if own := l.cfg.LeaveOut; own != nil && !address.IsValid() {
-		address = own.Resolver
-	}
-	if !address.IsValid() {
-		var err error
-		if address, err = discovery.SystemResolver(l.resolvConf); err != nil {
-			l.unseen("%v", err)
-			return
-		}
-	}
-	c, err := discovery.NewClient(discovery.Options{Resolver: address, TrustAD: true, Timeout: resolverTimeout, Attempts: 2})
+	all, err := l.configured()
 	if err != nil {
 		l.unseen("%v", err)
-		return
 	}
-	l.asked = append(l.asked, fmt.Sprintf("%s about %s", address, l.probe))
-	r := &doctor.Resolver{Address: address.String(), Loopback: address.Addr().IsLoopback(), Asked: l.probe}
-	answer := c.LookupNS(ctx, l.probe)
-	if r.Secure = answer.Secure; answer.Status != discovery.NoError {
-		r.Failed = string(answer.Status)
+	for _, address := range all {
+		c, err := discovery.NewClient(discovery.Options{Resolver: address, TrustAD: true, Timeout: resolverTimeout, Attempts: 2})
+		if err != nil {
+			l.unseen("%v", err)
+			continue
+		}
+		l.asked = append(l.asked, fmt.Sprintf("%s about %s", address, l.probe))
+		r := doctor.Resolver{Address: address.String(), Loopback: address.Addr().IsLoopback(), Asked: l.probe}
+		answer := c.LookupNS(ctx, l.probe)
+		if r.Secure = answer.Secure; answer.Status != discovery.NoError {
+			r.Failed = string(answer.Status)
+		}
+		l.facts.Resolvers = append(l.facts.Resolvers, r)
 	}
-	l.facts.Resolver = r
+}
+
+// configured are the resolver of [serve], else of [leave-out], else those of this machine.
+func (l *look) configured() ([]netip.AddrPort, error) {
+	if address := l.cfg.Serve.Resolver; address.IsValid() {
+		return []netip.AddrPort{address}, nil
+	}
+	if own := l.cfg.LeaveOut; own != nil && own.Resolver.IsValid() {
+		return []netip.AddrPort{own.Resolver}, nil
+	}
+	return discovery.SystemResolvers(l.resolvConf)
 }

@@ -32,7 +32,7 @@ func (l *look) sockets(ctx context.Context, p *doctor.Postfix) {
 	for _, s := range services {
 		for _, m := range p.Maps(s) {
 			network, address, ok := m.Socket()
-			v := view{m.String(), s.Chroot && network == "unix"}
+			v := view{m.String(), s.Chroot && network == "unix" && !m.Proxied}
 			if !ok || seen[v] {
 				continue
 			}

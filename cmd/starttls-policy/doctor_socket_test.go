@@ -72,6 +72,7 @@ func TestDoctorAsksTheDaemon(t *testing.T) {
 	for _, c := range []struct{ name, maps, owner, codes string }{
 		{"relative", "socketmap:unix:p/s:floor", "root", ""},
 		{"absolute", "socketmap:unix:" + socket + ":floor", "root", "doctor.socket.chroot"},
+		{"by proxymap", "proxy:socketmap:unix:" + socket + ":floor", "root", ""},
 		{"forbidden", "socketmap:unix:p/s:floor", "nobody", "doctor.socket.permission doctor.socket.permission"},
 		{"nowhere", "socketmap:unix:p/t:floor", "root", "doctor.map.unused doctor.socket.missing doctor.socket.missing"},
 		{"stale", "socketmap:unix:p/stale:floor", "root", "doctor.map.unused doctor.socket.silent doctor.socket.silent"},

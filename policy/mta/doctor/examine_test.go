@@ -36,9 +36,9 @@ func healthy() Facts {
 		Daemon: &Daemon{},
 		Lists: []List{{Name: "example", Release: 7, Freshness: "fresh", Expires: now.AddDate(0, 0, 14), TrustVersion: 1,
 			TrustExpires: now.AddDate(1, 0, 0), Witnessed: true}},
-		State:    State{Path: "/var/lib/starttls-policy", Owner: "starttls-policy"},
-		Update:   Update{Last: now.Add(-6 * time.Hour), Systemd: true, Active: []string{"starttls-policy-update.timer"}},
-		Resolver: &Resolver{Address: "127.0.0.1:53", Loopback: true, Asked: ".", Secure: true},
+		State:     State{Path: "/var/lib/starttls-policy", Owner: "starttls-policy"},
+		Update:    Update{Last: now.Add(-6 * time.Hour), Systemd: true, Active: []string{"starttls-policy-update.timer"}},
+		Resolvers: []Resolver{{Address: "127.0.0.1:53", Loopback: true, Asked: ".", Secure: true}},
 	}
 }
 
@@ -181,19 +181,22 @@ var rows = map[string]row{
 	"temporary for a list": {withDaemon, func(f *Facts) { f.Sockets[0].Listed.Reply = "TEMP disk" }, "doctor.socket.answer", "a.example"},
 	"listed is not found":  {withDaemon, func(f *Facts) { f.Sockets[0].Listed.Reply = "NOTFOUND" }, "doctor.socket.list", "starttls-policy explain a.example"},
 	"public":               {withDaemon, func(f *Facts) { f.Daemon.Listen = append(f.Daemon.Listen, "192.0.2.1:8461") }, "doctor.socket.public", "192.0.2.1:8461"},
-	"resolver silent":      {healthy, func(f *Facts) { f.Resolver.Failed = "SERVFAIL" }, "doctor.resolver.silent", "SERVFAIL"},
+	"resolver silent":      {healthy, func(f *Facts) { f.Resolvers[0].Failed = "SERVFAIL" }, "doctor.resolver.silent", "SERVFAIL"},
 	"resolver for dane": {withDaemon, func(f *Facts) {
-		f.Daemon.DANE, f.Resolver.Secure = true, false
+		f.Daemon.DANE, f.Resolvers[0].Secure = true, false
 		f.set("smtp_dns_support_level", "dnssec")
 	}, "doctor.resolver.dane", "127.0.0.1:53"},
 	"resolver for a level": {healthy, func(f *Facts) {
-		f.Resolver.Secure = false
+		f.Resolvers[0].Secure = false
 		f.set("smtp_tls_security_level", "dane")
 		f.set("smtp_dns_support_level", "dnssec")
 	}, "doctor.resolver.dane doctor.level.dane", "127.0.0.1:53"},
-	"resolver plain": {healthy, func(f *Facts) { f.Resolver.Secure = false }, "doctor.resolver.plain", "127.0.0.1:53"},
+	"second resolver": {healthy, func(f *Facts) {
+		f.Resolvers = append(f.Resolvers, Resolver{Address: "192.0.2.53:53", Failed: "timeout"})
+	}, "doctor.resolver.silent", "192.0.2.53:53"},
+	"resolver plain": {healthy, func(f *Facts) { f.Resolvers[0].Secure = false }, "doctor.resolver.plain", "127.0.0.1:53"},
 	"resolver remote": {withDaemon, func(f *Facts) {
-		f.Daemon.TrustAD, f.Resolver.Loopback, f.Resolver.Address = true, false, "192.0.2.53:53"
+		f.Daemon.TrustAD, f.Resolvers[0].Loopback, f.Resolvers[0].Address = true, false, "192.0.2.53:53"
 		f.set("smtp_dns_support_level", "dnssec")
 	}, "doctor.resolver.remote", "192.0.2.53:53"},
 	"resolver in chroot": {healthy, func(f *Facts) { f.Postfix.ChrootResolver = "/x differs" }, "doctor.resolver.chroot", "/x differs"},
@@ -286,7 +289,7 @@ func TestWhatIsRightInOtherWays(t *testing.T) {
 		"dialect follows":       {base: healthy, spoil: func(f *Facts) { f.Postfix.Version = "3.10.5" }},
 		"postconf too old":      {base: healthy, spoil: func(f *Facts) { f.Postfix.Services, f.Postfix.Types = nil, nil }},
 		"smtp_use_tls":          {base: healthy, spoil: func(f *Facts) { f.set("smtp_tls_security_level", ""); f.set("smtp_use_tls", "yes") }},
-		"no resolver looked at": {base: healthy, spoil: func(f *Facts) { f.Resolver = nil }},
+		"no resolver looked at": {base: healthy, spoil: func(f *Facts) { f.Resolvers = nil }},
 		"no systemd":            {base: healthy, spoil: func(f *Facts) { f.Update.Systemd, f.Update.Active = false, nil }},
 		"sni of the host":       {base: healthy, spoil: func(f *Facts) { f.set("smtp_tls_servername", "mx.example") }},
 		"dane behind the daemon": {base: withDaemon, spoil: func(f *Facts) {
@@ -390,7 +393,7 @@ func TestParseMaps(t *testing.T) {
 		"":                   "[]",
 		"hash:/a":            "[hash:/a]",
 		" hash:/a,\tcdb:/b ": "[hash:/a cdb:/b]",
-		"proxy:hash:/a":      "[hash:/a]",
+		"proxy:hash:/a":      "[proxy:hash:/a]",
 		"inline:{ {a = b}, c=d } socketmap:unix:x:floor": "[inline:{ {a = b}, c=d } socketmap:unix:x:floor]",
 		"inline:{ a = b": "[inline:{ a = b]",
 		"}":              "[}:]",
@@ -405,7 +408,7 @@ func TestParseMaps(t *testing.T) {
 		"socketmap:inet:[::1]:8461:floor": "tcp [::1]:8461 true floor", "socketmap:unix:x": "  false x", "socketmap:pipe:a:b": "  false b", "hash:/a": "  false /a",
 	} {
 		kind, name, _ := strings.Cut(entry, ":")
-		m := Map{kind, name}
+		m := Map{Type: kind, Name: name}
 		network, address, ok := m.Socket()
 		if got := fmt.Sprint(network, " ", address, " ", ok, " ", m.MapName()); got != want {
 			t.Errorf("%s: %s, want %s", entry, got, want)

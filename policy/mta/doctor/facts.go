@@ -18,7 +18,7 @@ type Facts struct {
 	Exports   []Export
 	State     State
 	Update    Update
-	Resolver  *Resolver
+	Resolvers []Resolver
 	Off       string   // why everything is switched off; "" while it is not
 	Overrides []string // "domain, until 2026-01-31", of overrides that have ended
 	Unseen    []string // what could not be looked at, and why
@@ -127,7 +127,7 @@ type Update struct {
 	Asked   []string // the units that were looked for
 }
 
-// Resolver is what asks for names.
+// Resolver is one that is asked for names: [serve]'s, or one of this machine's.
 type Resolver struct {
 	Address  string // ADDR:PORT
 	Loopback bool

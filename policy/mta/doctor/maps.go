@@ -9,13 +9,20 @@ import (
 type Map struct {
 	Type string // "hash", "socketmap"
 	Name string // a path; for socketmap "inet:127.0.0.1:8461:floor"
+	// Proxied says that proxymap(8) is asked instead, "proxy:hash:…", which Debian does not run chrooted.
+	Proxied bool
 }
 
 // String returns the entry as in main.cf.
-func (m Map) String() string { return m.Type + ":" + m.Name }
+func (m Map) String() string {
+	if m.Proxied {
+		return "proxy:" + m.Type + ":" + m.Name
+	}
+	return m.Type + ":" + m.Name
+}
 
 // ParseMaps takes the value of smtp_tls_policy_maps apart, as Postfix does: at commas and white space outside of braces
-// (postconf(5), DATABASE_README). "proxy:" is a way to a table and taken off.
+// (postconf(5), DATABASE_README).
 func ParseMaps(value string) []Map {
 	var out []Map
 	depth, start := 0, -1
@@ -34,8 +41,9 @@ func ParseMaps(value string) []Map {
 			continue
 		}
 		if start >= 0 {
-			kind, name, _ := strings.Cut(strings.TrimPrefix(value[start:i], "proxy:"), ":")
-			out = append(out, Map{kind, name})
+			rest, proxied := strings.CutPrefix(value[start:i], "proxy:")
+			kind, name, _ := strings.Cut(rest, ":")
+			out = append(out, Map{kind, name, proxied})
 			start = -1
 		}
 	}

@@ -70,11 +70,14 @@ func resolver(f Facts) (out []Finding) {
 	if p := f.Postfix; p != nil {
 		dane = dane || slices.ContainsFunc(p.transports(), func(s Service) bool { return strings.HasPrefix(p.level(s), "dane") })
 	}
-	r := f.Resolver
-	if r == nil {
-		return out
+	for _, r := range f.Resolvers {
+		out = append(out, r.judge(dane, f.Daemon != nil && f.Daemon.TrustAD)...)
 	}
-	if f.Daemon != nil && f.Daemon.TrustAD && !r.Loopback {
+	return out
+}
+
+func (r Resolver) judge(dane, believed bool) (out []Finding) {
+	if believed && !r.Loopback {
 		out = append(out, found("doctor.resolver.remote", "", "the resolver is %s", r.Address))
 	}
 	switch {

@@ -112,7 +112,7 @@ func before(all []Map, entry string) []Map {
 	if i < 0 {
 		i = len(all)
 	}
-	return slices.Insert(slices.Clone(all), i, Map{kind, name})
+	return slices.Insert(slices.Clone(all), i, Map{Type: kind, Name: name})
 }
 
 func join(all []Map) string {
