@@ -316,6 +316,10 @@ func TestWhatIsRightInOtherWays(t *testing.T) {
 		"not asked": {base: withDaemon, spoil: func(f *Facts) {
 			f.Sockets[0].Ours, f.Sockets[0].Skipped, f.Sockets[0].Unlisted, f.Sockets[0].Listed = false, true, Answer{}, Answer{}
 		}},
+		"not asked, and systemd holds it": {base: withDaemon, spoil: func(f *Facts) {
+			f.Table, f.Daemon.Listen = healthy().Table, nil
+			f.Sockets[0].Ours, f.Sockets[0].Skipped, f.Sockets[0].Unlisted, f.Sockets[0].Listed = false, true, Answer{}, Answer{}
+		}},
 		"nothing listed":        {base: withDaemon, spoil: func(f *Facts) { f.Sockets[0].Listed = Answer{} }},
 		"clock a little behind": {base: healthy, spoil: func(f *Facts) { f.Lists[0].ClockBehind = time.Minute }},
 		"exim beside postfix":   {base: healthy, spoil: func(f *Facts) { f.Exim = withExim().Exim }},

@@ -67,6 +67,7 @@ func policyMaps(f Facts) (out []Finding) {
 	table, daemon := f.uses(all)
 	rest := slices.DeleteFunc(slices.Clone(all), f.isTable)
 	switch wanted := f.wanted(); {
+	case !table && !daemon && slices.ContainsFunc(all, f.isUnasked):
 	case !table && !daemon:
 		out = append(out, found("doctor.map.unused", postconf(name, strings.TrimPrefix(join(all)+", "+wanted, ", ")), "%s = %s", name, p.Params[name]))
 	case table && daemon:
@@ -94,6 +95,11 @@ func policyMaps(f Facts) (out []Finding) {
 			"%s names the table as a %s, which nobody keeps: the configuration says %s", name, ParseMaps(p.Params[name])[i].Type, f.Table.Type))
 	}
 	return out
+}
+
+// isUnasked reports whether m is a socket that was not asked who it is, so that it may be ours.
+func (f Facts) isUnasked(m Map) bool {
+	return slices.ContainsFunc(f.Sockets, func(s Socket) bool { return s.Entry == m.String() && s.Skipped })
 }
 
 // isDead reports whether m is a socket at which nobody answers.
