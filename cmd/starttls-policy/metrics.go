@@ -119,6 +119,7 @@ func (s *served) metricsText() []byte {
 	}
 	set.Add(metricPrefix+"lookups_without_domain_total", float64(s.metrics.Foreign()))
 	set.Add(metricPrefix+"possible_downgrades_total", float64(s.metrics.Downgrades()))
+	set.Add(metricPrefix+"refused_policies_total", float64(s.metrics.Refused()))
 	if s.live != nil {
 		policies, routes := s.live.Cached()
 		set.Add(metricPrefix+"cache_entries", float64(policies), "mta_sts")

@@ -38,6 +38,7 @@ var daemonMetrics = []exposition.Metric{
 	{Name: metricPrefix + "lookups_total", Kind: exposition.Counter, Labels: []string{"source", "result", "dialect"}, Help: "Questions about a domain, by whose word counted, what was answered (policy, notfound or temp), and the map's dialect."},
 	{Name: metricPrefix + "lookups_without_domain_total", Kind: exposition.Counter, Help: "Questions about keys that are no recipient domain, such as the parents that Postfix asks for after notfound."},
 	{Name: metricPrefix + "possible_downgrades_total", Kind: exposition.Counter, Help: "Answers under a policy that the domain itself no longer confirms; the log has the domains."},
+	{Name: metricPrefix + "refused_policies_total", Kind: exposition.Counter, Help: "Answers without a policy because its line of a list is damaged; the log has the domains."},
 	{Name: metricPrefix + "cache_entries", Kind: exposition.Gauge, Labels: []string{"cache"}, Help: "Domains remembered: their MTA-STS policies (mta_sts), their MX hosts (mx)."},
 	{Name: metricPrefix + "list_reloads_total", Kind: exposition.Counter, Labels: []string{"result"}, Help: "Lists that were read anew because an update had changed them, ok or failed."},
 	{Name: metricPrefix + "config_reloads_total", Kind: exposition.Counter, Labels: []string{"result"}, Help: "Configurations read anew after SIGHUP, ok or failed."},

@@ -57,6 +57,7 @@ func (r *Decider) Answer(ctx context.Context, mapName, key string) Reply {
 	dialect := dialectOf(mapName)
 	reply, err := dialect.reply(c)
 	if err != nil {
+		r.Metrics.refuse()
 		r.Log.Error("a policy cannot be told to the mail server", "domain", d.String(), "source", c.Source, "err", err)
 	}
 	r.Metrics.count(c.Source, reply, dialect)
@@ -108,10 +109,13 @@ func (r *Decider) decide(ctx context.Context, c *Decision) {
 // byLists lets the first list that names the domain decide. What the lists before it could not be asked for has no say:
 // a damaged list must not stop mail.
 func (r *Decider) byLists(d policy.Domain, now time.Time, c *Decision) {
-	for _, h := range r.Lists() {
+	lists := r.Lists()
+	for i := range lists {
+		h := &lists[i]
 		p, ok, err := h.lookup(d, now)
 		switch {
 		case err != nil:
+			r.Metrics.refuse()
 			r.Log.Error("a list cannot be read", "list", h.Name, "domain", d.String(), "err", err)
 			c.because("list %s cannot be read: %v", h.Name, err)
 			continue
@@ -126,7 +130,9 @@ func (r *Decider) byLists(d policy.Domain, now time.Time, c *Decision) {
 			continue
 		}
 		c.Source, c.List, c.Policy = SourceList, h.Name, p
-		c.because("list %s says %s, by its release %d", h.Name, p.Mode, h.Release.Release)
+		if !c.brief { // which nearly all are, and making the arguments costs as much as finding the policy
+			c.because("list %s says %s, by its release %d", h.Name, p.Mode, h.Release.Release)
+		}
 		if p.Mode == policy.Testing && r.Testing != nil && r.Testing(d) {
 			c.Policy.Mode = policy.Enforce
 			c.because("this machine enforces testing policies of the domain")

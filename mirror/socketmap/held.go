@@ -37,15 +37,15 @@ func Load(name string, c *mirror.Client) (Held, error) {
 }
 
 // Expired reports whether the list has come to its end, unless it is to stay in force.
-func (h Held) Expired(now time.Time) bool {
+func (h *Held) Expired(now time.Time) bool {
 	return h.Release != nil && !h.Keep && !now.Before(h.expires)
 }
 
 // Len is the number of domains.
-func (h Held) Len() int { return h.text.Len() }
+func (h *Held) Len() int { return h.text.Len() }
 
 // lookup finds a policy. A line that is none counts as none.
-func (h Held) lookup(d policy.Domain, now time.Time) (policy.Policy, bool, error) {
+func (h *Held) lookup(d policy.Domain, now time.Time) (policy.Policy, bool, error) {
 	if h.Release == nil || h.Expired(now) {
 		return policy.Policy{}, false, nil
 	}

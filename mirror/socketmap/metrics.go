@@ -6,7 +6,7 @@ import "sync/atomic"
 // who exchanges mail with whom is nobody's business.
 type Metrics struct {
 	lookups                      [len(sources)][len(results)][len(dialectKinds)]atomic.Int64
-	foreign, downgrades          atomic.Int64
+	foreign, downgrades, refused atomic.Int64
 	open, accepted, acceptErrors atomic.Int64
 }
 
@@ -80,6 +80,9 @@ func (m *Metrics) Foreign() int64 { return m.foreign.Load() }
 // Downgrades is how many answers came with a warning of a possible downgrade.
 func (m *Metrics) Downgrades() int64 { return m.downgrades.Load() }
 
+// Refused is how often a policy was not told because it is none: a name or a mode in its line of the list is not one.
+func (m *Metrics) Refused() int64 { return m.refused.Load() }
+
 // Connections is how many there are, how many there have been, and how often one could not be accepted.
 func (m *Metrics) Connections() (open, accepted, errors int64) {
 	return m.open.Load(), m.accepted.Load(), m.acceptErrors.Load()
@@ -122,6 +125,12 @@ func (d dialect) kind() int {
 func (m *Metrics) stranger() {
 	if m != nil {
 		m.foreign.Add(1)
+	}
+}
+
+func (m *Metrics) refuse() {
+	if m != nil {
+		m.refused.Add(1)
 	}
 }
 
