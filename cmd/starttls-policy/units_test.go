@@ -74,6 +74,7 @@ func writeUnits(t *testing.T, files map[string]string) (dir string, units []stri
 func verifyUnits(t *testing.T, files map[string]string) string {
 	t.Helper()
 	_, units := writeUnits(t, files)
+	tool.Path(t, "kill") // ExecReload= runs it
 	out, err := exec.Command(tool.Path(t, "systemd-analyze"), append([]string{"verify", "--man=no"}, units...)...).CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("%v\n%s", err, out)
