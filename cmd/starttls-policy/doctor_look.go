@@ -119,8 +119,13 @@ func (l *look) list(one list) {
 	if o.Damaged != nil {
 		out.Damaged = flat{o.Damaged}.Error()
 	}
-	r := statusOf(one, loadLastUpdate(l.cfg.State))
-	out.Freshness, out.Kept, out.Ended, out.Evidence = string(r.Freshness), r.Kept, r.Ended, r.Evidence
+	r := describe(one, o, o.List.Len())
+	out.Freshness, out.Kept, out.Ended = string(r.Freshness), r.Kept, r.Ended
+	for _, before := range loadLastUpdate(l.cfg.State).Lists {
+		if before.Name == one.name {
+			out.Evidence = before.Evidence
+		}
+	}
 	out.Held, out.HeldRelease = o.Held, o.HeldRelease
 	out.TrustVersion, out.Witnessed, out.ClockBehind = o.TrustVersion, o.Witnessed, o.ClockBehind
 	if o.Pin != nil {
