@@ -228,6 +228,30 @@ func TestPinDamaged(t *testing.T) {
 	r.holds(newest)
 }
 
+// A state that was lost and fetched anew from a mirror that lags leaves kept lists that are not earlier: none to go back to.
+func TestPinIsNoWayForth(t *testing.T) {
+	w := newWorld(t, 1)
+	w.release(many(3, policy.Testing)...)
+	r := w.join(w.mirror())
+	r.update()
+	for _, d := range []string{"x.example", "y.example"} {
+		w.release(set(d, policy.Testing))
+		r.update()
+	}
+	for _, name := range []string{stateFile, stateOldFile, PointerPath} {
+		r.damage(name, flaws["gone"])
+	}
+	r.ask(w.at(2))
+	r.update()
+	if out, err := r.Load(); err != nil || out.Release.Release != 2 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	if pin, err := r.Rollback(2, "x", time.Time{}); !errors.Is(err, ErrNotKept) {
+		t.Errorf("back to the newest: %+v, %v", pin, err)
+	}
+	r.back(1, time.Time{})
+}
+
 // Kills at every stage while an earlier list is in force: it stays, and the newest follows the world.
 func TestPinKilledAtEveryStage(t *testing.T) {
 	for _, stage := range []string{"list", "sinks"} {

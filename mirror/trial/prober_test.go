@@ -130,8 +130,9 @@ func TestProber(t *testing.T) {
 		t.Errorf("the hosts had %d sessions", n)
 	}
 	b.now = b.now.Add(23 * time.Hour)
-	if n := b.steps(); n != 0 {
-		t.Errorf("%d sessions within a day", n)
+	asked := b.lab.Asked("bad.example", "MX")
+	if n := b.steps(); n != 0 || b.lab.Asked("bad.example", "MX") != asked {
+		t.Errorf("%d sessions within a day, %d lookups before, %d after", n, asked, b.lab.Asked("bad.example", "MX"))
 	}
 	must(t, b.lab.SetBehaviour("mx.bad.example", lab.Good))
 	delete(b.listed, domain(t, "moved.example"))

@@ -55,6 +55,9 @@ func TestSessions(t *testing.T) {
 		if code != want || (code == CodeGood) != (detail == "") {
 			t.Errorf("%q: %q %s, want %q", behaviour, code, detail, want)
 		}
+		if behaviour == lab.Injection && detail != "text in clear behind the reply to STARTTLS" {
+			t.Errorf("%q: %s", behaviour, detail)
+		}
 		if strings.ContainsFunc(detail, func(r rune) bool { return r < ' ' || r > '~' }) || len(detail) > maxDetail {
 			t.Errorf("%q: the detail is not harmless: %q", behaviour, detail)
 		}
