@@ -136,6 +136,7 @@ func (s *served) prepare(lists []list) (err error) {
 	first := s.answering(s.config, lists)
 	first.SetLists(s.read(first, first.held(lists)))
 	s.current.Store(first)
+	tidy()
 	return nil
 }
 
