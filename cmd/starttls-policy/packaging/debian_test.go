@@ -180,6 +180,10 @@ func (s *system) socketInUse(t *testing.T) {
 func (s *system) tableInUse(t *testing.T) {
 	s.t = t
 	s.run(0, "postconf -e smtp_tls_policy_maps=proxy:cdb:"+state+"/postfix-tls-policy")
+	s.run(0, "cp /etc/starttls-policy/config.toml /aside.toml && echo 'wrong = true' >>/etc/starttls-policy/config.toml")
+	s.run(1, "dpkg -r starttls-policy", "cannot be emptied", "there is no key")
+	s.run(0, "mv /aside.toml /etc/starttls-policy/config.toml")
+	s.run(0, listed, "secure match=mx.a.example")
 	s.run(0, "dpkg -r starttls-policy", "An empty table stays")
 	s.nothing()
 	s.run(0, "dpkg -i /new.deb")
