@@ -60,7 +60,9 @@ const (
 // destinations are what every set-up delivers to.
 var destinations = []destination{
 	{domain: "good.example", mode: "enforce", mxs: []string{"mx.good.example"}, hosts: []host{{"mx.good.example", lab.Good}}, want: "Verified"},
-	{domain: "good.example", rcpt: "u@Good.EXAMPLE", hosts: []host{{"mx.good.example", lab.Good}}, want: "Verified"},
+	// Written by the sender in letters that the list does not have, and in no others, for Postfix keeps what it met first.
+	{domain: "shout.example", mode: "enforce", mxs: []string{"mx.shout.example"}, rcpt: "u@Shout.EXAMPLE", hosts: []host{{"mx.shout.example", lab.Good}}, want: "Verified"},
+	{domain: "loud.example", mode: "enforce", mxs: []string{"mx.loud.example"}, rcpt: "u@LOUD.Example", hosts: []host{{"mx.loud.example", lab.Stripped}}, want: notOffered},
 	{domain: "sni.example", mode: "enforce", mxs: []string{"mx.sni.example"}, hosts: []host{{"mx.sni.example", lab.OnlySNI}}, want: "Verified"},
 	{domain: "suffix.example", mode: "enforce", mxs: []string{".mail.suffix.example"}, hosts: []host{{"a.mail.suffix.example", lab.Good}}, want: "Verified"},
 	// Not listed: as if there were no list.
@@ -74,7 +76,6 @@ var destinations = []destination{
 	{domain: "hosted-b.example", hosts: []host{{"mx.shared.example", lab.Good}}, want: "Trusted"},
 	// Forged MX records: the thief has a certificate of a trusted CA for the name that he brings.
 	{domain: "forged.example", mode: "enforce", mxs: []string{"mx.forged.example"}, hosts: []host{{"mx.thief.example", lab.Good}}, want: notNamed},
-	{domain: "FORGED.example", rcpt: "u@FORGED.example", hosts: []host{{"mx.thief.example", lab.Good}}, want: notNamed},
 	{domain: "first.example", mode: "enforce", mxs: []string{"mx.first.example"},
 		hosts: []host{{"mx.thief.example", lab.Good}, {"mx.first.example", lab.Good}}, want: "Verified"},
 	// Downgrades.
