@@ -22,8 +22,8 @@ func TestReasons(t *testing.T) {
 		own     string // mode and mx of the MTA-STS policy; "" for none
 		fetched time.Time
 		at      time.Time // of the last answer
-		mxs     string // of the list
-		why     string // "" for not left out
+		mxs     string    // of the list
+		why     string    // "" for not left out
 	}{
 		{"none", "", asked, asked, listed, ""},
 		{"the same", "enforce mx1.a.example *.mail.a.example", asked, asked, listed, ""},
