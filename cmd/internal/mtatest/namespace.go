@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -65,9 +66,11 @@ func outside() (code int, err error) {
 		return 1, err
 	}
 	environment := append(os.Environ(), workVar+"="+work)
-	cmd := exec.Command(self, os.Args[1:]...)
+	// The tests wait for mail servers most of the time, so there may be more of them at once than processors.
+	args := append([]string{"-test.parallel=8"}, os.Args[1:]...)
+	cmd := exec.Command(self, args...)
 	if os.Getuid() != 0 { // sudo passes no environment on
-		cmd = exec.Command("sudo", append(append([]string{"-n", "env"}, environment...), append([]string{self}, os.Args[1:]...)...)...)
+		cmd = exec.Command("sudo", slices.Concat([]string{"-n", "env"}, environment, []string{self}, args)...)
 	} else {
 		// The death signal comes when the thread ends that started the process.
 		runtime.LockOSThread()

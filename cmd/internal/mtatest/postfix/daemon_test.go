@@ -101,6 +101,7 @@ var places = map[string]struct{ listen, socketmap string }{
 
 // TestDaemon delivers by what the daemon answers.
 func TestDaemon(t *testing.T) {
+	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()

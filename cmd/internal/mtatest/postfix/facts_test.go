@@ -68,6 +68,7 @@ var facts = []fact{
 
 // TestFacts measures what the rules rest on, with a transport for each fact, and one message.
 func TestFacts(t *testing.T) {
+	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
@@ -112,6 +113,7 @@ func (a asked) Answer(_ context.Context, mapName, key string) socketmap.Reply {
 // TestKeys: the recipient's domain as it was typed, then each domain above it with a dot; a next hop in brackets as it is
 // written, once; never the MX host.
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,7 @@ import (
 
 // TestStatic delivers by the table that "join" and "update" write, with nothing of ours running.
 func TestStatic(t *testing.T) {
+	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
