@@ -304,3 +304,28 @@ func TestPinOnAListThatNeverWasValid(t *testing.T) {
 		t.Errorf("the pin is still there: %v", err)
 	}
 }
+
+// The end of a list can be taken back as well, for a thief of its keys could declare it; and it is asked for as seldom as ever.
+func TestPinBeforeTheEnd(t *testing.T) {
+	w := newWorld(t, 1)
+	first := w.release(set("a.example", policy.Enforce))
+	r := w.join(w.mirror())
+	r.update()
+	w.edit = func(leaf *ReleaseLeaf) { leaf.Override = OverrideFinal }
+	w.release(del("a.example"))
+	w.edit = nil
+	if out := r.update(); !out.Release.IsFinal() {
+		t.Fatalf("%+v", out)
+	}
+	r.back(0, time.Time{})
+	m := w.mirror()
+	r.ask(m)
+	if out := r.update(); len(m.asked) > 0 || !sameEntries(out.List, first.List) || !sameEntries(r.served.List, first.List) {
+		t.Errorf("asked %q; in force are %d domains, the mail server has %d", m.asked, out.List.Len(), r.served.List.Len())
+	}
+	w.now = first.Leaf.Expires
+	r.update()
+	if out, err := r.Load(); err != nil || out.List.Len() != 0 || r.served.List.Len() != 0 {
+		t.Errorf("after the end of both: %+v, %v", out, err)
+	}
+}

@@ -93,7 +93,8 @@ func (a *app) explain(c *cobra.Command, name string, o explainOptions) error {
 			"the mail server's own settings decide"}
 		e.local(ctx, a.localSay(cfg), cfg, d, p)
 	}
-	e.Local = a.localWords(cfg, d, p)
+	e.Why = append(e.Why, pinWords(l)...)
+	e.Local = append(pinWords(l), a.localWords(cfg, d, p)...)
 	if e.Sources, err = a.survey(c, cfg, d, o); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (a *app) query(name string) error {
 	if ok {
 		out = answerOf(d, l, p)
 	}
-	out.Local = a.localWords(cfg, d, p)
+	out.Local = append(pinWords(l), a.localWords(cfg, d, p)...)
 	switch {
 	case a.json:
 		if err := writeJSON(a.stdout, out); err != nil {

@@ -15,6 +15,14 @@ func answerOf(d policy.Domain, l standing, p policy.Policy) answer {
 	}
 }
 
+// pinWords tell that the list is an earlier one.
+func pinWords(l standing) []string {
+	if l.Pin == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("list %s was put back to release %d until %s (starttls-policy rollback): %s", l.name, l.Pin.Release, stamp(l.Pin.Until), l.Pin.Reason)}
+}
+
 // localWords are what this machine has to say besides the lists, a line each: then they are not the last word. p is the
 // listed policy, the zero one if there is none.
 func (a *app) localWords(c config, d policy.Domain, p policy.Policy) []string {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/mta/maillog"
 )
 
 // at is Friday noon; the log's machine is an hour ahead of UTC.
@@ -261,4 +262,23 @@ func FuzzTally(f *testing.F) {
 			t.Errorf("%s reads back as %s", tally.sums(), back.sums())
 		}
 	})
+}
+
+// What a reading counts shows at its end alone: one that fails in between has changed nothing.
+func TestTallyCountsOnACopy(t *testing.T) {
+	log := tlsLine(today, 1, "Untrusted", "mx.a.example") + mailLine(today, 1, "A1", "a.example", "mx.a.example", sent)
+	listed := listing(t, map[string]string{"a.example": "mx.a.example"})
+	var tally Tally
+	_, err := tally.Walk(strings.NewReader(log), at, listed)
+	must(t, err)
+	before := tally.sums()
+	next := tally
+	c := next.begin(at, listed)
+	c.take(maillog.Attempt{Stamp: today, Domain: domain(t, "a.example"), Host: domain(t, "mx.a.example"), Level: maillog.Untrusted, Status: maillog.Sent})
+	if tally.sums() != before {
+		t.Errorf("%s became %s", before, tally.sums())
+	}
+	if c.end(1); next.sums() == before {
+		t.Errorf("nothing was counted: %s", next.sums())
+	}
 }
