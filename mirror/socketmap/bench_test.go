@@ -1,7 +1,8 @@
+//go:build linux
+
 package socketmap
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -9,14 +10,12 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/socketmap/loadtest"
 	"github.com/starttls-everywhere/policylist/policy"
 )
 
@@ -45,41 +44,6 @@ func million(b testing.TB) Held {
 		b.Fatal(err)
 	}
 	return Held{Name: "million", Release: leaf, text: text.Indexed(), expires: leaf.Expires}
-}
-
-// load asks n random keys over so many connections, each waiting for its answer before it asks again, and returns how long
-// each answer took.
-func load(b testing.TB, address net.Addr, connections, n int) []time.Duration {
-	took := make([][]time.Duration, connections)
-	var all sync.WaitGroup
-	for i := range connections {
-		all.Go(func() {
-			c, err := net.Dial(address.Network(), address.String())
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			defer c.Close()
-			rnd, r, buf, out := rand.New(rand.NewPCG(uint64(i), 1)), bufio.NewReader(c), []byte(nil), []byte(nil)
-			for range n / connections {
-				out = appendNetstring(out[:0], "floor "+benchName(rnd.IntN(benchDomains)))
-				begin := time.Now()
-				if _, err := c.Write(out); err != nil {
-					b.Error(err)
-					return
-				}
-				if buf, err = readNetstring(r, buf); err != nil {
-					b.Error(err)
-					return
-				}
-				took[i] = append(took[i], time.Since(begin))
-			}
-		})
-	}
-	all.Wait()
-	out := slices.Concat(took...)
-	slices.Sort(out)
-	return out
 }
 
 // fixed answers so many bytes to everything.
@@ -112,9 +76,16 @@ func BenchmarkServe(b *testing.B) {
 					s := &Server{Answerer: server.Answerer, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 					go s.Serve(b.Context(), l)
 					b.ResetTimer()
-					took := load(b, l.Addr(), connections, max(b.N, connections))
-					b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "answers/s")
-					b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+					rnd := rand.New(rand.NewPCG(uint64(connections), 1))
+					r, err := loadtest.Run(loadtest.Load{Network: network, Address: l.Addr().String(), Connections: connections, N: b.N,
+						Ask: func(buf []byte, _ int) []byte { return append(append(buf, "floor "...), benchName(rnd.IntN(benchDomains))...) }})
+					if err != nil || r.Found != len(r.Took) {
+						b.Fatal(r.Found, len(r.Took), err)
+					}
+					b.ReportMetric(r.Rate(), "answers/s")
+					for name, q := range map[string]float64{"p50-µs": 0.5, "p99-µs": 0.99, "p99.9-µs": 0.999} {
+						b.ReportMetric(float64(r.Quantile(q).Nanoseconds())/1000, name)
+					}
 				})
 			}
 		}
