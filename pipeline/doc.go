@@ -9,6 +9,8 @@
 //	log/           the transparency log; log-<v>/ the one that trust version v began
 //	outbox/<n>/    every byte of release n that could come out differently next time
 //	journal.json   the last step that was done, for people and for recovery
+//	looks.jsonl.zst  what the gate remembers of each domain: what was seen lately, and its changes in the log. Written before
+//	               the release that goes by it; rebuilt from the outbox when it is lost
 //	verify/        a client for each mirror, which follows it as real ones do
 //	witnesses.json the size that each witness cosigned last: a hint
 //	evidence/      what shows that this log has two histories, or that a witness says so

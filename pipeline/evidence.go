@@ -86,6 +86,7 @@ func (p *Publisher) vouched(ctx context.Context, c Checked, targets []probe.Targ
 	merged, report, err := p.merge(ctx, c.Source().Settings(), func(m probe.Merged) {
 		if pol, ok := wanted[m.Domain]; ok {
 			results[m.Domain] = about(m, pol)
+			out.seeMerged(m)
 		}
 	})
 	code := ""
@@ -103,6 +104,7 @@ func (p *Publisher) vouched(ctx context.Context, c Checked, targets []probe.Targ
 	if err != nil {
 		out.findings = append(out.findings, evidenceFinding(code, "", err.Error()+": "))
 		results = nil
+		clear(out.looks)
 	} else {
 		out.evidence, code = merged, codeEvidenceAbsent
 	}
@@ -141,6 +143,13 @@ func (p *Publisher) merge(ctx context.Context, s policy.Settings, each func(prob
 	}
 	merged, err := packer.done()
 	return merged, report, err
+}
+
+// seeMerged keeps what the vantages saw, for the gate.
+func (p *Probed) seeMerged(m probe.Merged) {
+	if p.looks != nil {
+		p.looks[m.Domain] = lookOfMerged(m)
+	}
 }
 
 // alreadyMerged reports whether there is one file and it joins several vantages.

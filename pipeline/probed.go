@@ -10,6 +10,7 @@ import (
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
 	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/gate"
 )
 
 // Probed is the second stage: what the next release will publish, and which changes it holds back. It comes from a
@@ -23,7 +24,9 @@ type Probed struct {
 	lifetime  time.Duration
 	source    string // see mirror.ReleaseLeaf.Source
 	override  string
-	evidence  *observed // nil when nothing was observed
+	evidence  *observed                   // nil when nothing was observed
+	looks     map[policy.Domain]gate.Look // of this scan, where the gate decides; nil else
+	tracks    *tracks                     // what it remembers
 	findings  []policy.Finding
 	timestamp time.Time
 	expires   time.Time // with timestamp, of an imported file; both zero otherwise
@@ -32,10 +35,18 @@ type Probed struct {
 // Held is a change that this release does not make: the domain's last published policy stays, or it stays absent.
 type Held struct {
 	Change  policy.Change
-	Verdict probe.Verdict    // "" when it was not probed
+	Verdict probe.Verdict    // "" when it was not probed, or the gate holds it
 	Codes   []string         // why
-	Found   []policy.Finding // what the probe found, each with its fix
+	Found   []policy.Finding // what the probe found or the gate misses, each with its fix
+
+	// Where the gate holds it, see gate.Wait:
+	Automatic bool      // no commit asks for the change
+	Since     time.Time // when the first look showed what asks for it
+	Until     time.Time // the earliest time at which it can go out; zero: not before what Found says is done
 }
+
+// ByGate reports whether the gate holds the change, and not a probe of this run.
+func (h Held) ByGate() bool { return h.Verdict == "" && len(h.Found) > 0 }
 
 // Changes returns what the release changes, sorted by domain.
 func (p Probed) Changes() []mirror.ChangeLeaf { return p.changes }
@@ -58,11 +69,15 @@ type Observer interface {
 // codeNotProbed stands where a release admits or holds entries without evidence.
 const codeNotProbed = "probe.off"
 
-// probe decides what of a checked source goes into the next release. Without an observer everything is admitted, and
-// the release leaf says so for all to see. A source with errors changes nothing: the last list is renewed.
-func (p *Publisher) probe(ctx context.Context, c Checked, last *Published) (Probed, error) {
+// probe decides what of a checked source goes into the next release: by the gate where there is one, with what it
+// remembers. Else, without an observer, everything is admitted, and the release leaf says so for all to see. A source with
+// errors changes nothing then: the last list is renewed.
+func (p *Publisher) probe(ctx context.Context, c Checked, last *Published, t *tracks) (Probed, error) {
 	settings := c.Source().Settings()
 	out := Probed{author: settings.Author, origin: settings.Origin, lifetime: time.Duration(settings.LifetimeDays) * 24 * time.Hour}
+	if p.Gate != nil {
+		return out, p.gated(ctx, c, last, t, &out)
+	}
 	before := last.list()
 	if hasErrors(c.Findings()) {
 		out.list, out.source = before, "renew"
@@ -153,12 +168,20 @@ func (p *Publisher) observe(ctx context.Context, c Checked, targets []probe.Targ
 	w, err := probe.NewEvidence(packer, header)
 	for _, r := range found {
 		results[r.Domain] = r
+		out.see(r)
 		err = errors.Join(err, w.Add(r))
 	}
 	if err == nil {
 		out.evidence, err = packer.done()
 	}
 	return results, err
+}
+
+// see keeps what the releasing host saw, for the gate.
+func (p *Probed) see(r probe.Result) {
+	if p.looks != nil {
+		p.looks[r.Domain] = lookOfResult(r)
+	}
 }
 
 // admit turns a change into a leaf, or holds it. What only takes something away needs no evidence that it works.

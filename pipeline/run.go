@@ -49,6 +49,7 @@ type Publisher struct {
 	Observer   Observer        // nil without Evidence: nothing is probed, and the release says so
 	Evidence   EvidenceSource  // what vantages saw, instead of Observer; nil: none
 	ScanAll    bool            // probe every entry, not only those that change
+	Gate       *Gate           // decides by the change table; nil: what passes its probe goes out
 	SkipVerify bool            // do not fetch the release back as a client
 	Now        func() time.Time
 	Log        *slog.Logger
@@ -74,7 +75,7 @@ func (p *Publisher) Release(ctx context.Context) (*Published, error) {
 		if err != nil {
 			return err
 		}
-		plan, err := p.probe(ctx, checked, last)
+		plan, err := p.plan(ctx, checked, last)
 		if err != nil {
 			return err
 		}
@@ -91,6 +92,22 @@ func (p *Publisher) Release(ctx context.Context) (*Published, error) {
 	return out, err
 }
 
+// plan decides, and makes durable what the gate remembers before a release rests on it.
+func (p *Publisher) plan(ctx context.Context, c Checked, last *Published) (Probed, error) {
+	if p.Gate == nil {
+		return p.probe(ctx, c, last, nil)
+	}
+	t, err := p.loadTracks(last)
+	if err != nil {
+		return Probed{}, err
+	}
+	out, err := p.probe(ctx, c, last, t)
+	if err == nil {
+		err = p.keepTracks(t)
+	}
+	return out, err
+}
+
 // Plan says what Release would do, and changes nothing but completing nothing either: an interrupted release is only
 // reported, as an error that wraps ErrPending.
 func (p *Publisher) Plan(ctx context.Context) (Probed, Checked, error) {
@@ -99,14 +116,14 @@ func (p *Publisher) Plan(ctx context.Context) (Probed, Checked, error) {
 	if err != nil {
 		return plan, checked, err
 	}
-	last, err := p.peek(ctx)
+	last, t, err := p.peek(ctx)
 	if err != nil {
 		return plan, checked, err
 	}
 	if err := last.ended(); err != nil {
 		return plan, checked, err
 	}
-	if plan, err = p.probe(ctx, checked, last); err == nil {
+	if plan, err = p.probe(ctx, checked, last, t); err == nil {
 		_, err = p.draft(plan, last)
 	}
 	return plan, checked, err
@@ -126,12 +143,23 @@ func (p *Published) ended() error {
 // ErrPending means that a release was begun and not completed.
 var ErrPending = errors.New("a release is not completed yet; run release")
 
-func (p *Publisher) peek(ctx context.Context) (*Published, error) {
+// peek returns the newest release, and what the gate remembers.
+func (p *Publisher) peek(ctx context.Context) (*Published, *tracks, error) {
 	leave, err := p.look(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer leave()
+	last, err := p.newest()
+	if err != nil || p.Gate == nil {
+		return last, nil, err
+	}
+	t, err := p.loadTracks(last)
+	return last, t, err
+}
+
+// newest reads the newest release of the state folder, nil before the first.
+func (p *Publisher) newest() (*Published, error) {
 	if err := p.checkRecovered(); err != nil {
 		return nil, err
 	}

@@ -43,6 +43,7 @@ type config struct {
 		PasswordFile string   `toml:"password-file"`
 	} `toml:"keys"`
 	Probe   probeConfig `toml:"probe"`
+	Gate    gateConfig  `toml:"gate"`
 	Log     logConfig   `toml:"log"`
 	Mirrors []struct {
 		Name string `toml:"name"`
@@ -83,6 +84,7 @@ openpgp = "keys/openpgp.key"
 password-file = ""
 
 ` + probeConfigText + `
+` + gateConfigText + `
 [log]
 # What computes the log: "embedded", in this process, or "trillian", your own Trillian log server. What is published is
 # the same. To change it, see transparency/README.md.
@@ -127,7 +129,7 @@ func readConfig(path string) (*config, error) {
 	case len(c.Mirrors) == 0:
 		return nil, fmt.Errorf("%s: no [[mirror]] to publish to", path)
 	}
-	if err := errors.Join(c.checkProbe(), c.checkLog(), c.checkMirrors(), c.checkState(), c.checkFolders()); err != nil {
+	if err := errors.Join(c.checkProbe(), c.checkGate(), c.checkLog(), c.checkMirrors(), c.checkState(), c.checkFolders()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
@@ -169,7 +171,7 @@ func (c *config) publisher(cmd *cobra.Command) (*pipeline.Publisher, error) {
 		return nil, err
 	}
 	p := &pipeline.Publisher{
-		Source: c.path(c.Source), Trust: chain, ScanAll: c.Probe.All, Commit: commit(ctx, c.path(c.Source)),
+		Source: c.path(c.Source), Trust: chain, ScanAll: c.Probe.All, Gate: c.gate(), Commit: commit(ctx, c.path(c.Source)),
 		Witnesses: witness.New("starttls-list/" + version), Now: time.Now, Log: slog.New(slog.NewTextHandler(stderr, nil)),
 	}
 	if err := c.setState(ctx, p); err != nil {

@@ -85,6 +85,7 @@ func TestFiguresFuzz(t *testing.T) {
 		"mirror.FuzzReadState",                // a client's state
 		"mirror/audit.FuzzParseCursor",        // a monitor's
 		"pipeline.FuzzParseContents",          // a publisher's
+		"pipeline.FuzzReadTracks",             // what its gate remembers
 		"policy.FuzzSource",                   // source
 		"pipeline/probe.FuzzReadEvidence",     // evidence of probes
 		"mirror.FuzzParseEvidence",            // evidence of forks

@@ -25,6 +25,10 @@ the last list, so that no client's list expires. Run it at least daily, from a t
 A new or changed domain that fails its probe is held: its last published policy stays, or it stays absent, and the
 rest goes out. A run that was interrupted is completed by the next one, with the same bytes.
 
+With [gate] enabled the change table decides instead: changes wait until they are proven for as long as the table says,
+entries that no longer work are demoted, owners leave by their own word, and a release carries no more changes than its
+budget. What the gate holds leaves the exit code as it is; starttls-list pending shows it.
+
 Where the trust names witnesses, all are asked to cosign the log's checkpoint. Without their quorum the release stays
 logged and unpublished (exit 4), and the next run asks again, or makes the next release on top of it.
 
@@ -46,7 +50,7 @@ const exitPartly = exitInconclusive
 
 func newReleaseCommand() *cobra.Command {
 	var config string
-	var dry, final, asJSON bool
+	var dry, final, accept, asJSON bool
 	c := &cobra.Command{
 		Use: "release --config FILE", Short: "checks, probes, signs, logs and publishes the list", Long: releaseLong, Example: releaseExample,
 		Args: exactly(0),
@@ -55,16 +59,29 @@ func newReleaseCommand() *cobra.Command {
 			case dry && final:
 				return usage(c, errors.New("--dry-run and --final exclude each other"))
 			case dry:
-				return runPlan(c, config, asJSON)
+				return runPlan(c, config, accept, asJSON)
 			}
-			return runRelease(c, config, final, asJSON)
+			return runRelease(c, config, final, accept, asJSON)
 		},
 	}
 	c.Flags().StringVar(&config, "config", configName, "configuration file, as init writes it")
 	c.Flags().BoolVar(&dry, "dry-run", false, "say what would be released, and change nothing")
 	c.Flags().BoolVar(&final, "final", false, "end the list: publish an empty one that tells clients to drop everything")
+	c.Flags().BoolVar(&accept, "accept-budget", false, "let this release exceed its budget of changes: two maintainers agreed to all that the gate holds for it")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c
+}
+
+// acceptBudget passes --accept-budget on.
+func acceptBudget(p *pipeline.Publisher, accept bool) error {
+	switch {
+	case !accept:
+		return nil
+	case p.Gate == nil:
+		return &term.Exit{Code: exitUsage, Err: errors.New("--accept-budget: no gate has a budget here"), Hint: "set enabled in [gate]"}
+	}
+	p.Gate.AcceptBudget = true
+	return nil
 }
 
 // openPublisher reads the configuration; what is wrong in it is the caller's mistake.
@@ -102,9 +119,12 @@ func configHint(err error) string {
 	return "relative paths in the configuration start at its own folder"
 }
 
-func runRelease(c *cobra.Command, config string, final, asJSON bool) error {
+func runRelease(c *cobra.Command, config string, final, accept, asJSON bool) error {
 	p, err := openPublisher(c, config)
 	if err != nil {
+		return err
+	}
+	if err := acceptBudget(p, accept); err != nil {
 		return err
 	}
 	make := p.Release
@@ -180,7 +200,7 @@ func releaseExit(out *pipeline.Published) error {
 	for _, h := range out.Held {
 		if h.Verdict == "fail" {
 			code = exitFail
-		} else if code == exitPass {
+		} else if code == exitPass && !h.ByGate() { // what waits for its time is in order
 			code = exitPartly
 		}
 	}
@@ -195,9 +215,12 @@ func releaseExit(out *pipeline.Published) error {
 	return &term.Exit{Code: code}
 }
 
-func runPlan(c *cobra.Command, config string, asJSON bool) error {
+func runPlan(c *cobra.Command, config string, accept, asJSON bool) error {
 	p, err := openPublisher(c, config)
 	if err != nil {
+		return err
+	}
+	if err := acceptBudget(p, accept); err != nil {
 		return err
 	}
 	w := c.OutOrStdout()
@@ -292,10 +315,12 @@ func printChanges(w io.Writer, changes []mirror.ChangeLeaf) {
 
 func printHeld(w io.Writer, held []pipeline.Held) {
 	for _, h := range held {
-		fmt.Fprintf(w, "  HELD              %s  (%s): probe says %s %v\n", h.Change.Domain, h.Change.Class, h.Verdict, h.Codes)
-		for _, f := range h.Found {
-			fmt.Fprintf(w, "    %s: %s\n      fix: %s\n", f.Code, term.Escape(f.Summary), term.Escape(f.Fix))
+		why := fmt.Sprintf("probe says %s %v", h.Verdict, h.Codes)
+		if h.ByGate() {
+			why = heldText(h)
 		}
+		fmt.Fprintf(w, "  HELD              %s  (%s): %s\n", h.Change.Domain, h.Change.Class, why)
+		printFindings(w, "    ", h.Found)
 	}
 }
 
@@ -381,7 +406,18 @@ func changesJSON(changes []mirror.ChangeLeaf) []map[string]any {
 func heldJSON(held []pipeline.Held) []map[string]any {
 	out := []map[string]any{}
 	for _, h := range held {
-		out = append(out, map[string]any{"domain": h.Change.Domain.String(), "class": h.Change.Class.String(), "verdict": h.Verdict, "codes": h.Codes, "findings": h.Found})
+		m := map[string]any{"domain": h.Change.Domain.String(), "class": h.Change.Class.String(), "verdict": h.Verdict, "codes": h.Codes, "findings": h.Found}
+		if h.ByGate() {
+			delete(m, "verdict")
+			m["automatic"] = h.Automatic
+		}
+		if !h.Since.IsZero() {
+			m["since"] = stamp(h.Since)
+		}
+		if !h.Until.IsZero() {
+			m["until"] = stamp(h.Until)
+		}
+		out = append(out, m)
 	}
 	return out
 }
