@@ -36,7 +36,7 @@ func (l *look) resolvers(ctx context.Context) {
 		l.asked = append(l.asked, fmt.Sprintf("%s about %s", address, l.probe))
 		r := doctor.Resolver{Address: address.String(), Loopback: address.Addr().IsLoopback(), Asked: l.probe}
 		answer := c.LookupNS(ctx, l.probe)
-		if r.Secure = answer.Secure; answer.Status != discovery.NoError {
+		if r.Secure = answer.Secure; !answer.Status.Known() {
 			r.Failed = string(answer.Status)
 		}
 		l.facts.Resolvers = append(l.facts.Resolvers, r)

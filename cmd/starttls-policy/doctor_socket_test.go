@@ -253,6 +253,7 @@ func TestDoctorAsksTheResolver(t *testing.T) {
 		{dns.RcodeSuccess, false, false, "doctor.resolver.plain"},
 		{dns.RcodeSuccess, false, true, "doctor.dnssec.off doctor.resolver.dane"},
 		{dns.RcodeServerFailure, false, false, "doctor.resolver.silent"},
+		{dns.RcodeNameError, false, false, "doctor.resolver.plain"}, // no root, but an answer
 	} {
 		sources, trust := `"list"`, "false"
 		if c.dane {

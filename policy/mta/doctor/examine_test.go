@@ -173,6 +173,11 @@ var rows = map[string]row{
 	"socket out of reach": {withDaemon, func(f *Facts) {
 		f.Sockets[0].Missing, f.Sockets[0].Chrooted, f.Sockets[0].Elsewhere = true, true, "/run/s"
 	}, "doctor.socket.chroot", "/run/s is out of its reach"},
+	"our socket out of reach": {withDaemon, func(f *Facts) {
+		f.Daemon.Listen = []string{"unix:/run/s"}
+		f.set("smtp_tls_policy_maps", "socketmap:unix:/run/s:floor")
+		f.Sockets = []Socket{{Entry: "socketmap:unix:/run/s:floor", Chrooted: true, Missing: true, Place: "/var/spool/postfix/run/s", Elsewhere: "/run/s"}}
+	}, "doctor.socket.chroot", "/run/s is out of its reach"},
 	"socket missing":       {withDaemon, func(f *Facts) { f.Sockets[0].Missing = true }, "doctor.socket.missing", "127.0.0.1:8461"},
 	"socket forbidden":     {withDaemon, func(f *Facts) { f.Sockets[0].Blocked = "mode 0600" }, "doctor.socket.permission", "mode 0600"},
 	"socket silent":        {withDaemon, func(f *Facts) { f.Sockets[0].Silent = "connection refused" }, "doctor.socket.silent", "connection refused"},

@@ -26,7 +26,7 @@ func (f Facts) isDaemon(m Map) bool {
 			continue
 		}
 		mute := s.Missing || s.Blocked != "" || s.Silent != "" || s.Skipped
-		if s.Ours || slices.Contains(f.Daemon.Listen, "unix:"+s.Place) || mute && len(f.Daemon.Listen) == 0 && f.Table == nil {
+		if s.Ours || slices.Contains(f.Daemon.Listen, "unix:"+s.Place) || slices.Contains(f.Daemon.Listen, "unix:"+s.Elsewhere) || mute && len(f.Daemon.Listen) == 0 && f.Table == nil {
 			return true
 		}
 	}

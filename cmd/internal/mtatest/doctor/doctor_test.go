@@ -115,7 +115,7 @@ func newServer(t *testing.T, base string, trees ...string) *server {
 }
 
 // deliver sends one mail to each destination and returns what the log says of them, from here on.
-func (s *server) deliver() string {
+func (s *server) deliver(destinations ...destination) string {
 	s.t.Helper()
 	mark := len(s.Read(mailLog))
 	for _, d := range destinations {
@@ -210,7 +210,7 @@ func TestDoctor(t *testing.T) {
 
 func (s *server) before() {
 	s.t.Helper()
-	r := s.history(s.deliver())
+	r := s.history(s.deliver(destinations...))
 	want := map[string]doctor.Destination{}
 	for _, d := range destinations {
 		w := doctor.Destination{Domain: d.name + ".example", Mode: "enforce", Sent: 1}
@@ -254,7 +254,7 @@ func (s *server) mend() {
 
 func (s *server) after() {
 	s.t.Helper()
-	r := s.history(s.deliver())
+	r := s.history(s.deliver(destinations...))
 	for _, got := range r.Listed {
 		i := slices.IndexFunc(destinations, func(d destination) bool { return d.name+".example" == got.Domain })
 		if fault := destinations[i].fault; (fault == "") != (got.Fine == 1) || (fault != "") != (got.Deferred == 1) {
@@ -272,7 +272,7 @@ func (s *server) withoutDaemon() {
 	if r := s.examine(); codes(r.Findings) != "doctor.map.order doctor.socket.missing" {
 		s.t.Errorf("%+v", r.Findings)
 	}
-	if r := s.history(s.deliver()); !strings.Contains(codes(r.Findings), "doctor.log.configuration") {
+	if r := s.history(s.deliver(destinations...)); !strings.Contains(codes(r.Findings), "doctor.log.configuration") {
 		s.t.Errorf("%+v", r)
 	}
 }
