@@ -331,3 +331,44 @@ func (x *exim) queued() int {
 	x.must(err)
 	return n
 }
+
+// TestEximDANE: Exim looks at DANE by itself, in our transport as in its own. There a certificate that the TLSA records name
+// is good, and no other; the list still has a say about the host's name, unless update leaves the domain out.
+func TestEximDANE(t *testing.T) {
+	cases := []eximCase{
+		{"dane", "mx.dane.example", "", "mx.dane.example", lab.SelfSigned, "", false},
+		{"impostor", "mx.impostor.example", "", "mx.impostor.example", lab.Good, badCert, false}, // somebody else at the host's address
+		{"moved", "mx.moved.example", "", "mx.new.example", lab.SelfSigned, otherHost, false},
+	}
+	x := newOwnExim(t, eximEntries(cases))
+	x.populate(cases)
+	for _, c := range cases {
+		sent, err := x.lab.Sent(c.host)
+		x.must(err)
+		record := x.lab.TLSA(c.host, 3, 1, 1, sent[0])
+		if c.name == "impostor" {
+			record = x.lab.TLSAName(c.host) + " 60 IN TLSA 3 1 1 " + strings.Repeat("ab", 32)
+		}
+		x.must(x.lab.AddRecord(record))
+		x.lab.SetSecure(true, c.domain(), c.host, x.lab.TLSAName(c.host))
+	}
+	said := x.send("u@dane.example")
+	if x.check(cases[0], said); !strings.Contains(said, "CV=dane") {
+		t.Errorf("not by DANE: %s", said)
+	}
+	x.check(cases[1], x.send("u@impostor.example"))
+	x.check(cases[2], x.send("u@moved.example"))
+
+	x.Write("/etc/starttls-policy/config.toml", x.Read("/etc/starttls-policy/config.toml")+
+		"\n[leave-out]\nsources = [\"dane\"]\ntrust-ad = true\n", 0o644) // the resolver is that of resolv.conf
+	if out := x.Output(Program, "update"); !strings.Contains(out, "left out: moved.example: it has usable TLSA records") {
+		t.Errorf("update:\n%s", out)
+	}
+	x.Output("/bin/rm", "-rf", "/var/spool/exim4/db") // Exim remembers the host that it refused
+	if said := x.send("again@moved.example"); !strings.Contains(said, "T=remote_smtp") || !strings.Contains(said, "CV=dane") {
+		t.Errorf("left out: %s", said)
+	}
+	if said := x.send("again@impostor.example"); !strings.HasPrefix(said, "== ") {
+		t.Errorf("left out, and without DANE: %s", said)
+	}
+}
