@@ -32,7 +32,7 @@ const (
 	// maxEarlier is how many earlier lists are kept. Of a run of releases with the same entries, as daily renewals are, only
 	// the last counts, so that these are so many changes of the list.
 	maxEarlier = 16
-	// maxEarlierBytes bounds them together: three lists of a million domains.
+	// maxEarlierBytes bounds them together: four lists of a million domains.
 	maxEarlierBytes = 256 << 20
 )
 
