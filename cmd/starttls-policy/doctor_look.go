@@ -94,7 +94,7 @@ func (l *look) config(ctx context.Context) {
 	}
 	state, right := l.app.tableState(ctx, l.cfg, l.lists)
 	l.facts.Table = &doctor.Table{Type: string(p.Type), Map: string(p.Map), Dialect: string(p.Dialect),
-		Fixed: p.Dialect != dialectAuto, Right: right, State: state}
+		Fixed: p.Dialect != dialectAuto, Right: right, State: state, SparesDANE: l.cfg.LeaveOut != nil && l.cfg.LeaveOut.Sources.DANE}
 	for _, path := range []string{string(p.Map), string(p.Map) + compiledSuffix[p.Type], filepath.Dir(string(p.Map))} {
 		if writable(path) {
 			l.facts.Table.Writable = path

@@ -60,7 +60,7 @@ func tlsCodes() []policy.Code {
 		{ID: "doctor.level.encrypt", Severity: policy.Notice, Summary: "mail to servers without TLS waits, also where no list asks for it",
 			Fix: "nothing, if that is meant; else: postconf -e 'smtp_tls_security_level = may' && postfix reload"},
 		{ID: "doctor.level.dane", Severity: policy.Notice, Summary: "for listed domains the table counts, not DANE",
-			Fix: "nothing, if that is meant; \"starttls-policy serve\" with the source \"dane\" asks for DANE first"},
+			Fix: "nothing, if that is meant; else have update leave out the domains that have DANE ([leave-out] in the configuration), or let \"starttls-policy serve\" with the source \"dane\" ask for DANE first"},
 		{ID: "doctor.dnssec.off", Severity: policy.Error, Summary: "DANE is asked for, but Postfix does not ask for DNSSEC: mail to domains with DANE waits, or goes without it",
 			Fix: "postconf -e 'smtp_dns_support_level = dnssec' && postfix reload"},
 		{ID: "doctor.ca.none", Severity: policy.Error, Summary: "Postfix has no CA certificates, so mail to every listed domain waits",

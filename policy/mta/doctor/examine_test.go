@@ -274,6 +274,11 @@ func codes(findings []Finding) string {
 // What is right in other ways raises nothing.
 func TestWhatIsRightInOtherWays(t *testing.T) {
 	for name, c := range map[string]row{
+		"domains with DANE left out": {base: healthy, spoil: func(f *Facts) {
+			f.set("smtp_tls_security_level", "dane")
+			f.set("smtp_dns_support_level", "dnssec")
+			f.Table.SparesDANE = true
+		}},
 		"own table in front": {base: healthy, spoil: func(f *Facts) {
 			f.set("smtp_tls_policy_maps", "hash:/mine, proxy:cdb:"+ourTable+" socketmap:inet:127.0.0.1:8642:QUERY")
 		}},

@@ -45,12 +45,13 @@ type File struct {
 
 // Table is what [postfix] in our configuration asks for.
 type Table struct {
-	Type, Map string
-	Dialect   string // as resolved: "legacy", "sni", "floor"
-	Fixed     bool   // the configuration names the dialect; false: it follows the version
-	Right     bool   // the file is as it should be
-	State     string // else what is wrong
-	Writable  string // what others than its owner could replace it by; "" if nothing
+	Type, Map  string
+	Dialect    string // as resolved: "legacy", "sni", "floor"
+	Fixed      bool   // the configuration names the dialect; false: it follows the version
+	Right      bool   // the file is as it should be
+	State      string // else what is wrong
+	Writable   string // what others than its owner could replace it by; "" if nothing
+	SparesDANE bool   // domains that have DANE are left out of it
 }
 
 // Daemon is what [serve] in our configuration asks for.

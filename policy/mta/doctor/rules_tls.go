@@ -53,7 +53,7 @@ func levels(f Facts) (out []Finding) {
 		case "encrypt":
 			out = append(out, found("doctor.level.encrypt", "", "%s", where))
 		case "dane":
-			if table {
+			if table && !f.Table.SparesDANE {
 				out = append(out, found("doctor.level.dane", "", "%s", where))
 			}
 		default:
