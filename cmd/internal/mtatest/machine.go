@@ -57,6 +57,9 @@ func NewMachine(t testing.TB, l *lab.Lab, base string, trees ...string) *Machine
 	for _, path := range []string{"/dev", "/proc"} {
 		m.Share(path, path)
 	}
+	for _, path := range []string{"/tmp", "/var/tmp"} { // what is written there meanwhile is not the machine's
+		m.must(unix.Mount("tmpfs", m.Path(path), "tmpfs", 0, "mode=1777"))
+	}
 	m.furnish(l)
 	return m
 }

@@ -93,9 +93,9 @@ func (k *socket) activate(program string, env ...string) *daemon {
 	return d
 }
 
-// places are where the daemon of each version listens: over TCP, and below Postfix's queue directory.
+// places are where the daemon of each version listens: over TCP, away from other tests, and below Postfix's queue directory.
 var places = map[string]struct{ listen, socketmap string }{
-	"3.7":  {"127.0.0.1:8461", "socketmap:inet:127.0.0.1:8461:floor"},
+	"3.7":  {"127.0.0.7:8461", "socketmap:inet:127.0.0.7:8461:floor"},
 	"3.10": {"unix:/var/spool/postfix/starttls-policy/socket", "socketmap:unix:starttls-policy/socket:tlsrpt"},
 }
 
