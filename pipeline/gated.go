@@ -45,7 +45,7 @@ func (p *Publisher) decide(c Checked, last *Published, out *Probed, results map[
 	if last.imported() {
 		wanted = unproven(wanted, results)
 	}
-	d := decider{Publisher: p, checked: c, settings: gateSettings(c), out: out, last: last}
+	d := decider{Publisher: p, checked: c, settings: p.gateSettings(c), out: out, last: last}
 	if err := d.all(before.Entries(), wanted); err != nil {
 		return err
 	}
@@ -67,8 +67,11 @@ func everything(wanted []policy.Entry, before policy.List) []probe.Target {
 	return targets
 }
 
-// gateSettings are those of the list's vantages; one that names none has the releasing host.
-func gateSettings(c Checked) gate.Settings {
+// gateSettings are those of the list's vantages; where they give no evidence there is the releasing host alone.
+func (p *Publisher) gateSettings(c Checked) gate.Settings {
+	if p.Evidence == nil {
+		return gate.Settings{Vantages: 1, Quorum: 1}
+	}
 	s := c.Source().Settings()
 	return gate.Settings{Vantages: max(1, len(s.Vantages)), Quorum: max(1, s.Quorum)}
 }
@@ -107,9 +110,6 @@ func (d *decider) all(before, wanted []policy.Entry) error {
 }
 
 func (d *decider) one(name policy.Domain, old, new *policy.Policy) error {
-	if d.history(name, old, new) {
-		return nil
-	}
 	t, err := d.out.tracks.of(name)
 	if err != nil {
 		return err
@@ -120,6 +120,9 @@ func (d *decider) one(name policy.Domain, old, new *policy.Policy) error {
 	t.forget(d.Now())
 	in := gate.Input{Domain: name, Managed: t.Managed, Published: old, Wanted: new, Override: t.Override, Now: d.Now()}
 	d.source(t, &in)
+	if d.history(name, old, new) {
+		return nil
+	}
 	if in.Looks, in.Log, err = t.history(); err != nil {
 		return err
 	}
@@ -164,21 +167,33 @@ func (d *decider) source(t *track, in *gate.Input) {
 		}
 		return
 	}
-	in.Managed, in.Override = e.ManagedBy, e.Override
+	in.Override = e.Override
+	if e.ManagedBy != policy.ManagedByCurated || !d.owned(t, in.Published) {
+		t.Managed = e.ManagedBy
+	}
+	in.Managed = cmp.Or(t.Managed, policy.ManagedByOwner)
 	reason := e.Override
 	if reason == t.Override {
 		reason = ""
 	}
-	if e.ManagedBy == policy.ManagedByCurated {
+	if in.Managed == policy.ManagedByCurated {
 		reason = cmp.Or(e.Override, e.Note)
 	}
 	if reason != "" {
 		in.Approval = &gate.Approval{Reason: reason}
 	}
-	t.Managed = e.ManagedBy
 	if in.Published != nil && in.Wanted != nil && in.Published.Equal(*in.Wanted) {
 		t.Override = e.Override
 	}
+}
+
+// owned reports whether the entry is its owner's, which a word in the source does not make the operator's: that would
+// change others' entries without their proof. Nothing that enforces was ever curated.
+func (d *decider) owned(t *track, published *policy.Policy) bool {
+	if published == nil {
+		return false
+	}
+	return published.Mode == policy.Enforce || t.Managed == policy.ManagedByOwner || t.Managed == policy.ManagedByMTASTS
 }
 
 func heldBy(w gate.Wait) Held {

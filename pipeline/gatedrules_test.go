@@ -1,0 +1,126 @@
+package pipeline_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/pipeline"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/proof"
+)
+
+// TestGateHoldsTheBudget: of 25 owners who leave on one day 20 go with one release and the rest with the next, unless two
+// maintainers accept them all. Pending shows them, and neither it nor a dry run remembers anything.
+func TestGateHoldsTheBudget(t *testing.T) {
+	domains := map[string]*sightOf{}
+	var lines []string
+	for i := range 25 {
+		name := fmt.Sprintf("d%02d.example", i)
+		domains[name] = &sightOf{mx: "mx." + name, txt: proof.For(*policyOf(t, "testing", "mx."+name), time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)).String()}
+		lines = append(lines, fmt.Sprintf(`"%s": {"mode":"testing","mxs":["mx.%s"]}`, name, name))
+	}
+	g := newGated(t, domains)
+	g.source(lines...)
+	if changed, held := g.day(); len(changed) != 25 || len(held) > 0 {
+		t.Fatal(changed, held)
+	}
+	for _, d := range domains {
+		d.txt = "v=STP1; remove; exp=2026-12-31"
+	}
+	for range 3 {
+		if changed, held := g.day(); len(changed) > 0 || len(held) != 25 {
+			t.Fatal(changed, held)
+		}
+	}
+	before := objects(t, g.State)
+	g.now = g.now.Add(24 * time.Hour)
+	plan, _, err := g.Plan(t.Context())
+	if err != nil || len(plan.Changes()) != 20 || len(plan.Held()) != 5 || plan.Held()[0].Codes[0] != "gate.budget" {
+		t.Fatalf("%v %v %v", err, plan.Changes(), holds(plan.Held()))
+	}
+	g.Gate.AcceptBudget = true
+	if plan, _, err = g.Plan(t.Context()); err != nil || len(plan.Changes()) != 25 || len(plan.Held()) > 0 {
+		t.Fatalf("accepted: %v %v", err, holds(plan.Held()))
+	}
+	g.Gate.AcceptBudget = false
+	g.now = g.now.Add(-23 * time.Hour)
+	pending, _, err := g.Pending(t.Context())
+	if err != nil || len(pending.Held()) != 25 || !pending.Held()[0].Automatic || pending.Held()[0].Until.IsZero() {
+		t.Fatalf("%v %+v", err, holds(pending.Held()))
+	}
+	if after := objects(t, g.State); len(after) != len(before) || after["looks.jsonl.zst"] != before["looks.jsonl.zst"] {
+		t.Error("a dry run left something behind")
+	}
+	g.now = g.now.Add(-time.Hour)
+	if changed, held := g.day(); len(changed) != 20 || len(held) != 5 {
+		t.Fatal(changed, held)
+	}
+	g.Gate.AcceptBudget = true
+	out := g.release()
+	gone := 0
+	for _, c := range out.Changes() {
+		if c.Reason == "remove.owner" {
+			gone++
+		}
+	}
+	if gone != 5 || out.Leaf().Count != 0 || out.Leaf().Override != "" {
+		t.Errorf("%d gone, %d left, override %q", gone, out.Leaf().Count, out.Leaf().Override)
+	}
+}
+
+// TestGateKeepsOwners: calling an owner's entry curated does not make it the operator's.
+func TestGateKeepsOwners(t *testing.T) {
+	a := &sightOf{mx: "mx.a.example"}
+	g := newGated(t, map[string]*sightOf{"a.example": a, "b.example": {mx: "mx.b.example"}})
+	a.txt = proof.For(*policyOf(t, "testing", "mx.a.example"), g.now.AddDate(0, 0, 30)).String()
+	curated := `"b.example": {"mode":"testing","mxs":["mx.b.example"],"managed-by":"curated","note":"by letter"}`
+	g.source(`"a.example": {"mode":"testing","mxs":["mx.a.example"]}`, curated)
+	if changed, held := g.day(); !slices.Equal(changed, []string{"add.testing a.example", "add.testing b.example"}) || len(held) > 0 {
+		t.Fatal(changed, held)
+	}
+	g.source(`"a.example": {"mode":"testing","mxs":["mx.evil.example"],"managed-by":"curated","note":"trust me"}`)
+	changed, held := g.day()
+	if !slices.Equal(changed, []string{"remove.curated b.example"}) || len(held) != 1 || !strings.Contains(held[0], "proof.other") {
+		t.Error(changed, held)
+	}
+	g.source() // a commit that drops an owner's entry
+	if changed, held := g.day(); len(changed) > 0 || len(held) != 1 || !strings.Contains(held[0], "gate.needs-removal") {
+		t.Error(changed, held)
+	}
+}
+
+// TestGateAfterAnImport: the first release from a source lists what that source has; what enforced and is not seen to
+// work goes on as testing, and comes back by its own row.
+func TestGateAfterAnImport(t *testing.T) {
+	a := &sightOf{mx: "mx.a.example", sts: "enforce", expired: true}
+	g := newGated(t, map[string]*sightOf{"a.example": a, "n.example": {mx: "mx.n.example"}})
+	old := `{"timestamp":"2026-11-01T00:00:00Z","expires":"2026-11-15T00:00:00Z","version":"0.1","policy-aliases":{},"policies":{
+		"a.example":{"mode":"enforce","mxs":["mx.a.example"]},"gone.example":{"mode":"enforce","mxs":["mx.gone.example"]}}}`
+	if err := g.Import(t.Context(), []pipeline.OldFile{{File: policy.File{Path: "old.json", Data: []byte(old)}}}, nil, func(pipeline.Imported) {}); err != nil {
+		t.Fatal(err)
+	}
+	g.source(`"a.example": {"mode":"enforce","mxs":["mx.a.example"],"managed-by":"mta-sts"}`, `"n.example": {"mode":"testing","mxs":["mx.n.example"]}`)
+	changed, held := g.day()
+	if !slices.Equal(changed, []string{"import.unproven a.example", "change.source gone.example"}) || !slices.Equal(held, []string{"n.example proof.missing"}) {
+		t.Fatal(changed, held)
+	}
+	a.expired = false
+	g.is(g.until("promote.evidence a.example"), 14, "promoted")
+}
+
+// TestVaultCarriesLooks: what the gate remembers is part of the state.
+func TestVaultCarriesLooks(t *testing.T) {
+	b := newBucket(t)
+	g := newGated(t, map[string]*sightOf{"a.example": {mx: "mx.a.example", sts: "enforce"}})
+	folder := g.State
+	g.remote(b.store("state"))
+	g.State = folder
+	g.source(`"a.example": {"mode":"testing","mxs":["mx.a.example"],"managed-by":"mta-sts"}`)
+	if changed, _ := g.day(); len(changed) != 1 {
+		t.Fatal(changed)
+	}
+	carried(t, g.operator, b.store("state"), "looks.jsonl.zst")
+}
