@@ -122,7 +122,7 @@ func activated(t *testing.T, m *installed) {
 	if got := runs(); got != m.program {
 		t.Errorf("%s has answered", got)
 	}
-	if !strings.Contains(log.String(), "listening") {
+	if !eventually(func() bool { return strings.Contains(log.String(), "listening") }, nil) {
 		t.Errorf("the daemon says nothing:\n%s", log.String())
 	}
 }
@@ -576,9 +576,12 @@ func calls(t *testing.T, m *installed) {
 		seen.run(t, m.program, own(args...), nil)
 	}
 	seen.run(t, m.program, own("serve"), func(cmd *exec.Cmd) {
-		eventually(func() bool { return exists(socket) }, nil)
-		if got, err := askOnce("unix", socket, "floor a.example"); err != nil || got != "OK "+listedAnswer {
-			t.Errorf("%q, %v", got, err)
+		answers := func() bool {
+			got, err := askOnce("unix", socket, "floor a.example")
+			return err == nil && got == "OK "+listedAnswer
+		}
+		if !eventually(answers, nil) {
+			t.Error("under strace it does not answer")
 		}
 		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
 		var pid int
