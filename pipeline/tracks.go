@@ -59,7 +59,7 @@ func (p *Publisher) loadTracks(last *Published) (*tracks, error) {
 		return t, nil
 	}
 	if t.release > last.leaf.Release {
-		return nil, fmt.Errorf("%w: %s knows of release %d, the newest is %d", ErrState, looksFile, t.release, last.leaf.Release)
+		return nil, fmt.Errorf("%w: %s knows of release %d, the newest is %d; without the file the gate begins anew", ErrState, looksFile, t.release, last.leaf.Release)
 	}
 	return t, p.catchUp(t, last.leaf.Release)
 }

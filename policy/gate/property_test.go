@@ -339,3 +339,18 @@ func entries(d policy.Domain, p *policy.Policy) []policy.Entry {
 	}
 	return []policy.Entry{{Domain: d, Policy: *p}}
 }
+
+// BenchmarkDecide is the work for one domain with two months of daily looks.
+func BenchmarkDecide(b *testing.B) {
+	c := &tableCase{t: b, settings: gate.Settings{Vantages: 3, Quorum: 2}}
+	in := gate.Input{Domain: domain(b, "a.example"), Managed: policy.ManagedByMTASTS, Published: policyOf(b, "enforce mx.a.example"), Now: noon.AddDate(0, 0, 61)}
+	in.Wanted = in.Published
+	for d := range 62 {
+		in.Looks = append(in.Looks, c.look(noon.AddDate(0, 0, d), "mail arrives, sts enforce mx.a.example, no proof"))
+	}
+	for b.Loop() {
+		if out := gate.Decide(in, c.settings); out.Step != nil || len(out.Waits) > 0 {
+			b.Fatal(out)
+		}
+	}
+}

@@ -20,7 +20,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // tableCase is a case of testdata/table.txt.
 type tableCase struct {
-	t        *testing.T
+	t        testing.TB
 	line     int
 	name     string
 	in       gate.Input
