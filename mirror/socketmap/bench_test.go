@@ -78,7 +78,9 @@ func BenchmarkServe(b *testing.B) {
 					b.ResetTimer()
 					rnd := rand.New(rand.NewPCG(uint64(connections), 1))
 					r, err := loadtest.Run(loadtest.Load{Network: network, Address: l.Addr().String(), Connections: connections, N: b.N,
-						Ask: func(buf []byte, _ int) []byte { return append(append(buf, "floor "...), benchName(rnd.IntN(benchDomains))...) }})
+						Ask: func(buf []byte, _ int) []byte {
+							return append(append(buf, "floor "...), benchName(rnd.IntN(benchDomains))...)
+						}})
 					if err != nil || r.Found != len(r.Took) {
 						b.Fatal(r.Found, len(r.Took), err)
 					}
