@@ -177,6 +177,22 @@ func TestLiveMXNarrowsSuffixes(t *testing.T) {
 	v.says("legacy", "mixed.example", "OK secure match=.mail.example:mx.exact.example")
 }
 
+// TestLiveFailureIsNoAttribute: that a domain's own policy cannot be fetched is told to the administrator, not to Postfix,
+// which would take no certificate any more (policy_failure, Postfix 3.10.13).
+func TestLiveFailureIsNoAttribute(t *testing.T) {
+	v := newLiving(t, livingEntries)
+	v.domain("listed.example", false, lab.STSPolicy("enforce", 604800, "mx.own.example"), "mx.own.example")
+	v.lab.SetWebFault("mta-sts.listed.example", lab.WebNoTLS)
+	before := v.Metrics.Downgrades()
+	for _, name := range []string{"tlsrpt", "QUERYwithTLSRPT"} {
+		v.says(name, "listed.example", "OK secure match=mx.list.example servername=hostname protocols=>=TLSv1.2"+
+			" policy_type=sts policy_domain=listed.example mx_host_pattern=mx.list.example")
+	}
+	if v.Metrics.Downgrades() == before {
+		t.Error("it is no possible downgrade")
+	}
+}
+
 // TestLiveDANE: usable records of every host come first, those of some do not, a lookup that fails makes mail wait only
 // where DANE is known to be.
 func TestLiveDANE(t *testing.T) {
