@@ -144,13 +144,7 @@ func (r *row) unproven(s stretch, wanted ...proof.Record) {
 		return
 	}
 	_, code, detail := l.proof(r.need(), r.used, wanted...)
-	saw := 0
-	for _, p := range l.Proofs {
-		if c, _ := proof.Judge(p.Reading, r.used(p.Reading.Record), l.At, wanted...); c == "" {
-			saw += p.Vantages
-		}
-	}
-	switch {
+	switch saw := r.sawProof(wanted...); {
 	case saw > 0:
 		r.lacks(codeDisagree, "%d of %s see the proof of control", saw, plural(l.Voters, "vantage"))
 	case code != "":

@@ -57,6 +57,7 @@ func (c *court) emergency() *row {
 		}
 	}
 	if !said.stands(c.Now) {
+		r.disagree(c.sawProof(proof.Record{Kind: proof.Emergency}), "an emergency")
 		return r
 	}
 	r.idle = false
@@ -91,8 +92,22 @@ func (c *court) leaves() *row {
 	if out.stands(c.Now) {
 		r.idle = false
 		r.began(out, delay, what)
+		return r
 	}
+	saw := c.sawProof(proof.Record{Kind: proof.Remove})
+	if c.Managed == policy.ManagedByMTASTS {
+		saw = max(saw, c.sawSTS(saysMode(mtasts.None)))
+	}
+	r.disagree(saw, "the owner's wish to leave")
 	return r
+}
+
+// disagree raises an alarm where some vantages see a wish and others see that there is none: one of them is lied to.
+func (r *row) disagree(saw int, what string) {
+	if l := r.newest(); l != nil && saw > 0 && saw < l.Voters {
+		r.idle = false
+		r.lacks(codeDisagree, "%d of %s see %s", saw, plural(l.Voters, "vantage"), what)
+	}
 }
 
 // softened: an entry that follows MTA-STS follows it to testing.

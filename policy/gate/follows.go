@@ -61,15 +61,13 @@ func (r *row) silent(s stretch, match func(STS) bool, code string) {
 		return
 	}
 	var other STS
-	saw, told := 0, 0
+	told := 0
 	for _, v := range l.STS {
-		if match(v.STS) {
-			saw += v.Vantages
-		} else if v.Vantages > told {
+		if !match(v.STS) && v.Vantages > told {
 			other, told = v.STS, v.Vantages
 		}
 	}
-	switch {
+	switch saw := r.sawSTS(match); {
 	case saw > 0:
 		r.lacks(codeDisagree, "%d of %s see an MTA-STS policy that says so", saw, plural(l.Voters, "vantage"))
 	case other.Mode != "":

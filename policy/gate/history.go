@@ -102,3 +102,27 @@ func (c *court) last() Logged {
 	}
 	return Logged{}
 }
+
+// sawProof is how many vantages see one of the wanted records in the newest look.
+func (c *court) sawProof(wanted ...proof.Record) (saw int) {
+	if l := c.newest(); l != nil {
+		for _, p := range l.Proofs {
+			if code, _ := proof.Judge(p.Reading, c.used(p.Reading.Record), l.At, wanted...); code == "" {
+				saw += p.Vantages
+			}
+		}
+	}
+	return saw
+}
+
+// sawSTS is how many vantages see a state of MTA-STS that match takes in the newest look.
+func (c *court) sawSTS(match func(STS) bool) (saw int) {
+	if l := c.newest(); l != nil {
+		for _, v := range l.STS {
+			if match(v.STS) {
+				saw += v.Vantages
+			}
+		}
+	}
+	return saw
+}
