@@ -73,56 +73,62 @@ func (a *app) status(ctx context.Context, logs []string) error {
 		r := statusOf(l, last)
 		report.Lists, report.Exit = append(report.Lists, r), worse(report.Exit, r.Exit)
 	}
-	tableState, tableRight := a.tableState(ctx, cfg, lists)
-	exportStates, exportsRight := a.exportStates(cfg, lists)
+	out := statusReport{updateReport: report, Off: readSwitch(cfg.State), Overrides: localReport(cfg.Overrides, a.now())}
+	var tableRight, exportsRight bool
+	out.Table, tableRight = a.tableState(ctx, cfg, lists)
+	out.Files, exportsRight = a.exportStates(cfg, lists)
 	if !tableRight || !exportsRight {
-		report.Exit = worse(report.Exit, exitFailed)
+		out.Exit = worse(out.Exit, exitFailed)
 	}
-	report.Own = a.ownStatus(ctx, cfg, lists)
-	tested, err := a.testingStatus(cfg, logs)
-	if err != nil {
+	out.Own = a.ownStatus(ctx, cfg, lists)
+	if out.Testing, err = a.testingStatus(cfg, logs); err != nil {
 		return err
 	}
-	off, local := readSwitch(cfg.State), localReport(cfg.Overrides, a.now())
 	if a.json {
-		out := struct {
-			updateReport
-			Table     string         `json:"table,omitempty"`
-			Files     []string       `json:"files,omitempty"`
-			Off       *switchedOff   `json:"off,omitempty"`
-			Overrides []string       `json:"overrides,omitempty"`
-			Testing   *testingReport `json:"testing,omitempty"`
-		}{report, tableState, exportStates, off, local, tested}
-		return errors.Join(writeJSON(a.stdout, out), exit(report.Exit))
+		return errors.Join(writeJSON(a.stdout, out), exit(out.Exit))
 	}
-	for _, r := range report.Lists {
+	a.printStatus(out, cfg)
+	return exit(out.Exit)
+}
+
+// statusReport is what status prints. What it has of updateReport tells of now, but for Time.
+type statusReport struct {
+	updateReport
+	Table     string         `json:"table,omitempty"`
+	Files     []string       `json:"files,omitempty"`
+	Off       *switchedOff   `json:"off,omitempty"`
+	Overrides []string       `json:"overrides,omitempty"`
+	Testing   *testingReport `json:"testing,omitempty"`
+}
+
+func (a *app) printStatus(out statusReport, cfg config) {
+	for _, r := range out.Lists {
 		r.print(a.stdout, a.now())
 		if r.Checked != "" {
-			line(a.stdout, "  last confirmed by a mirror %s (%s ago); last update %s", r.Checked, since(r.Checked, a.now()), orNever(last.Time))
+			line(a.stdout, "  last confirmed by a mirror %s (%s ago); last update %s", r.Checked, since(r.Checked, a.now()), orNever(out.Time))
 		}
 		if r.Error != "" {
 			line(a.stdout, "  error: %s", r.Error)
 		}
 	}
-	for _, o := range local {
+	for _, o := range out.Overrides {
 		line(a.stdout, "override %s", o)
 	}
-	if off != nil {
-		line(a.stdout, "ALL POLICIES ARE OFF since %s, until \"starttls-policy enable\": %s", orNever(off.Since), off.Reason)
+	if out.Off != nil {
+		line(a.stdout, "ALL POLICIES ARE OFF since %s, until \"starttls-policy enable\": %s", orNever(out.Off.Since), out.Off.Reason)
 	}
-	if tableState != "" {
-		line(a.stdout, "postfix: %s:%s %s", cfg.Postfix.Type, cfg.Postfix.Map, tableState)
+	if out.Table != "" {
+		line(a.stdout, "postfix: %s:%s %s", cfg.Postfix.Type, cfg.Postfix.Map, out.Table)
 	}
-	for _, s := range exportStates {
+	for _, s := range out.Files {
 		line(a.stdout, "%s", s)
 	}
-	if report.Own != nil {
-		report.Own.print(a.stdout)
+	if out.Own != nil {
+		out.Own.print(a.stdout)
 	}
-	if tested != nil {
-		tested.print(a.stdout)
+	if out.Testing != nil {
+		out.Testing.print(a.stdout)
 	}
-	return exit(report.Exit)
 }
 
 // statusOf is the list as it is held, with what the last update found at the mirrors and in the log.
