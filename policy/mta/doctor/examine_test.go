@@ -90,7 +90,7 @@ var rows = map[string]row{
 	"no mail server":      {healthy, func(f *Facts) { f.Postfix, f.OtherMTA = nil, "no postconf" }, "doctor.mta.none", "no postconf"},
 	"nothing for postfix": {healthy, func(f *Facts) { f.Table = nil }, "doctor.mta.unused", "3.7.11"},
 	"nothing for exim":    {withExim, func(f *Facts) { f.Exports = nil }, "doctor.mta.unused", "4.96"},
-	"type":                {healthy, func(f *Facts) { f.Postfix.Types = []string{"hash"} }, "doctor.map.type", "cdb:" + ourTable},
+	"type":                {healthy, func(f *Facts) { f.Postfix.Types = []string{"hash"} }, "doctor.map.type", "apt install postfix-cdb"},
 	"type of an override": {healthy, func(f *Facts) { f.override("smtp_tls_policy_maps", "cdb:"+ourTable+" lmdb:/mine") }, "doctor.map.type", "lmdb:/mine"},
 	"missing":             {healthy, func(f *Facts) { f.Postfix.Files[ourTable+".cdb"] = File{Missing: true} }, "doctor.map.missing", "postmap 'cdb:" + ourTable + "'"},
 	"missing pcre": {healthy, func(f *Facts) {
@@ -177,10 +177,19 @@ var rows = map[string]row{
 		f.Daemon.Listen = []string{"unix:/run/s"}
 		f.set("smtp_tls_policy_maps", "socketmap:unix:/run/s:floor")
 		f.Sockets = []Socket{{Entry: "socketmap:unix:/run/s:floor", Chrooted: true, Missing: true, Place: "/var/spool/postfix/run/s", Elsewhere: "/run/s"}}
-	}, "doctor.socket.chroot", "/run/s is out of its reach"},
+	}, "doctor.socket.chroot", "below Postfix's queue directory"},
+	"our socket by its whole path": {withDaemon, func(f *Facts) {
+		f.Daemon.Listen = []string{"unix:/var/spool/postfix/p/s"}
+		f.set("smtp_tls_policy_maps", "hash:/mine socketmap:unix:/var/spool/postfix/p/s:floor")
+		f.Sockets = []Socket{{Entry: "socketmap:unix:/var/spool/postfix/p/s:floor", Chrooted: true, Missing: true, Place: "/var/spool/postfix/var/spool/postfix/p/s", Elsewhere: "/var/spool/postfix/p/s"}}
+	}, "doctor.socket.chroot", "postconf -e 'smtp_tls_policy_maps = hash:/mine, socketmap:unix:p/s:floor'"},
+	"their socket": {healthy, func(f *Facts) {
+		f.set("smtp_tls_policy_maps", "cdb:"+ourTable+", socketmap:inet:127.0.0.1:8642:QUERY")
+		f.Sockets = []Socket{{Entry: "socketmap:inet:127.0.0.1:8642:QUERY", Place: "127.0.0.1:8642", Silent: "refused"}}
+	}, "doctor.socket.silent", "or: postconf -e 'smtp_tls_policy_maps = cdb:" + ourTable + "'"},
 	"socket missing":       {withDaemon, func(f *Facts) { f.Sockets[0].Missing = true }, "doctor.socket.missing", "127.0.0.1:8461"},
 	"socket forbidden":     {withDaemon, func(f *Facts) { f.Sockets[0].Blocked = "mode 0600" }, "doctor.socket.permission", "mode 0600"},
-	"socket silent":        {withDaemon, func(f *Facts) { f.Sockets[0].Silent = "connection refused" }, "doctor.socket.silent", "connection refused"},
+	"socket silent":        {withDaemon, func(f *Facts) { f.Sockets[0].Silent = "connection refused" }, "doctor.socket.silent", "systemctl start starttls-policy.socket"},
 	"stranger":             {withDaemon, func(f *Facts) { f.Sockets[0].Ours = false }, "doctor.socket.stranger", "127.0.0.1:8461"},
 	"temporary":            {withDaemon, func(f *Facts) { f.Sockets[0].Unlisted.Reply = "TEMP disk" }, "doctor.socket.answer", "TEMP disk"},
 	"temporary for a list": {withDaemon, func(f *Facts) { f.Sockets[0].Listed.Reply = "TEMP disk" }, "doctor.socket.answer", "a.example"},

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -15,18 +16,52 @@ func sockets(f Facts) (out []Finding) {
 		}
 		switch {
 		case s.Missing && s.Elsewhere != "":
-			out = append(out, found("doctor.socket.chroot", "", "%s, where nothing is; %s is out of its reach", where, s.Elsewhere))
+			out = append(out, found("doctor.socket.chroot", f.within(s), "%s, where nothing is; %s is out of its reach", where, s.Elsewhere))
 		case s.Missing:
-			out = append(out, found("doctor.socket.missing", "", "%s, where nothing is", where))
+			out = append(out, found("doctor.socket.missing", f.start(s), "%s, where nothing is", where))
 		case s.Blocked != "":
 			out = append(out, found("doctor.socket.permission", "", "%s: %s", where, s.Blocked))
 		case s.Silent != "":
-			out = append(out, found("doctor.socket.silent", "", "%s: %s", where, s.Silent))
+			out = append(out, found("doctor.socket.silent", f.start(s), "%s: %s", where, s.Silent))
 		case !s.Skipped:
 			out = append(out, f.answers(s)...)
 		}
 	}
 	return out
+}
+
+// within is the command that names a socket as a chrooted smtp reaches it; "" where it lies outside of the queue directory.
+func (f Facts) within(s Socket) string {
+	below, err := filepath.Rel(f.Postfix.Params["queue_directory"], s.Elsewhere)
+	if err != nil || !filepath.IsLocal(below) {
+		return ""
+	}
+	return f.exchange(s, func(m Map) []Map {
+		m.Name = "unix:" + below + ":" + m.MapName()
+		return []Map{m}
+	})
+}
+
+// start is what to do about a socket without anybody behind it.
+func (f Facts) start(s Socket) string {
+	if slices.ContainsFunc(ParseMaps(s.Entry), f.isDaemon) {
+		return "systemctl start starttls-policy.socket starttls-policy.service, or starttls-policy serve"
+	}
+	if without := f.exchange(s, func(Map) []Map { return nil }); without != "" {
+		return "start what should listen there, or: " + without
+	}
+	return ""
+}
+
+// exchange is the command that puts something else in the place of a socket in main.cf; "" when it is not named there.
+func (f Facts) exchange(s Socket, by func(Map) []Map) string {
+	const name = "smtp_tls_policy_maps"
+	all := ParseMaps(f.Postfix.Params[name])
+	i := slices.IndexFunc(all, func(m Map) bool { return m.String() == s.Entry })
+	if i < 0 {
+		return ""
+	}
+	return postconf(name, join(slices.Replace(all, i, i+1, by(all[i])...)))
 }
 
 // answers are the rules for what is said to a name that no list can have, and to a listed one.

@@ -167,7 +167,8 @@ func (p *Postfix) transports() []Service {
 // entry looks at one entry: measured with 3.7, an unknown type or a missing file defers every message.
 func (p *Postfix) entry(m Map) []Finding {
 	if p.Types != nil && !slices.Contains(p.Types, m.Type) {
-		return []Finding{found("doctor.map.type", "", "%s; postconf -m names %s", m, strings.Join(p.Types, " "))}
+		fix := fmt.Sprintf("apt install postfix-%s, or what your system calls it, or name another type", m.Type)
+		return []Finding{found("doctor.map.type", fix, "%s; postconf -m names %s", m, strings.Join(p.Types, " "))}
 	}
 	path, ok := m.File()
 	if file, looked := p.Files[path]; ok && looked && file.Missing {
