@@ -125,6 +125,7 @@ func TestDaemon(t *testing.T) {
 			s.Output(mtatest.Program, "disable", "--reason", "a test")
 			s.says(place.socketmap, "good.example", false)
 			s.letGo(all)
+			s.empty()
 			s.Output(mtatest.Program, "enable")
 			s.says(place.socketmap, "good.example", true)
 			s.deliver(again(all), true)

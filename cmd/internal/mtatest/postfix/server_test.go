@@ -12,6 +12,7 @@ import (
 	"github.com/starttls-everywhere/policylist/cmd/internal/mtatest"
 	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
 	"github.com/starttls-everywhere/policylist/pipeline/lab"
+	"github.com/starttls-everywhere/policylist/policy/mta"
 )
 
 func TestMain(m *testing.M) { os.Exit(mtatest.Run(m)) }
@@ -56,15 +57,17 @@ postlog   unix-dgram n - n - 1 postlogd
 type version struct {
 	name    string
 	machine func(*testing.T, *lab.Lab) *mtatest.Machine
-	// patterns says that MX patterns mean one label, as the list has them: Postfix 3.10.5.
+	// dialect is the newest that it reads, of those of tables.
+	dialect mta.Dialect
+	// patterns says that MX patterns mean one label, as the list has them.
 	patterns bool
 }
 
 var versions = []version{
-	{"3.7", func(t *testing.T, l *lab.Lab) *mtatest.Machine { return mtatest.NewMachine(t, l, "/", "postfix") }, false},
+	{"3.7", func(t *testing.T, l *lab.Lab) *mtatest.Machine { return mtatest.NewMachine(t, l, "/", "postfix") }, mta.Floor, false},
 	{"3.10", func(t *testing.T, l *lab.Lab) *mtatest.Machine {
 		return mtatest.NewMachine(t, l, tool.Tree(t, "trixie"))
-	}, true},
+	}, mta.TLSRPT, true},
 }
 
 // server is a machine whose Postfix delivers into a lab.
@@ -80,8 +83,9 @@ type server struct {
 func newServer(t *testing.T, v version) *server {
 	l := mtatest.NewLab(t)
 	s := &server{Machine: v.machine(t, l), t: t, lab: l}
-	if got := strings.TrimSpace(s.Output("/usr/sbin/postconf", "-dh", "mail_version")); !strings.HasPrefix(got, v.name+".") {
-		t.Fatalf("this is Postfix %s, not %s", got, v.name)
+	number := s.Output("/usr/sbin/postconf", "-dh", "mail_version") // another Debian's may be another, of the same kind
+	if got, err := mta.DialectOf(number); err != nil || got != v.dialect {
+		t.Fatalf("this is Postfix %s, which is none like %s: %v", number, v.name, err)
 	}
 	// What Debian's install scripts do, for packages that were only unpacked.
 	s.Output("/bin/sh", "-ec", "chown postfix: /var/lib/postfix && chgrp postdrop /usr/sbin/postqueue /usr/sbin/postdrop && chmod 2755 /usr/sbin/postqueue /usr/sbin/postdrop")
