@@ -201,8 +201,10 @@ func TestGateOverWeeks(t *testing.T) {
 		t.Error(held)
 	}
 	// What the gate remembers is lost; the log and the evidence in the outbox still tell.
-	if err := os.Remove(filepath.Join(g.State, "looks.jsonl.zst")); err != nil {
-		t.Fatal(err)
+	for _, path := range []string{"looks.jsonl.zst", "outbox/3/evidence.jsonl.zst"} {
+		if err := os.Remove(filepath.Join(g.State, path)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	g.is(g.until("restore.auto a.example"), 1, "restored")
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -15,7 +16,10 @@ import (
 // was made, and the outbox has its bytes.
 func (p *Publisher) recall(t *tracks, s Signed) error {
 	packed, err := p.outbox.read(s.meta, outEvidence)
-	if err != nil || packed == nil {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && packed == nil {
+		return nil // none, or recovered or restored without it: there is that much less to go by
+	}
+	if err != nil {
 		return err
 	}
 	open := func(f func(in io.Reader) error) error {
