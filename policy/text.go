@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/starttls-everywhere/policylist/policy/canonical"
 )
@@ -33,8 +34,14 @@ func OpenText(data []byte) (Header, Text, error) {
 	return h, Text{lines: lines}, nil
 }
 
-// Len is the number of domains. It reads all lines.
-func (t Text) Len() int { return bytes.Count(t.lines, []byte("\n")) }
+// Len is the number of domains. It reads all lines, in pieces: the runtime cannot interrupt the counting of one, and what
+// stops the world would wait for it, and everybody with it.
+func (t Text) Len() (n int) {
+	for piece := range slices.Chunk(t.lines, 1<<20) {
+		n += bytes.Count(piece, []byte("\n"))
+	}
+	return n
+}
 
 // Lookup finds the policy of exactly d, as List.Lookup does. A line on the way that is none is an error, which wraps
 // ErrList: then nobody knows what the list says of d.

@@ -29,7 +29,6 @@ type benchDaemon struct {
 	cmd          *exec.Cmd
 	stop         func()
 	domains      int
-	mark         string // the MX host of release.example in the release that was published last
 }
 
 // newBenchDaemon builds the program, publishes a list of so many domains and joins it. Nothing is started. It takes a minute for
