@@ -44,9 +44,6 @@ were not there: Postfix would defer all mail on an error.
 SIGHUP has it read the lists, overrides and early adopters of the configuration anew. With metrics in [serve] it serves
 /metrics for Prometheus and /healthz. Units for systemd, and what the metrics mean, are in mirror/USAGE.md.
 
-SIGHUP has it read the lists, overrides and early adopters of the configuration anew. With metrics in [serve] it serves
-/metrics for Prometheus and /healthz. Units for systemd, and what the metrics mean, are in mirror/USAGE.md.
-
 Exit codes: 0 stopped by a signal, 1 something local failed, 2 wrong usage or configuration.`,
 		Example: `  # starttls-policy serve
   # postconf smtp_tls_policy_maps=socketmap:inet:127.0.0.1:8461:floor`,
