@@ -35,23 +35,19 @@ var (
 	ErrNotPEM = errors.New("not a PEM key")
 	// ErrDamaged is wrapped when a PEM block begins but cannot be read to its end, or its content is cut.
 	ErrDamaged = errors.New("damaged or cut key file")
-	// ErrProvider is wrapped when a key is said to live in a KMS that this build cannot reach.
-	ErrProvider = errors.New("key provider not compiled in")
 )
 
-// Open returns the signer that ref names: the path of a key file, or a KMS URI such as awskms:///alias/release.
-// KMS providers are chosen here and nowhere else.
+// Open returns the signer that ref names: the path of a key file, or a URI such as awskms:///alias/release (OpenRemote).
 func Open(ctx context.Context, ref string, password Password) (Signer, []policy.Finding, error) {
-	if scheme, _, ok := strings.Cut(ref, "://"); ok {
-		switch scheme {
-		case "awskms", "azurekms", "gcpkms", "hashivault":
-			return nil, nil, fmt.Errorf("%w: %s:// (in %s)", ErrProvider, scheme, ref)
-		default:
-			return nil, nil, fmt.Errorf("%w: %s:// is no known key provider (in %s)", ErrProvider, scheme, ref)
-		}
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
+	}
+	if IsURI(ref) {
+		key, err := OpenRemote(ctx, ref)
+		if err != nil {
+			return nil, nil, err
+		}
+		return key, nil, nil
 	}
 	key, findings, err := Load(ref, password)
 	if err != nil {

@@ -165,11 +165,3 @@ func TestRefusedKeyFiles(t *testing.T) {
 		t.Errorf("huge file: %v", err)
 	}
 }
-
-func TestProvidersAreNotCompiledIn(t *testing.T) {
-	for _, ref := range []string{"awskms:///alias/release", "gcpkms://projects/p/key", "ftp://host/key"} {
-		if _, _, err := Open(t.Context(), ref, Password{}); !errors.Is(err, ErrProvider) || !strings.Contains(err.Error(), ref) {
-			t.Errorf("%s: %v", ref, err)
-		}
-	}
-}

@@ -3,15 +3,17 @@ package signing
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/x509"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/note"
 )
 
 // NoteSigner makes an Ed25519 key sign notes (C2SP signed-note, algorithm byte 0x01) under name: a log's origin, or
-// the name of a root key. Errors wrap ErrKeyType, or say that name is no key name.
-func (k *Key) NoteSigner(name string) (note.Signer, error) {
-	vkey, err := k.VerifierKey(name)
+// the name of a root key. ctx bounds every signature: note.Signer has no context of its own, and one in a key service
+// must end with the command that asked for it. Errors wrap ErrKeyType, or say that name is no key name.
+func NoteSigner(ctx context.Context, key Signer, name string) (note.Signer, error) {
+	vkey, err := VerifierKey(key, name)
 	if err != nil {
 		return nil, err
 	}
@@ -19,16 +21,21 @@ func (k *Key) NoteSigner(name string) (note.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key name %q: %w", name, err)
 	}
-	return &noteSigner{key: k, verifier: verifier}, nil
+	sign := func(message []byte) ([]byte, error) { return key.Sign(ctx, message) }
+	return &noteSigner{sign: sign, verifier: verifier}, nil
 }
 
 // VerifierKey returns "name+hash+base64", the text that others need to check the notes.
-func (k *Key) VerifierKey(name string) (string, error) {
-	public, ok := k.public.(ed25519.PublicKey)
-	if !ok {
-		return "", fmt.Errorf("%w: notes are signed with Ed25519, this key is %s", ErrKeyType, k.Kind())
+func VerifierKey(key Signer, name string) (string, error) {
+	public, err := x509.ParsePKIXPublicKey(key.SPKI())
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrKeyType, err)
 	}
-	vkey, err := note.NewEd25519VerifierKey(name, public)
+	ed, ok := public.(ed25519.PublicKey)
+	if !ok {
+		return "", fmt.Errorf("%w: notes are signed with Ed25519, this key is %s", ErrKeyType, ECDSAP256)
+	}
+	vkey, err := note.NewEd25519VerifierKey(name, ed)
 	if err != nil {
 		return "", fmt.Errorf("key name %q: %w", name, err)
 	}
@@ -38,13 +45,19 @@ func (k *Key) VerifierKey(name string) (string, error) {
 	return vkey, nil
 }
 
+// NoteSigner is the function NoteSigner for a key in memory, which needs no context.
+func (k *Key) NoteSigner(name string) (note.Signer, error) {
+	return NoteSigner(context.Background(), k, name)
+}
+
+// VerifierKey is the function VerifierKey.
+func (k *Key) VerifierKey(name string) (string, error) { return VerifierKey(k, name) }
+
 type noteSigner struct {
-	key      *Key
+	sign     func(message []byte) ([]byte, error)
 	verifier note.Verifier
 }
 
-func (s *noteSigner) Name() string    { return s.verifier.Name() }
-func (s *noteSigner) KeyHash() uint32 { return s.verifier.KeyHash() }
-
-// Sign has no context in this interface; a key in memory needs none.
-func (s *noteSigner) Sign(msg []byte) ([]byte, error) { return s.key.Sign(context.Background(), msg) }
+func (s *noteSigner) Name() string                    { return s.verifier.Name() }
+func (s *noteSigner) KeyHash() uint32                 { return s.verifier.KeyHash() }
+func (s *noteSigner) Sign(msg []byte) ([]byte, error) { return s.sign(msg) }
