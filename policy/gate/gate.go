@@ -30,12 +30,16 @@ func Decide(in Input, s Settings) Outcome {
 		rows = asked.among(rows)
 	}
 	var out Outcome
+	var made *row
 	for _, r := range rows {
-		switch {
-		case r.idle:
-		case r.open() && out.Step == nil:
+		if !r.idle && r.open() {
+			made = r
 			out.Step = &Step{Change: r.change, Reason: r.reason, Since: r.since}
-		case !r.open():
+			break
+		}
+	}
+	for _, r := range rows {
+		if !r.idle && !r.open() && (made == nil || !r.sameAs(made)) {
 			out.Waits = append(out.Waits, r.wait())
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -151,8 +152,14 @@ func TestModeAndMXsNeverTogether(t *testing.T) {
 		if out.Step != nil && (in.Published == nil && out.Step.Change.New == nil || in.Published != nil && out.Step.Change.New != nil && in.Published.Equal(*out.Step.Change.New)) {
 			t.Errorf("a step to where the list is: %+v", out.Step)
 		}
-		for _, w := range out.Waits {
+		for i, w := range out.Waits {
 			checkWait(t, in, w)
+			if out.Step != nil && reflect.DeepEqual(w.Change, out.Step.Change) {
+				t.Errorf("made and held: %+v", w)
+			}
+			if slices.ContainsFunc(out.Waits[:i], func(v gate.Wait) bool { return v.Automatic && !w.Automatic && reflect.DeepEqual(v.Change, w.Change) }) {
+				t.Errorf("held twice: %+v", w)
+			}
 		}
 		backwards := in
 		backwards.Looks = slices.Clone(in.Looks)
@@ -330,6 +337,26 @@ func TestBudget(t *testing.T) {
 	}
 	if held < 1000 {
 		t.Errorf("only %d steps were over a budget", held)
+	}
+}
+
+// TestBudgetOrder: what lets mail arrive goes first, though others have waited longer.
+func TestBudgetOrder(t *testing.T) {
+	var steps []gate.Step
+	for i := range 30 {
+		name := domain(t, "d"+strconv.Itoa(100+i)+".example")
+		c := policy.Diff(entries(name, policyOf(t, "enforce mx.a.example")), entries(name, policyOf(t, "testing mx.a.example")))[0]
+		steps = append(steps, gate.Step{Change: c, Reason: "demote.owner", Since: noon.Add(time.Duration(-i) * time.Hour)})
+	}
+	steps[0].Reason = "demote.emergency"
+	pass, held := gate.Budget(30, steps, false)
+	if len(pass) != 20 || len(held) != 10 || pass[0].Reason != "demote.emergency" {
+		t.Fatalf("%d pass, the first for %s", len(pass), pass[0].Reason)
+	}
+	for _, w := range held { // those with the latest Since
+		if w.Since.Before(noon.Add(-10 * time.Hour)) {
+			t.Errorf("held since %s", w.Since)
+		}
 	}
 }
 
