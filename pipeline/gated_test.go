@@ -23,7 +23,8 @@ import (
 type gated struct {
 	*vantagePoints
 	domains map[string]*sightOf
-	blind   []string // vantages that see every connection fail
+	blind   []string                  // vantages that see every connection fail
+	held    map[string]*policy.Policy // the entries that the vantages hold the domains against; absent: none
 }
 
 // sightOf is what there is to see of a domain.
@@ -85,6 +86,9 @@ func (g *gated) scan(vantage string) []byte {
 		j := probe.Judge(d, o, policy.Policy{}, g.now, 0)
 		line, e2 := json.Marshal(probe.Record{At: at, Codes: append([]string{}, j.Codes...), Domain: name, Kind: "domain", Observed: o, Roots: roots,
 			Since: at, Tool: "test", Vantage: vantage, Verdict: j.Verdict})
+		if p := g.held[name]; p != nil {
+			line = bytes.Replace(line, []byte(`"roots":`), fmt.Appendf(nil, `"policy":%s,"roots":`, p.AppendJSON(nil)), 1)
+		}
 		err = errors.Join(err, e, e2, w.Add(probe.Result{Line: line}))
 	}
 	if err = errors.Join(err, w.Sign(vantageKey(vantage))); err != nil {

@@ -1,0 +1,357 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/pipeline"
+	"github.com/starttls-everywhere/policylist/pipeline/probe"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/proof"
+)
+
+// known is what the publisher's state tells the bots.
+func (g *gated) known() *pipeline.Known {
+	g.t.Helper()
+	k, err := g.Known(g.t.Context())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return k
+}
+
+// bot plans, and tells the changes as "reason domain: transition" and what is left as "domain codes".
+func (g *gated) bot(name string, k *pipeline.Known) (*pipeline.BotRun, []string, []string) {
+	g.t.Helper()
+	run, err := pipeline.Bots()[name].Plan(g.t.Context(), g.Source, k)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	var changes, left []string
+	for _, c := range run.Changes {
+		changes = append(changes, c.Reason+" "+c.Domain.String())
+	}
+	for _, l := range run.Left {
+		left = append(left, l.Domain.String()+" "+strings.Join(l.Codes, " "))
+	}
+	return run, changes, left
+}
+
+// does lets a bot write what it is expected to, and nothing when it runs again.
+func (g *gated) does(name string, want ...string) *pipeline.BotRun {
+	g.t.Helper()
+	run, changes, left := g.bot(name, g.known())
+	if !slices.Equal(changes, want) {
+		g.t.Fatalf("%s: %q, left %q, want %q", name, changes, left, want)
+	}
+	if err := run.Write(); err != nil {
+		g.t.Fatal(err)
+	}
+	if again, changes, _ := g.bot(name, g.known()); len(changes) > 0 || len(again.Files()) > 0 || again.Message() != "" {
+		g.t.Errorf("%s once more: %q", name, changes)
+	}
+	return run
+}
+
+func (g *gated) text() string {
+	g.t.Helper()
+	text, err := os.ReadFile(g.path("list/all.json"))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestR38BotsFollowMTASTS is the life of an entry that nobody touches by hand: added, promoted, moved, softened, left. The
+// list follows each of them in its time, and the source never says anything that the gate holds for ever.
+func TestR38BotsFollowMTASTS(t *testing.T) {
+	a := &sightOf{mx: "mx.a.example", sts: "enforce"}
+	g := newGated(t, map[string]*sightOf{"a.example": a})
+	g.source(`"a.example": {"mode":"testing","mxs":["mx.a.example"],"managed-by":"mta-sts","note":"joined in spring"}`)
+	g.is(g.until("add.testing a.example"), 1, "added")
+	run, changes, left := g.bot("promote", g.known())
+	if len(changes) > 0 || !slices.Equal(left, []string{"a.example gate.passes gate.waiting"}) || !strings.HasPrefix(run.Left[0].Why, "not before 20") {
+		t.Errorf("promoted at once: %q %q", changes, left)
+	}
+	days := 0
+	for ; len(changes) == 0 && days < 20; days++ {
+		g.day()
+		_, changes, _ = g.bot("promote", g.known())
+	}
+	g.is(days, 14, "promoted")
+	run = g.does("promote", "promote.evidence a.example")
+	if subject, _, _ := strings.Cut(run.Message(), "\n"); subject != "Promote 1 domain to enforce" {
+		t.Errorf("subject %q", subject)
+	}
+	g.is(g.until("promote.evidence a.example"), 1, "promotion released")
+
+	a.mx = "mx2.a.example" // MX and MTA-STS move
+	g.day()
+	g.does("sync-mta-sts", "mxs.replaced a.example")
+	g.is(g.until("mxs.replaced a.example"), 1, "moved")
+	if want := `{"mode": "enforce", "mxs": ["mx2.a.example"], "managed-by": "mta-sts", "note": "joined in spring"}`; !strings.Contains(g.text(), want) {
+		t.Errorf("%s", g.text())
+	}
+
+	a.sts = "testing"
+	g.day()
+	g.does("sync-mta-sts", "demote.owner a.example")
+	g.is(g.until("demote.owner a.example"), 1, "softened")
+
+	a.sts = ""
+	g.day()
+	g.does("sync-mta-sts") // an absent policy is nobody's wish
+
+	a.sts = "none"
+	g.day()
+	if _, changes, left := g.bot("sync-mta-sts", g.known()); len(changes) > 0 || !slices.Equal(left, []string{"a.example gate.waiting"}) {
+		t.Errorf("none at once: %q %q", changes, left)
+	}
+	g.is(g.until("remove.owner a.example"), 2, "left")
+	g.does("sync-mta-sts", "remove.owner a.example")
+	if _, held := g.day(); len(held) > 0 {
+		t.Errorf("held after all: %q", held)
+	}
+}
+
+// TestR54OverrideSurvivesBots: no bot touches an entry that maintainers corrected, and each tells so.
+func TestR54OverrideSurvivesBots(t *testing.T) {
+	a := &sightOf{mx: "mx.a.example", sts: "enforce"}
+	g := newGated(t, map[string]*sightOf{"a.example": a})
+	g.source(`"a.example": {"mode":"testing","mxs":[".a.example"],"managed-by":"mta-sts","override":"the policy forgets a host"}`)
+	before := g.text()
+	for range 16 {
+		g.day()
+	}
+	for _, name := range []string{"sync-mta-sts", "promote"} {
+		run, changes, left := g.bot(name, g.known())
+		if len(changes) > 0 || !slices.Equal(left, []string{"a.example bot.override"}) || !strings.Contains(run.Left[0].Why, "the policy forgets a host") {
+			t.Errorf("%s: %q %q", name, changes, left)
+		}
+		if err := run.Write(); err != nil || g.text() != before {
+			t.Errorf("%s: %v\n%s", name, err, g.text())
+		}
+	}
+	g.source(`"a.example": {"mode":"testing","mxs":[".a.example"],"managed-by":"mta-sts"}`)
+	g.does("sync-mta-sts", "mxs.narrowed a.example")
+}
+
+// TestR17BotsEditAliasesForAllMembersOnly: an alias is edited when all who use it change alike. Else those who change leave
+// it, and the others stay what they are.
+func TestR17BotsEditAliasesForAllMembersOnly(t *testing.T) {
+	a, b := &sightOf{mx: "mx1.p.example", sts: "testing"}, &sightOf{mx: "mx1.p.example", sts: "testing"}
+	g := newGated(t, map[string]*sightOf{"a.example": a, "b.example": b})
+	g.write("list/alias.json", `{"policy-aliases": {"p": {"mode":"testing","mxs":["mx1.p.example"],"note":"of the provider"}}}`)
+	g.source(`"a.example": {"policy-alias":"p","managed-by":"mta-sts"}`, `"b.example": {"policy-alias":"p","managed-by":"mta-sts"}`)
+	g.day()
+	a.mx, b.mx = "mx2.p.example", "mx2.p.example"
+	g.day()
+	run := g.does("sync-mta-sts", "mxs.replaced a.example", "mxs.replaced b.example")
+	if files := run.Files(); len(files) != 1 || !strings.HasSuffix(files[0], "/alias.json") || !strings.Contains(run.Message(), "by the alias p") {
+		t.Errorf("%q\n%s", files, run.Message())
+	}
+	g.day()
+	g.day()
+	a.mx = "mx3.p.example"
+	g.day()
+	run = g.does("sync-mta-sts", "mxs.replaced a.example")
+	if want := "\"a.example\": {\"mode\": \"testing\", \"mxs\": [\"mx3.p.example\"], \"managed-by\": \"mta-sts\"},\n    \"b.example\": {\"policy-alias\": \"p\", \"managed-by\": \"mta-sts\"}"; !strings.Contains(g.text(), want) {
+		t.Errorf("%s", g.text())
+	}
+	if strings.Contains(run.Message(), "alias") {
+		t.Error(run.Message())
+	}
+}
+
+// TestBotsDoNothingOnDoubt: blind vantages, one that is lied to, and looks of days ago move nobody.
+func TestBotsDoNothingOnDoubt(t *testing.T) {
+	a, b := &sightOf{mx: "mx.a.example", sts: "enforce"}, &sightOf{mx: "mx.b.example"}
+	g := newGated(t, map[string]*sightOf{"a.example": a, "b.example": b})
+	b.txt = proof.For(*policyOf(t, "testing", "mx.b.example"), g.now.AddDate(0, 0, 50)).String()
+	g.source(`"a.example": {"mode":"testing","mxs":["mx.a.example"],"managed-by":"mta-sts"}`, `"b.example": {"mode":"testing","mxs":["mx.b.example"]}`)
+	for range 16 {
+		g.day()
+	}
+	a.sts = "testing"
+	g.now = g.now.Add(time.Hour)
+	one := evidenceFile("north", g.scan("north")) // the one that sees it
+	a.sts = "enforce"
+	merged := g.merge(one, evidenceFile("south", g.scan("south")), evidenceFile("west", g.scan("west")))
+	k, err := pipeline.KnownFrom(t.Context(), g.Source, []probe.EvidenceFile{merged}, g.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, changes, left := g.bot("sync-mta-sts", k); len(changes) > 0 || !slices.Equal(left, []string{"a.example gate.disagree"}) {
+		t.Errorf("one vantage sees another policy: %q %q", changes, left)
+	}
+	g.now = g.now.Add(30 * time.Hour)
+	for _, name := range []string{"sync-mta-sts", "promote", "demote"} {
+		if _, changes, _ := g.bot(name, g.known()); len(changes) > 0 {
+			t.Errorf("%s on looks of yesterday: %q", name, changes)
+		}
+	}
+	g.blind = vantageNames
+	a.expired = true
+	for range 4 {
+		g.day()
+	}
+	if _, changes, _ := g.bot("demote", g.known()); len(changes) > 0 {
+		t.Errorf("blind vantages demote: %q", changes)
+	}
+}
+
+// TestDemoteBotFollowsTheLog: what fails stays wanted while the gate restores it, and is given up after; an owner who
+// leaves takes the entry along; a later entry of the same domain stays.
+func TestDemoteBotFollowsTheLog(t *testing.T) {
+	a, b := &sightOf{mx: "mx.a.example", sts: "enforce"}, &sightOf{mx: "mx.b.example"}
+	g := newGated(t, map[string]*sightOf{"a.example": a, "b.example": b})
+	b.txt = proof.For(*policyOf(t, "testing", "mx.b.example"), g.now.AddDate(0, 0, 30)).String()
+	entryA := `"a.example": {"mode":"%s","mxs":["mx.a.example"],"managed-by":"mta-sts"}`
+	entryB := `"b.example": {"mode":"testing","mxs":["mx.b.example"]}`
+	g.source(fmt.Sprintf(entryA, "testing"), entryB)
+	g.day()
+	g.source(fmt.Sprintf(entryA, "enforce"), entryB)
+	g.until("promote.evidence a.example")
+
+	b.txt = "v=STP1; remove; exp=" + g.now.AddDate(0, 0, 50).Format(time.DateOnly)
+	g.until("remove.owner b.example")
+	g.does("demote", "remove.owner b.example")
+	if strings.Contains(g.text(), "b.example") {
+		t.Error(g.text())
+	}
+	// Its owner comes back: the bot must not take that entry away.
+	b.txt = proof.For(*policyOf(t, "testing", "mx.b.example"), g.now.AddDate(0, 0, 50)).String()
+	g.source(fmt.Sprintf(entryA, "enforce"), entryB)
+	g.now = g.now.Add(time.Hour)
+	g.release()
+	g.does("demote")
+
+	a.expired, a.sts = true, ""
+	g.until("demote.auto a.example")
+	g.blind = vantageNames // whether it ever comes back nobody sees
+	for days := 0; days <= 40; days += 2 {
+		_, changes, _ := g.bot("demote", g.known())
+		if len(changes) == 0 {
+			g.now = g.now.Add(24 * time.Hour)
+			g.day()
+			continue
+		}
+		if days < 30 || days > 34 || !slices.Equal(changes, []string{"demote.auto a.example"}) {
+			t.Errorf("%q, %d days after the demotion", changes, days)
+		}
+		g.does("demote", changes...)
+		return
+	}
+	t.Error("never given up")
+}
+
+// merge joins the vantages' files into one.
+func (g *gated) merge(files ...probe.EvidenceFile) probe.EvidenceFile {
+	g.t.Helper()
+	checked, err := pipeline.Check(g.t.Context(), g.Source)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	o := probe.MergeOptions{Quorum: 2, Keys: checked.Source().Settings().VantageKeys()}
+	if _, err := probe.Merge(&out, files, o, nil); err != nil {
+		g.t.Fatal(err)
+	}
+	return evidenceFile("merged", out.Bytes())
+}
+
+func (g *gated) mergeAll() probe.EvidenceFile {
+	g.t.Helper()
+	var files []probe.EvidenceFile
+	for _, name := range vantageNames {
+		files = append(files, evidenceFile(name, g.scan(name)))
+	}
+	return g.merge(files...)
+}
+
+// TestBotsGoByEvidenceAlone: without the publisher's state a bot takes the scans of some days, signed by the vantages that
+// list.json names and by nobody else.
+func TestBotsGoByEvidenceAlone(t *testing.T) {
+	a, b := &sightOf{mx: "mx.a.example", sts: "enforce"}, &sightOf{mx: "mx.b.example", sts: "enforce"}
+	g := newGated(t, map[string]*sightOf{"a.example": a, "b.example": b})
+	g.source(`"a.example": {"mode":"enforce","mxs":["mx.a.example"],"managed-by":"mta-sts"}`, `"b.example": {"mode":"enforce","mxs":["mx.b.example"],"managed-by":"mta-sts"}`)
+	var scans []probe.EvidenceFile
+	known := func() *pipeline.Known {
+		k, err := pipeline.KnownFrom(t.Context(), g.Source, scans, g.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	a.expired = true
+	for range 2 {
+		g.now = g.now.Add(24 * time.Hour)
+		scans = append(scans, g.mergeAll())
+		if run, changes, left := g.bot("demote", known()); len(changes) > 0 || !slices.Equal(left, []string{"a.example gate.waiting"}) || run.Message() != "" {
+			t.Errorf("%q %q", changes, left)
+		}
+	}
+	b.sts = "none"
+	g.now = g.now.Add(24 * time.Hour)
+	scans = append(scans, g.mergeAll())
+	run, changes, left := g.bot("demote", known())
+	if !slices.Equal(changes, []string{"demote.auto a.example"}) || !slices.Equal(left, []string{"b.example gate.waiting"}) {
+		t.Fatalf("%q %q", changes, left)
+	}
+	if err := run.Write(); err != nil {
+		t.Fatal(err)
+	}
+	const message = "Demote or remove 1 domain\n\n- a.example: enforce to testing (demote.auto): since "
+	if !strings.HasPrefix(run.Message(), message) {
+		t.Errorf("%s", run.Message())
+	}
+	if _, changes, _ := g.bot("demote", known()); len(changes) > 0 {
+		t.Errorf("once more: %q", changes)
+	}
+	if _, err := pipeline.KnownFrom(t.Context(), g.Source, []probe.EvidenceFile{evidenceFile("north", g.scan("north"))}, g.now); !errors.Is(err, probe.ErrEvidence) {
+		t.Errorf("one vantage's own file: %v", err)
+	}
+	g.write("list/list.json", `{"author": "A", "origin": "list.operator.example/2026"}`)
+	if _, err := pipeline.KnownFrom(t.Context(), g.Source, scans, g.now); !errors.Is(err, probe.ErrEvidence) {
+		t.Errorf("a list without vantages: %v", err)
+	}
+}
+
+// TestBotLeavesWhatPeopleChange: an entry that is newer than the scan waits for the next; a file that is edited between
+// reading and writing stays, and so do all others.
+func TestBotLeavesWhatPeopleChange(t *testing.T) {
+	a := &sightOf{mx: "mx.a.example", sts: "testing"}
+	g := newGated(t, map[string]*sightOf{"a.example": a})
+	g.source(`"a.example": {"mode":"enforce","mxs":["mx.a.example"],"managed-by":"mta-sts"}`)
+	g.held = map[string]*policy.Policy{"a.example": policyOf(t, "testing", "mx.a.example")} // what the vantages had
+	k, err := pipeline.KnownFrom(t.Context(), g.Source, []probe.EvidenceFile{g.mergeAll()}, g.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, changes, left := g.bot("sync-mta-sts", k); len(changes) > 0 || !slices.Equal(left, []string{"a.example bot.changed"}) {
+		t.Errorf("%q %q", changes, left)
+	}
+	g.held["a.example"] = policyOf(t, "enforce", "mx.a.example")
+	if k, err = pipeline.KnownFrom(t.Context(), g.Source, []probe.EvidenceFile{g.mergeAll()}, g.now); err != nil {
+		t.Fatal(err)
+	}
+	run, changes, _ := g.bot("sync-mta-sts", k)
+	if !slices.Equal(changes, []string{"demote.owner a.example"}) {
+		t.Fatal(changes)
+	}
+	byHand := g.text() + "\n"
+	g.write("list/all.json", byHand)
+	if err := run.Write(); !errors.Is(err, pipeline.ErrChangedMeanwhile) || g.text() != byHand {
+		t.Errorf("%v\n%s", err, g.text())
+	}
+	g.write("list/all.json", `{"policies": {"a.example": {}}}`)
+	if _, err := g.Known(t.Context()); !errors.Is(err, pipeline.ErrSourceErrors) {
+		t.Errorf("a source with errors: %v", err)
+	}
+}
