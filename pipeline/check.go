@@ -52,7 +52,7 @@ func Check(ctx context.Context, path string) (Checked, error) {
 // CheckAgainst is Check, and compares with the source as it was at the Git revision base. Only findings that the change
 // is to blame for are returned; changes of aliases count for every member (rule R17).
 func CheckAgainst(ctx context.Context, path, base string) (Checked, error) {
-	after, err := Check(ctx, path)
+	now, err := readTree(path)
 	if err != nil {
 		return Checked{}, err
 	}
@@ -60,7 +60,16 @@ func CheckAgainst(ctx context.Context, path, base string) (Checked, error) {
 	if err != nil {
 		return Checked{}, err
 	}
-	before, err := checkTree(ctx, old)
+	return compareTrees(ctx, old, now, newShared(old, now))
+}
+
+// compareTrees checks both versions and blames the later one for what the earlier did not have.
+func compareTrees(ctx context.Context, old, now tree, same shared) (Checked, error) {
+	after, err := checkVersion(ctx, now, same)
+	if err != nil {
+		return Checked{}, err
+	}
+	before, err := checkVersion(ctx, old, same)
 	if err != nil {
 		return Checked{}, err
 	}
@@ -80,7 +89,10 @@ type tree struct {
 }
 
 // checkTree parses and validates the files side by side, at most one a processor, and joins them in their order.
-func checkTree(ctx context.Context, t tree) (Checked, error) {
+func checkTree(ctx context.Context, t tree) (Checked, error) { return checkVersion(ctx, t, nil) }
+
+// checkVersion is checkTree for one of two versions of a source, which share what is the same in both.
+func checkVersion(ctx context.Context, t tree, same shared) (Checked, error) {
 	set, err := schema.Load()
 	if err != nil {
 		return Checked{}, err
@@ -109,6 +121,10 @@ func checkTree(ctx context.Context, t tree) (Checked, error) {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, f := range t.rest {
 		group.Go(func() error {
+			if once := same[f.Path]; once != nil {
+				fragments[i] = once()
+				return ctx.Err()
+			}
 			fragments[i] = policy.ParseFragment(f)
 			shapes[i] = v.shape(schema.Fragment, fragments[i])
 			fragments[i].Forget()

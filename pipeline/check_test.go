@@ -27,7 +27,7 @@ func layOut(t *testing.T, text string) string {
 	return dir
 }
 
-func put(t *testing.T, dir, text string) {
+func put(t testing.TB, dir, text string) {
 	t.Helper()
 	for _, f := range txtar.Parse([]byte(text)).Files {
 		path := filepath.Join(dir, filepath.FromSlash(f.Name))

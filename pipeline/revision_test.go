@@ -13,7 +13,7 @@ import (
 
 // repository is a new Git repository; git runs there with a configuration of its own.
 type repository struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
