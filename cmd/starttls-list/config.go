@@ -75,7 +75,9 @@ publisher = ""
 lease-term = ""
 
 [keys]
-# Private keys in encrypted PEM as cosign writes it. As many release keys as the trust's threshold asks for.
+# Private keys in encrypted PEM as cosign writes it, or URIs of keys in a KMS or on a device, such as
+# "awskms:///alias/release" (transparency/README.md, "Keys elsewhere"; the log key has to be Ed25519). As many release keys
+# as the trust's threshold asks for.
 release = ["keys/release.key"]
 log = "keys/log.key"
 # Optional: an OpenPGP key that signs policy.json for gpgv. "" for none.
@@ -210,22 +212,19 @@ func (c *config) keys(ctx context.Context, origin string, stdin io.Reader, stder
 	password := passwordSource(c.path(c.Keys.PasswordFile), stdin, stderr)
 	warn := func(findings []policy.Finding) { exits.Findings(stderr, findings) }
 	for _, ref := range c.Keys.Release {
-		if !strings.Contains(ref, "://") {
-			ref = c.path(ref)
-		}
-		key, findings, err := signing.Open(ctx, ref, password)
+		key, findings, err := signing.Open(ctx, c.keyRef(ref), password)
 		if err != nil {
 			return out, fmt.Errorf("release key: %w", err)
 		}
 		warn(findings)
 		out.Release = append(out.Release, key)
 	}
-	key, findings, err := signing.Load(c.path(c.Keys.Log), password)
+	key, findings, err := signing.Open(ctx, c.keyRef(c.Keys.Log), password)
 	if err != nil {
 		return out, fmt.Errorf("log key: %w", err)
 	}
 	warn(findings)
-	if out.Log, err = key.NoteSigner(origin); err != nil {
+	if out.Log, err = signing.NoteSigner(ctx, key, origin); err != nil {
 		return out, fmt.Errorf("log key: %w", err)
 	}
 	if c.Keys.OpenPGP != "" {
@@ -235,6 +234,14 @@ func (c *config) keys(ctx context.Context, origin string, stdin io.Reader, stder
 		warn(findings)
 	}
 	return out, nil
+}
+
+// keyRef makes the path of a key file absolute; a URI stays.
+func (c *config) keyRef(ref string) string {
+	if signing.IsURI(ref) {
+		return ref
+	}
+	return c.path(ref)
 }
 
 // passwordSource asks on a terminal only, once for all keys.

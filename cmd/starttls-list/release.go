@@ -97,6 +97,9 @@ func openConfigured(c *cobra.Command, path string) (*pipeline.Publisher, *config
 		return nil, nil, &term.Exit{Code: exitUsage, Err: err, Hint: "starttls-list init writes a configuration that explains every key"}
 	}
 	p, err := cfg.publisher(c)
+	if errors.Is(err, signing.ErrRemote) {
+		return nil, nil, &term.Exit{Code: exitInternal, Err: err, Hint: releaseHint(err)} // an outage is no mistake of the caller's
+	}
 	if err != nil {
 		return nil, nil, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s: %w", path, err), Hint: configHint(err)}
 	}
@@ -113,6 +116,8 @@ func configHint(err error) string {
 		return "set COSIGN_PASSWORD or password-file in [keys]"
 	case errors.Is(err, signing.ErrPassword):
 		return "COSIGN_PASSWORD comes before password-file in [keys]; all keys have one password"
+	case errors.Is(err, signing.ErrProvider):
+		return "transparency/README.md, \"Keys elsewhere\", says which keys can be where"
 	case errors.Is(err, mirror.ErrDamaged):
 		return "restore the trust folder from a copy: its files are public, and every mirror has them under trust/"
 	}
@@ -165,7 +170,9 @@ func releaseHint(err error) string {
 		return "two histories exist: find out who else publishes with these keys before anything else"
 	case errors.Is(err, pipeline.ErrState), errors.Is(err, tilelog.ErrCorrupt):
 		return "restore the whole state from its newest copy, or let starttls-list recover rebuild it from a mirror; do not release from an older one"
-	case errors.Is(err, pipeline.ErrKeys):
+	case errors.Is(err, signing.ErrRemote):
+		return "see whether the key service or device can be reached and lets this account sign, then run release again: what was signed before is kept, and nothing is signed twice"
+	case errors.Is(err, pipeline.ErrKeys), errors.Is(err, signing.ErrBadSignature):
 		return "[keys] has to name the private keys of the public ones in the trust folder"
 	case errors.Is(err, pipeline.ErrEnded):
 		return "switch off the timer; a list that is to begin again needs a new origin and new keys, as init makes them"

@@ -62,7 +62,7 @@ func trustExit(err error) error {
 	case errors.Is(err, signing.ErrNoPassword):
 		return &term.Exit{Code: exitUsage, Err: err, Hint: "set COSIGN_PASSWORD, give --password-file, or run this on a terminal"}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, signing.ErrNotPEM), errors.Is(err, signing.ErrKeyType), errors.Is(err, signing.ErrDamaged),
-		errors.Is(err, signing.ErrPassword), errors.Is(err, errKeyName), errors.Is(err, errKeyURI):
+		errors.Is(err, signing.ErrPassword), errors.Is(err, errKeyName), errors.Is(err, signing.ErrProvider):
 		return &term.Exit{Code: exitUsage, Err: err}
 	}
 	return err

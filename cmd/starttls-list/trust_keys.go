@@ -7,11 +7,13 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/starttls-everywhere/policylist/mirror"
@@ -54,21 +56,31 @@ func noteFingerprint(vkey string) string {
 	return fingerprint(spki)
 }
 
-// keyReader reads public keys as the command line names them. Private key files do as well; only their public half
-// is taken.
-type keyReader struct{ password signing.Password }
+// keyReader reads public keys as the command line names them. Private key files and keys in a KMS or on a device do as
+// well; only their public half is taken.
+type keyReader struct {
+	password signing.Password
+	remote   func(uri string) (*signing.RemoteKey, error)
+}
 
-// vkey reads VKEY, FILE or NAME=FILE, where FILE holds a vkey, a public or a private key. A PEM file has no name in
-// it: name stands in when none is given.
+func newKeyReader(c *cobra.Command, passwordFile string) keyReader {
+	return keyReader{
+		password: passwordSource(passwordFile, c.InOrStdin(), c.ErrOrStderr()),
+		remote:   func(uri string) (*signing.RemoteKey, error) { return signing.OpenRemote(c.Context(), uri) },
+	}
+}
+
+// vkey reads VKEY, FILE or NAME=FILE, where FILE holds a vkey, a public or a private key, or is the URI of a key
+// elsewhere. A PEM file has no name in it: name stands in when none is given.
 func (r keyReader) vkey(ref, name string) (string, error) {
 	if _, _, err := notePublic(ref); err == nil {
 		return ref, nil
 	}
 	path := ref
-	if given, file, ok := strings.Cut(ref, "="); ok {
+	if given, file, ok := strings.Cut(ref, "="); ok && !signing.IsURI(given) {
 		name, path = given, file
 	}
-	data, err := readPublicFile(path)
+	data, err := r.read(path)
 	if err != nil {
 		return "", err
 	}
@@ -97,9 +109,9 @@ func (r keyReader) vkey(ref, name string) (string, error) {
 	return vkey, nil
 }
 
-// releaseKey reads a PEM file, public or private.
+// releaseKey reads a PEM file, public or private, or asks for the public half of a URI's key.
 func (r keyReader) releaseKey(path string) (transparency.ReleaseKey, error) {
-	data, err := readPublicFile(path)
+	data, err := r.read(path)
 	if err != nil {
 		return transparency.ReleaseKey{}, err
 	}
@@ -141,21 +153,19 @@ func (r keyReader) witnesses(path string) (transparency.WitnessPolicy, error) {
 	return p, nil
 }
 
-// errKeyURI means that a key is named as one in a KMS.
-var errKeyURI = errors.New("trust is made of key files")
-
-// refuseURI keeps a KMS URI from being taken for a file that is not there.
-func refuseURI(ref, instead string) error {
-	if scheme, _, ok := strings.Cut(ref, "://"); ok {
-		return fmt.Errorf("%w, and %q is a %s key: %s", errKeyURI, ref, scheme, instead)
+// read returns what a key's file holds; for a URI, the PEM of its public half.
+func (r keyReader) read(ref string) ([]byte, error) {
+	if !signing.IsURI(ref) {
+		return readPublicFile(ref)
 	}
-	return nil
+	key, err := r.remote(ref)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: key.SPKI()}), nil
 }
 
 func readPublicFile(path string) ([]byte, error) {
-	if err := refuseURI(path, "write its public half to a PEM file, with the provider's own tool, and give that"); err != nil {
-		return nil, err
-	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

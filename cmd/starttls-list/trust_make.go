@@ -29,7 +29,8 @@ const trustCreateLong = `Create makes the draft of trust version 1 in a new fold
 several machines. (starttls-list init makes keys and a signed version 1 at once.)
 
 A root key is a vkey, or a file with a vkey or an Ed25519 key in PEM; NAME=FILE gives a PEM key its name. A release key
-is a PEM file, ECDSA P-256 or Ed25519; of one in a KMS, its public half. The log key's name is the list's origin.
+is a PEM file, ECDSA P-256 or Ed25519. The log key's name is the list's origin. Of a key in a KMS or on a device its URI
+stands for the file (awskms:///alias/release, NAME=scheme://…); only the public half is asked for.
 --witnesses takes a file with the witness, group and quorum lines of a C2SP tlog-policy, or none.
 
 Exit codes: 0 done, 1 refused, 3 usage, 4 internal.`
@@ -67,9 +68,7 @@ func (o *trustParts) common(c *cobra.Command) {
 	f.BoolVar(&o.asJSON, "json", false, "print the draft as JSON")
 }
 
-func (o *trustParts) keys(c *cobra.Command) keyReader {
-	return keyReader{passwordSource(o.passwordFile, c.InOrStdin(), c.ErrOrStderr())}
-}
+func (o *trustParts) keys(c *cobra.Command) keyReader { return newKeyReader(c, o.passwordFile) }
 
 func (o *trustParts) create(c *cobra.Command) error {
 	if len(o.addRoots) == 0 || len(o.addReleases) == 0 || o.log == "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -18,8 +19,9 @@ const trustSignLong = `Sign shows what a draft says and changes, and adds the si
 The version before must be in the same folder. --merge joins the signatures of other copies of the same draft; with it
 no key is needed. Signing twice changes nothing.
 
-Root keys are files that stay offline, on a machine or a stick of their own: a KMS, which is online and opens to whoever
-holds an account, is not the place for what mends everything else, so KMS URIs are refused here.
+Root keys stay offline: files on a machine or a stick of their own, or a device that signs through a plugin (--key
+scheme://…, see transparency/README.md). A KMS, which is online and opens to whoever holds an account, is not the place
+for what mends everything else; one that names a root key is used with a warning.
 
 The key's password comes from COSIGN_PASSWORD, from --password-file, or from a prompt.
 
@@ -46,7 +48,7 @@ func newTrustSignCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVar(&keys, "key", nil, "private root key file; may be repeated")
+	f.StringArrayVar(&keys, "key", nil, "private root key: a file, or the URI of a device's; may be repeated")
 	f.StringArrayVar(&copies, "merge", nil, "another copy of the draft, signed by others; may be repeated")
 	f.StringVar(&passwordFile, "password-file", "", "file whose only line is the password of the key")
 	f.BoolVar(&asJSON, "json", false, "print the draft as JSON")
@@ -73,15 +75,12 @@ func signTrust(c *cobra.Command, path string, keys, copies []string, passwordFil
 	password := passwordSource(passwordFile, c.InOrStdin(), c.ErrOrStderr())
 	var signers []note.Signer
 	for _, k := range keys {
-		if err := refuseURI(k, "root keys are files, kept offline; make another one and let a trust version name it"); err != nil {
-			return trustExit(err)
-		}
-		key, findings, err := signing.Load(k, password)
+		key, findings, err := signing.Open(c.Context(), k, password)
 		if err != nil {
 			return trustExit(err)
 		}
-		term.Findings(c.ErrOrStderr(), findings)
-		found, err := rootSigners(key, made)
+		term.Findings(c.ErrOrStderr(), append(findings, signing.OnlineRoot(k)...))
+		found, err := rootSigners(c.Context(), key, made)
 		if err != nil {
 			return &term.Exit{Code: exitFail, Err: fmt.Errorf("%s: %w", k, err)}
 		}
@@ -103,7 +102,7 @@ func signTrust(c *cobra.Command, path string, keys, copies []string, passwordFil
 }
 
 // rootSigners makes a key sign under each name that it has in the draft or in the version before.
-func rootSigners(key *signing.Key, made *pipeline.Ceremony) ([]note.Signer, error) {
+func rootSigners(ctx context.Context, key signing.Signer, made *pipeline.Ceremony) ([]note.Signer, error) {
 	roots := made.Draft.RootVKeys()
 	if before := made.Before(); before != nil {
 		roots = append(roots, before.RootVKeys()...)
@@ -115,11 +114,11 @@ func rootSigners(key *signing.Key, made *pipeline.Ceremony) ([]note.Signer, erro
 		if err != nil {
 			return nil, err
 		}
-		if own, err := key.VerifierKey(name); err != nil || own != vkey || seen[vkey] {
+		if own, err := signing.VerifierKey(key, name); err != nil || own != vkey || seen[vkey] {
 			continue
 		}
 		seen[vkey] = true
-		signer, err := key.NoteSigner(name)
+		signer, err := signing.NoteSigner(ctx, key, name)
 		if err != nil {
 			return nil, err
 		}

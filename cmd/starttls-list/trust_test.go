@@ -261,20 +261,3 @@ func TestTrustRefusesOrigin(t *testing.T) {
 	}
 	c.run(exitPass, "trust create --trust new --root anna=anna.pub --release release.pub --log log.pub --origin a.example/x")
 }
-
-// Keys in a KMS have no place in the making of trust but by their public half, and are not taken for files.
-func TestTrustRefusesKeyURIs(t *testing.T) {
-	c := newCeremony(t)
-	const uri = "awskms:///alias/key"
-	for _, line := range []string{
-		"trust create --trust new --root " + uri + " --release release.pub --log log.pub --origin a.example/x",
-		"trust create --trust new --root anna=" + uri + " --release release.pub --log log.pub --origin a.example/x",
-		"trust create --trust new --root anna=anna.pub --release " + uri + " --log log.pub --origin a.example/x",
-		"trust create --trust new --root anna=anna.pub --release release.pub --log " + uri + " --origin a.example/x",
-		"trust propose --trust mylist/trust --add-release " + uri,
-	} {
-		contains(t, c.run(exitUsage, line), "trust is made of key files", "awskms key", "public half to a PEM file")
-	}
-	c.run(exitPass, "trust propose --trust mylist/trust --add-root ben=ben.pub")
-	contains(t, c.run(exitUsage, "trust sign --key "+uri+" mylist/trust/2.draft"), "trust is made of key files", "root keys are files, kept offline")
-}

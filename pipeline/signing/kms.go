@@ -17,6 +17,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/kms"
 	"github.com/sigstore/sigstore/pkg/signature/options"
+
+	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // remoteTimeout bounds one call of a key service or device, retries included: the providers' own clients ask again after
@@ -54,6 +56,17 @@ type RemoteKey struct {
 
 // IsURI reports whether ref names a key in a key service or on a device rather than a file.
 func IsURI(ref string) bool { return strings.Contains(ref, "://") }
+
+// OnlineRoot warns of a root key that an account on the network opens; nil for files and devices.
+func OnlineRoot(ref string) []policy.Finding {
+	scheme, _, _ := strings.Cut(ref, "://")
+	if _, service := providerTags[scheme]; !service {
+		return nil
+	}
+	return []policy.Finding{{Code: CodeOnlineKey, Severity: policy.Warning, Position: policy.Position{File: ref},
+		Summary: "a root key is in a key service: whoever has its account can replace every other key",
+		Fix:     "keep root keys offline, in files or on devices; let the next trust version name such a one instead"}}
+}
 
 // OpenRemote fetches the public half of the key that a URI names, once: what signs later must be this key, or Sign
 // refuses. awskms, gcpkms, azurekms and hashivault are sigstore's providers, the last three only in a build with their

@@ -28,6 +28,7 @@ const legacyPEMType = "ENCRYPTED COSIGN PRIVATE KEY"
 const (
 	CodePlainKey    = "key.plain"    // the private key is not encrypted
 	CodeReadableKey = "key.readable" // others than the owner can read the file
+	CodeOnlineKey   = "key.online"   // OnlineRoot: a root key is in a key service
 )
 
 var (

@@ -3,6 +3,7 @@
 package keytest
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -12,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -30,6 +32,8 @@ const (
 	FaultVar = "DRAWER_FAULT"
 	// LogVar names a file to which the plugin adds a line with the key's path for each signature.
 	LogVar = "DRAWER_LOG"
+	// SpareVar is how many signatures of that file go well before the fault begins.
+	SpareVar = "DRAWER_SPARE"
 )
 
 // What may go wrong with a device.
@@ -80,8 +84,10 @@ func drawer() error {
 	if err != nil {
 		return err
 	}
+	wrong := ""
 	if args.MethodName == common.SignMessageMethodName {
-		if private, err = fault(os.Getenv(FaultVar), private); err != nil {
+		wrong = faultNow()
+		if private, err = fault(wrong, private); err != nil {
 			return err
 		}
 		if err := note(os.Getenv(LogVar), args.InitOptions.KeyResourceID); err != nil {
@@ -93,7 +99,7 @@ func drawer() error {
 		return err
 	}
 	out := os.Stdout
-	if os.Getenv(FaultVar) == FaultKill && args.MethodName == common.SignMessageMethodName {
+	if wrong == FaultKill {
 		defer syscall.Kill(os.Getppid(), syscall.SIGKILL)
 		if out, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil { // signed, and the answer is lost
 			return err
@@ -101,6 +107,16 @@ func drawer() error {
 	}
 	_, err = handler.Dispatch(out, os.Stdin, args, &inDrawer{key})
 	return err
+}
+
+// faultNow is what goes wrong with this signature, if anything does.
+func faultNow() string {
+	spare, _ := strconv.Atoi(os.Getenv(SpareVar))
+	log, _ := os.ReadFile(os.Getenv(LogVar))
+	if bytes.Count(log, []byte("\n")) < spare {
+		return ""
+	}
+	return os.Getenv(FaultVar)
 }
 
 // fault does what goes wrong before a signature, and returns the key that signs.
