@@ -60,7 +60,7 @@ func newRoot() *cobra.Command {
 	root.SetHelpCommand(term.HelpCommand(usage))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.AddCommand(newProbeCommand())
-	root.AddCommand(newCheckCommand(), newFmtCommand(), newCodeCommand())
+	root.AddCommand(newCheckCommand(), newPreviewCommand(), newFmtCommand(), newCodeCommand())
 	root.AddCommand(newInitCommand(), newReleaseCommand(), newPendingCommand(), newRecoverCommand(), newImportCommand(), newTrustCommand(), newLogCommand(), newDemoCommand())
 	root.AddCommand(newMirrorCommand(), newAuditCommand(), newMonitorCommand())
 	root.AddCommand(newManual())

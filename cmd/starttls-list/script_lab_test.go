@@ -6,10 +6,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/starttls-everywhere/policylist/pipeline/lab"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/proof"
 )
 
 // startScriptLab is the command "lab FILE" of scripts: it starts a lab as FILE describes it, line by line, and says where
@@ -21,6 +24,7 @@ import (
 //	web DOMAIN FAULT                  its policy host misbehaves
 //	tlsa HOST U S M [HEX]             a TLSA record, about the server's certificate unless HEX says otherwise
 //	secure NAME…                      what the resolver vouches for
+//	proof DOMAIN MODE MX…             its owner's proof of control for that entry
 //	record …                          any other record
 func startScriptLab(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
@@ -64,10 +68,29 @@ func furnish(l *lab.Lab, verb, rest string) error {
 	case "secure":
 		l.SetSecure(true, words...)
 		return nil
+	case "proof":
+		return furnishProof(l, words)
 	case "record":
 		return l.AddRecord(rest)
 	}
 	return fmt.Errorf("the lab has no %q", verb)
+}
+
+func furnishProof(l *lab.Lab, words []string) error {
+	mode, err := policy.ParseMode(words[1])
+	if err != nil {
+		return err
+	}
+	wanted := policy.Policy{Mode: mode}
+	for _, word := range words[2:] {
+		m, err := policy.ParseMXPattern(word)
+		if err != nil {
+			return err
+		}
+		wanted.MXs = append(wanted.MXs, m)
+	}
+	record := proof.For(wanted, time.Now().AddDate(0, 0, proofDays))
+	return l.AddRecord(fmt.Sprintf("%s.%s 60 IN TXT %q", proof.Name, words[0], record))
 }
 
 func furnishTLSA(l *lab.Lab, words []string) error {
