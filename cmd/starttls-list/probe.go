@@ -73,7 +73,7 @@ func newProbeCommand() *cobra.Command {
 		Example: probeExample,
 		RunE:    func(c *cobra.Command, args []string) error { return f.run(c, args) },
 	}
-	c.AddCommand(newMergeCommand(), newHistoryCommand())
+	c.AddCommand(newMergeCommand(), newHistoryCommand(), newStoreCommand())
 	flags := c.Flags()
 	flags.BoolVar(&f.all, "all", false, "probe every domain of the source list SOURCE")
 	flags.BoolVar(&f.changed, "changed", false, "probe the domains of SOURCE that differ from the revision --base")
