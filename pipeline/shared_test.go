@@ -20,7 +20,7 @@ func TestSharedFragments(t *testing.T) {
 	if len(same) != 1 || same["same.json"] == nil {
 		t.Fatalf("shared: %v", same)
 	}
-	if same["same.json"]() != same["same.json"]() {
+	if first, second := same["same.json"](), same["same.json"](); first != second {
 		t.Error("parsed twice")
 	}
 }
