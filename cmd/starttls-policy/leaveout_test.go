@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -217,6 +218,9 @@ func (s *asking) told(left []string) {
 		if !strings.Contains(status, "left out: "+name+": it ") {
 			s.t.Errorf("status does not name %s:\n%s", name, status)
 		}
+	}
+	if got, want := s.run(0, "status", "--prometheus"), fmt.Sprintf("\nstarttls_policy_left_out_domains %d\n", len(left)); !strings.Contains(got, want) {
+		s.t.Errorf("the metrics do not say %q:\n%s", want, got)
 	}
 	for name, want := range map[string]string{
 		"different.example": "(?s)enforce mx.list.example\n.*Postfix: no line\n.*left out of the table: the domain says by MTA-STS: enforce mx.own.example .*RFC 8461",

@@ -177,6 +177,35 @@ func TestLiveMXNarrowsSuffixes(t *testing.T) {
 	v.says("legacy", "mixed.example", "OK secure match=.mail.example:mx.exact.example")
 }
 
+// TestLiveMXNarrowsOverrides: the administrator's patterns mean one label as the list's do, also for a domain that nobody
+// lists; an override without a policy has nothing to narrow, and one that has ended leaves it to the list.
+func TestLiveMXNarrowsOverrides(t *testing.T) {
+	v := newLiving(t, livingEntries)
+	pattern, err := policy.ParseMXPattern(".mine.example")
+	v.must(err)
+	mine, err := policy.NewPolicy(policy.Enforce, []policy.MXPattern{pattern})
+	v.must(err)
+	v.Overrides = socketmap.Overrides{}
+	for name, p := range map[string]policy.Policy{"suffix.example": mine, "unlisted.example": mine, "listed.example": {}} {
+		d, err := policy.ParseDomain(name)
+		v.must(err)
+		v.Overrides[d] = socketmap.Override{Domain: d, Policy: p, Reason: "test", Until: v.at.Add(time.Hour)}
+	}
+	for _, name := range []string{"suffix.example", "unlisted.example"} {
+		v.domain(name, false, "", "a.mine.example", "deep.a.mine.example", "b.mail.example")
+		v.says("legacy", name, "OK secure match=a.mine.example")
+		v.says("tlsrpt", name, "OK secure match=.mine.example servername=hostname protocols=>=TLSv1.2"+
+			" policy_type=sts policy_domain="+name+" mx_host_pattern=*.mine.example")
+		v.must(v.lab.SetFault(name, "MX", "servfail"))
+	}
+	v.says("legacy", "listed.example", "NOTFOUND ")
+	v.wait(2 * time.Minute)
+	v.says("legacy", "unlisted.example", "OK secure match=.mine.example")
+	v.wait(time.Hour)
+	v.says("legacy", "suffix.example", "OK secure match=.mail.example")
+	v.says("legacy", "unlisted.example", "NOTFOUND ")
+}
+
 // TestLiveFailureIsNoAttribute: that a domain's own policy cannot be fetched is told to the administrator, not to Postfix,
 // which would take no certificate any more (policy_failure, Postfix 3.10.13).
 func TestLiveFailureIsNoAttribute(t *testing.T) {

@@ -59,6 +59,7 @@ func addList(set *exposition.Set, r listReport) {
 	addTime(set, metricPrefix+"list_quorum_timestamp_seconds", r.QuorumTime, r.Name)
 	addTime(set, metricPrefix+"list_confirmed_timestamp_seconds", r.Checked, r.Name)
 	set.Add(metricPrefix+"list_held_release", float64(r.HeldRelease), r.Name)
+	set.Add(metricPrefix+"list_pinned", truth(r.Pinned != nil), r.Name)
 	set.Add(metricPrefix+"list_alarms", float64(len(r.Alarms)+r.MoreAlarms), r.Name)
 	set.Add(metricPrefix+"list_evidence", truth(r.Evidence != ""), r.Name)
 	set.Add(metricPrefix+"trust_version", float64(r.Trust), r.Name)
@@ -91,6 +92,11 @@ func (a *app) staticMetricsText(ctx context.Context, cfg config, lists []list) [
 	_, tableRight := a.tableState(ctx, cfg, lists)
 	_, filesRight := a.exportStates(cfg, lists)
 	set.Add(metricPrefix+"outputs_current", truth(tableRight && filesRight))
+	left := 0
+	if own := a.ownStatus(ctx, cfg, lists); own != nil {
+		left = len(own.LeftOut)
+	}
+	set.Add(metricPrefix+"left_out_domains", float64(left))
 	return set.Text()
 }
 
@@ -127,6 +133,7 @@ func (s *served) metricsText() []byte {
 	}
 	s.listReloads.add(set, metricPrefix+"list_reloads_total")
 	s.configReloads.add(set, metricPrefix+"config_reloads_total")
+	set.Add(metricPrefix+"updates_unreported_total", float64(s.unreported.Load()))
 	open, accepted, failed := s.metrics.Connections()
 	set.Add(metricPrefix+"connections", float64(open))
 	set.Add(metricPrefix+"connections_total", float64(accepted))

@@ -183,6 +183,8 @@ reason = "x"
 		{"overrides", []string{"active"}, 1},
 		{"overrides", []string{"expired"}, 1},
 		{"outputs_current", nil, 1},
+		{"left_out_domains", nil, 0},
+		{"list_pinned", []string{"example"}, 0},
 		{"disabled", nil, 0},
 	} {
 		if got := value(t, families, metricPrefix+c.name, c.labels...); got != c.want {

@@ -17,6 +17,7 @@ var standingMetrics = []exposition.Metric{
 	{Name: metricPrefix + "list_quorum_timestamp_seconds", Kind: exposition.Gauge, Labels: []string{"list"}, Help: "When the log and its witnesses last vouched for the release."},
 	{Name: metricPrefix + "list_confirmed_timestamp_seconds", Kind: exposition.Gauge, Labels: []string{"list"}, Help: "When a mirror last confirmed that there is no newer release."},
 	{Name: metricPrefix + "list_held_release", Kind: exposition.Gauge, Labels: []string{"list"}, Help: "Number of the release that the diff guard holds back, 0 for none."},
+	{Name: metricPrefix + "list_pinned", Kind: exposition.Gauge, Labels: []string{"list"}, Help: "1 while an earlier list is in force in the place of the newest (rollback)."},
 	{Name: metricPrefix + "list_alarms", Kind: exposition.Gauge, Labels: []string{"list"}, Help: "Log entries without effect that the last update met."},
 	{Name: metricPrefix + "list_evidence", Kind: exposition.Gauge, Labels: []string{"list"}, Help: "1 when there is evidence that the log has signed two histories."},
 	{Name: metricPrefix + "trust_version", Kind: exposition.Gauge, Labels: []string{"list"}, Help: "Number of the newest trust version."},
@@ -31,6 +32,7 @@ var standingMetrics = []exposition.Metric{
 // staticMetrics are of the set-up without a daemon.
 var staticMetrics = []exposition.Metric{
 	{Name: metricPrefix + "outputs_current", Kind: exposition.Gauge, Help: "1 when the mail server's table and files are as they should be."},
+	{Name: metricPrefix + "left_out_domains", Kind: exposition.Gauge, Help: "Listed domains without a line, for what they say themselves comes first ([leave-out])."},
 }
 
 // daemonMetrics are of "serve". Counters begin at its start.
@@ -42,6 +44,7 @@ var daemonMetrics = []exposition.Metric{
 	{Name: metricPrefix + "cache_entries", Kind: exposition.Gauge, Labels: []string{"cache"}, Help: "Domains remembered: their MTA-STS policies (mta_sts), their MX hosts (mx)."},
 	{Name: metricPrefix + "list_reloads_total", Kind: exposition.Counter, Labels: []string{"result"}, Help: "Lists that were read anew because an update had changed them, ok or failed."},
 	{Name: metricPrefix + "config_reloads_total", Kind: exposition.Counter, Labels: []string{"result"}, Help: "Configurations read anew after SIGHUP, ok or failed."},
+	{Name: metricPrefix + "updates_unreported_total", Kind: exposition.Counter, Help: "Updates of the daemon that ended without a report: they could not start, or were killed, or another was at work."},
 	{Name: metricPrefix + "connections", Kind: exposition.Gauge, Help: "Open connections of mail servers."},
 	{Name: metricPrefix + "connections_total", Kind: exposition.Counter, Help: "Connections that were accepted."},
 	{Name: metricPrefix + "accept_errors_total", Kind: exposition.Counter, Help: "Connections that could not be accepted, mostly for want of file descriptors."},

@@ -72,6 +72,8 @@ type served struct {
 
 	listReloads, configReloads reloads
 	stopping                   atomic.Bool
+	program                    string       // what runs "update"
+	unreported                 atomic.Int64 // updates that left no report
 
 	// Those of the goroutine that keeps the lists; it alone has them.
 	seen   []string // by list: what its state was when it was read
@@ -117,7 +119,7 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 }
 
 func newServed(a *app, cfg config, log io.Writer) *served {
-	return &served{app: a, config: cfg, log: newLog(log), metrics: new(socketmap.Metrics), started: a.now(), resolvConf: resolvConf}
+	return &served{app: a, config: cfg, log: newLog(log), metrics: new(socketmap.Metrics), started: a.now(), program: os.Args[0], resolvConf: resolvConf}
 }
 
 // prepare makes the decider and reads the lists; what is wrong with them is logged.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -112,17 +113,23 @@ func (s *served) update(ctx context.Context) error {
 	}
 }
 
-// runUpdate logs what "update" said. The reload sees what it did.
+// runUpdate logs what "update" said. The reload sees what it did, and its own report counts how it ended; one that leaves
+// none is counted here.
 func (s *served) runUpdate(ctx context.Context) {
-	self, err := exec.LookPath(os.Args[0])
-	if err != nil {
-		s.log.Error("lists not updated", "err", err)
+	report := filepath.Join(s.config.State, lastUpdate)
+	before, _ := os.Stat(report)
+	self, err := exec.LookPath(s.program)
+	var out []byte
+	if err == nil {
+		cmd := exec.CommandContext(ctx, self, "update", "--config", s.app.configPath)
+		cmd.WaitDelay = 10 * time.Second
+		out, err = cmd.CombinedOutput()
+	}
+	if err == nil || ctx.Err() != nil {
 		return
 	}
-	cmd := exec.CommandContext(ctx, self, "update", "--config", s.app.configPath)
-	cmd.WaitDelay = 10 * time.Second
-	out, err := cmd.CombinedOutput()
-	if err != nil && ctx.Err() == nil {
-		s.log.Warn("update", "result", err.Error(), "output", string(out))
+	s.log.Warn("update", "result", err.Error(), "output", string(out))
+	if after, errStat := os.Stat(report); errStat != nil || before != nil && os.SameFile(before, after) {
+		s.unreported.Add(1) // each report is a new file
 	}
 }

@@ -215,15 +215,7 @@ func settle(views []*namedView, local localSay) (settled, error) {
 	return s, err
 }
 
-// tableText renders all lists into one table.
-func tableText(views []*namedView, local localSay, o mta.Options) ([]byte, mta.Report, error) {
-	s, err := settle(views, local)
-	if err != nil {
-		return nil, mta.Report{}, err
-	}
-	return s.table(views, o)
-}
-
+// table renders all lists into one table.
 func (s settled) table(views []*namedView, o mta.Options) ([]byte, mta.Report, error) {
 	var buf bytes.Buffer
 	o.Header = s.header

@@ -49,7 +49,7 @@ func TestUsagePageLines(t *testing.T) {
 			t.Fatal(err1, err2, err3, err4)
 		}
 		view := &namedView{"example", mirror.View{List: list, Release: &mirror.ReleaseLeaf{Origin: "log.example/list", Release: 1}, Freshness: mirror.Fresh}}
-		text, _, err := tableText([]*namedView{view}, localSay{}, mta.Options{Dialect: mta.Legacy})
+		text, _, err := tableOf(view, mta.Options{Dialect: mta.Legacy})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// An update of the daemon that leaves no report is counted, for nothing else tells of it before a day is over; one that
+// says itself how it ended is not counted twice.
+func TestUpdatesWithoutReport(t *testing.T) {
+	m := newMachine(t, "[serve]\nsources = [\"list\"]\n")
+	var log lockedLog
+	s := m.serving(&log)
+	script := func(text string) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "update")
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	writes := "cp " + m.dir + "/var/update.json " + m.dir + "/new && mv " + m.dir + "/new " + m.dir + "/var/update.json\n"
+	for _, c := range []struct {
+		name, program, says string
+		counted             int64
+	}{
+		{"absent", filepath.Join(m.dir, "absent"), "absent: no such file", 1},
+		{"broken configuration", script("echo no list; exit 2"), `result="exit status 2" output="no list\n"`, 1},
+		{"killed", script("kill -9 $$"), `result="signal: killed"`, 1},
+		{"failed, and said so", script(writes + "exit 40"), `result="exit status 40"`, 0},
+		{"good", script(writes), "", 0},
+		{"good, and has nothing to do", script("exit 0"), "", 0},
+	} {
+		before, said := s.unreported.Load(), len(log.String())
+		s.program = c.program
+		s.runUpdate(t.Context())
+		if got := s.unreported.Load() - before; got != c.counted {
+			t.Errorf("%s: counted %d times, want %d", c.name, got, c.counted)
+		}
+		if got := log.String()[said:]; c.says == "" && got != "" || !strings.Contains(got, c.says) {
+			t.Errorf("%s: the log says %q, want %q", c.name, got, c.says)
+		}
+	}
+	// Without a state folder there is no report either.
+	if err := os.RemoveAll(filepath.Join(m.dir, "var", lastUpdate)); err != nil {
+		t.Fatal(err)
+	}
+	s.program = script("exit 1")
+	s.runUpdate(t.Context())
+	ended, end := context.WithCancel(t.Context())
+	end()
+	s.runUpdate(ended) // the daemon ends it, and that is nobody's fault
+	if got := value(t, parseMetrics(t, string(s.metricsText())), metricPrefix+"updates_unreported_total"); got != 4 {
+		t.Errorf("%f in all, want 4", got)
+	}
+}
