@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/mtatest"
 	"github.com/starttls-everywhere/policylist/policy/mta/doctor"
@@ -37,15 +36,8 @@ func TestChroot(t *testing.T) {
 		daemon.Wait()
 	})
 	const socket = "/var/spool/postfix/starttls-policy/socket"
-	for deadline := time.Now().Add(patience); s.Command(t.Context(), mtatest.Program, "ping").Run() != nil; {
-		if time.Now().After(deadline) {
-			t.Fatal("serve does not answer")
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal("the time is up")
-		case <-time.After(20 * time.Millisecond):
-		}
+	if !s.Until(func() bool { return s.Command(t.Context(), mtatest.Program, "ping").Run() == nil }) {
+		t.Fatal("serve does not answer")
 	}
 	for _, c := range []struct{ name, before, maps, codes, result string }{
 		{"relative", "true", "socketmap:unix:starttls-policy/socket:floor", "", "Verified TLS connection established to mx.good.example"},

@@ -2,7 +2,6 @@
 package doctor
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,41 +20,6 @@ import (
 )
 
 func TestMain(m *testing.M) { os.Exit(mtatest.Run(m)) }
-
-const (
-	// patience is how long anything may take on a machine that has other things to do.
-	patience = time.Minute
-	mailLog  = "/var/log/postfix.log"
-	mainCF   = `compatibility_level = 3.6
-myhostname = sender.example
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-alias_maps =
-maillog_file = ` + mailLog + `
-smtp_tls_loglevel = 1
-smtp_tls_security_level = may
-smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt
-queue_run_delay = 1000s
-smtp_connect_timeout = 10s
-`
-	masterCF = `pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-`
-)
 
 // destination is a domain below "example", its host, and how its deliveries are to be counted.
 type destination struct {
@@ -98,18 +62,8 @@ func newServer(t *testing.T, base string, trees ...string) *server {
 		t.Fatal(err)
 	}
 	s.Share(public, "/srv/list")
-	s.Output("/bin/sh", "-ec", "chown postfix: /var/lib/postfix && chgrp postdrop /usr/sbin/postqueue /usr/sbin/postdrop && chmod 2755 /usr/sbin/postqueue /usr/sbin/postdrop")
-	s.Write("/etc/postfix/main.cf", mainCF, 0o644)
-	s.Write("/etc/postfix/master.cf", masterCF, 0o644)
-	s.Output("/usr/sbin/postfix", "start")
-	t.Cleanup(func() {
-		if out, err := s.Command(context.Background(), "/usr/sbin/postfix", "stop").CombinedOutput(); err != nil {
-			t.Errorf("postfix stop: %v: %s", err, out)
-		}
-		if t.Failed() {
-			t.Logf("Postfix's log:\n%s", s.Read(mailLog))
-		}
-	})
+	s.SetUpPostfix()
+	s.StartPostfix("smtp_tls_security_level = may\nsmtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt\n")
 	s.Output(mtatest.Program, "join", "/srv/list", "--fingerprint", fingerprint, "--name", "example")
 	return s
 }
@@ -117,28 +71,18 @@ func newServer(t *testing.T, base string, trees ...string) *server {
 // deliver sends one mail to each destination and returns what the log says of them, from here on.
 func (s *server) deliver(destinations ...destination) string {
 	s.t.Helper()
-	mark := len(s.Read(mailLog))
+	mark := len(s.Read(mtatest.PostfixLog))
 	for _, d := range destinations {
-		cmd := s.Command(s.t.Context(), "/usr/sbin/sendmail", "-f", "sender@sender.example", "--", "u@"+d.name+".example")
-		cmd.Stdin = strings.NewReader("Subject: test\n\ntest\n")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			s.t.Fatalf("sendmail: %v: %s", err, out)
-		}
+		s.SendMail("u@"+d.name+".example", "Subject: test\n\ntest\n")
 	}
-	for deadline := time.Now().Add(patience); ; {
-		log := s.Read(mailLog)[mark:]
-		if !slices.ContainsFunc(destinations, func(d destination) bool { return !strings.Contains(log, ": to=<u@"+d.name+".example>") }) {
-			return log
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatal("not every mail has a result")
-		}
-		select {
-		case <-s.t.Context().Done():
-			s.t.Fatal("the time is up")
-		case <-time.After(20 * time.Millisecond):
-		}
+	var log string
+	if !s.Until(func() bool {
+		log = s.Read(mtatest.PostfixLog)[mark:]
+		return !slices.ContainsFunc(destinations, func(d destination) bool { return !strings.Contains(log, ": to=<u@"+d.name+".example>") })
+	}) {
+		s.t.Fatal("not every mail has a result")
 	}
+	return log
 }
 
 // tell runs doctor and reads what it prints; the exit code has to be that of the findings.
@@ -204,6 +148,7 @@ func TestDoctor(t *testing.T) {
 			s.mend()
 			s.after()
 			s.withoutDaemon()
+			s.farResolver()
 		})
 	}
 }
@@ -274,5 +219,21 @@ func (s *server) withoutDaemon() {
 	}
 	if r := s.history(s.deliver(destinations...)); !strings.Contains(codes(r.Findings), "doctor.log.configuration") {
 		s.t.Errorf("%+v", r)
+	}
+}
+
+// farResolver: the lab's resolver is no program of this machine, and so its word about DNSSEC is not to be believed.
+func (s *server) farResolver() {
+	s.t.Helper()
+	remote := func() bool {
+		return slices.ContainsFunc(s.examine().Findings, func(f doctor.Finding) bool { return f.Code == "doctor.resolver.remote" })
+	}
+	if remote() {
+		s.t.Error("nobody believes the resolver yet")
+	}
+	const config = "/etc/starttls-policy/config.toml"
+	s.Write(config, s.Read(config)+"[leave-out]\nsources = [\"dane\"]\ntrust-ad = true\n", 0o644)
+	if !remote() {
+		s.t.Errorf("a resolver on another machine is believed: %+v", s.examine().Findings)
 	}
 }

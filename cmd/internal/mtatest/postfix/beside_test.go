@@ -94,7 +94,7 @@ func TestBesideAResolver(t *testing.T) {
 		transports += fmt.Sprintf(" {%s@sender.example = %[1]s:}", name)
 	}
 	s.Write("/etc/postfix/master.cf", master, 0o644)
-	s.start("smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt\nsmtp_tls_security_level = may\n" +
+	s.StartPostfix("smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt\nsmtp_tls_security_level = may\n" +
 		"sender_dependent_default_transport_maps = inline:{" + transports + " }\n")
 	n := 0
 	deliver := func(order string, destinations ...destination) {
@@ -159,7 +159,7 @@ func TestLeave(t *testing.T) {
 	free := destination{domain: "free.example", hosts: []host{{"mx.free.example", lab.Good}}, want: "Trusted"}
 	s.settle([]destination{stripped, free})
 	before := s.files()
-	s.start(s.join(fragment([]destination{stripped})))
+	s.StartPostfix(s.join(fragment([]destination{stripped})))
 	s.Output(mtatest.Program, "update")
 	s.deliver([]destination{stripped, free}, false)
 	for i, name := range []string{"postconf", "postfix", "rm"} {
@@ -224,7 +224,7 @@ func TestLeaveOut(t *testing.T) {
 	s.must(s.lab.SetSTS("sts.example", lab.STSPolicy("enforce", 604800, "mx.sts.example")))
 	maps, _, _ := strings.Cut(s.join(fragment(before)), "\n")
 	resolver{"sts.example": "secure match=mx.sts.example servername=hostname"}.serve(t, "127.0.0.2:8642")
-	s.start("smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt\nsmtp_tls_security_level = dane\nsmtp_dns_support_level = dnssec\n" +
+	s.StartPostfix("smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt\nsmtp_tls_security_level = dane\nsmtp_dns_support_level = dnssec\n" +
 		maps + ", socketmap:inet:127.0.0.2:8642:QUERY\n")
 	s.deliver(before, false)
 

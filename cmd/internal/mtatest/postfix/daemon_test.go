@@ -116,7 +116,7 @@ func TestDaemon(t *testing.T) {
 			}
 			k := s.hold(place.listen)
 			d := k.activate(mtatest.Program)
-			s.start(lines + "smtp_dns_support_level = dnssec\n")
+			s.StartPostfix(lines + "smtp_dns_support_level = dnssec\n")
 			s.deliver(all, true)
 			s.skipped(v)
 			d = s.killed(k, d)
@@ -193,14 +193,14 @@ func (s *server) killed(k *socket, d *daemon) *daemon {
 	}
 	s.send(recipients...)
 	if left := s.until(func() []string {
-		if strings.Count(s.Read("/var/log/postfix.log")[mark:], "(queue active)") < len(late) {
+		if strings.Count(s.Read(mtatest.PostfixLog)[mark:], "(queue active)") < len(late) {
 			return recipients
 		}
 		return nil
 	}); len(left) > 0 {
 		s.t.Errorf("not all of %q was tried", left)
 	}
-	if got := readLog(s.Read("/var/log/postfix.log")[mark:]); len(got) > 0 {
+	if got := readLog(s.Read(mtatest.PostfixLog)[mark:]); len(got) > 0 {
 		s.t.Errorf("results without an answer of the daemon: %+v", got)
 	}
 	d = k.activate(mtatest.Program)

@@ -95,7 +95,7 @@ func TestFacts(t *testing.T) {
 			s.Write("/etc/postfix/transports", transports.String(), 0o644)
 			s.Write("/etc/postfix/master.cf", s.Read("/etc/postfix/master.cf")+master.String(), 0o644)
 			s.settle(all)
-			s.start("transport_maps = texthash:/etc/postfix/transports\nsmtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt\nsmtp_tls_security_level = may\n")
+			s.StartPostfix("transport_maps = texthash:/etc/postfix/transports\nsmtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt\nsmtp_tls_security_level = may\n")
 			s.deliver(all, false)
 		})
 	}
@@ -132,7 +132,7 @@ func TestKeys(t *testing.T) {
 			}
 			s.settle(destinations)
 			s.Write("/etc/postfix/transports", "relayed.example smtp:[mx.u.a.example]:25\n", 0o644)
-			s.start("transport_maps = texthash:/etc/postfix/transports\nsmtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt\n" +
+			s.StartPostfix("transport_maps = texthash:/etc/postfix/transports\nsmtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt\n" +
 				"smtp_tls_security_level = may\nsmtp_tls_policy_maps = socketmap:inet:" + listener.Addr().String() + ":name\n")
 			for i, want := range []string{"name U.A.Example|name .A.Example|name .Example", "name [mx.u.a.example]:25"} {
 				s.deliver(destinations[i:i+1], false)

@@ -19,7 +19,7 @@ func TestStatic(t *testing.T) {
 				all = exact(all)
 			}
 			s.settle(all)
-			s.start(s.join(fragment(all)))
+			s.StartPostfix(s.join(fragment(all)))
 			s.deliver(all, v.patterns)
 			s.skipped(v)
 
