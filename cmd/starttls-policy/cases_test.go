@@ -17,20 +17,20 @@ import (
 // tests in which it would go wrong again. A name is FOLDER.Test, from the root of the tree, with the script's name behind it
 // where that is one of the testscripts.
 var mtaCases = map[string][]string{
-	"1":  {"policy/mta.TestWhatNoLineMayHold", "mirror/socketmap.TestInjectionIntoReplies", "mirror/socketmap.TestWhatASearchTeaches"}, // nothing to match
-	"2":  {"policy/mta.TestMXCases", "mirror/socketmap.TestInjectionIntoReplies"},                                                      // an address for a name
-	"5":  {"mirror/socketmap.TestDialects", "policy/mta.TestEachDialect"},                                                              // an attribute that is too new
+	"1":  {"mirror/socketmap.TestEntriesThatArePartlyWrong", "mirror/socketmap.TestWhatASearchTeaches", "cmd/internal/mtatest/postfix.TestFacts"}, // nothing to match
+	"2":  {"mirror/socketmap.TestEntriesThatArePartlyWrong", "policy/mta.TestInjectionIsNoName"},                                                  // an address for a name
+	"5":  {"mirror/socketmap.TestDialects", "policy/mta.TestWhatNoLineMayHold"},                                                                   // an attribute that is too new
 	"7":  {"mirror/socketmap.TestManyRequestsOnOneConnection", "mirror/socketmap.TestPostfixAsks"},
 	"8":  {"mirror/socketmap.TestPostfixAsksAgainAtOnce", "mirror/socketmap.TestSilence"}, // connections that either side closes
-	"9":  {"cmd/starttls-policy.TestLiveDANE", "policy/discovery.TestAD"},                 // TLSA records that DNSSEC does not prove
+	"9":  {"cmd/starttls-policy.TestLiveDANE", "policy/discovery.TestDANE"},               // TLSA records that DNSSEC does not prove
 	"12": {"cmd/starttls-policy.TestLivePolicies", "cmd/starttls-policy.TestScripts/serve"},
 	"13": {"cmd/starttls-policy.TestSurveyOfLivePolicies", "cmd/starttls-policy.TestScripts/explain"}, // a failed lookup is not "none"
-	"14": {"policy/mta/doctor.TestEachFaultIsFoundAlone", "cmd/starttls-policy.TestDoctorWithPostfix"},
+	"14": {"cmd/internal/mtatest/doctor.TestChroot", "cmd/starttls-policy.TestDoctorAsksTheDaemon"},
 	"15": {"cmd/starttls-policy.TestSocketModeAndGroup"},
 	"16": {"cmd/starttls-policy.TestScripts/serve", "cmd/starttls-policy.TestSocketModeAndGroup"}, // a socket that a killed one left
 	"17": {"cmd/starttls-policy.TestUnderSystemd", "cmd/starttls-policy.TestUnitsVerify", "cmd/internal/mtatest/postfix.TestDaemon"},
-	"18": {"cmd/starttls-policy/packaging.TestProgramIsStaticAndModest"}, // processors that are older than the builder's
-	"20": {"mirror/socketmap.TestWhoDecides", "cmd/internal/mtatest/postfix.TestDaemon"},
+	"18": {"cmd/starttls-policy/packaging.TestProgramIsStaticAndModest"},                                        // processors that are older than the builder's
+	"20": {"mirror/socketmap.TestDomainsOnOneHostKeepTheirPolicies", "cmd/internal/mtatest/postfix.TestDaemon"}, // nothing is said of a domain that nobody lists
 	"21": {"cmd/starttls-policy.TestExitCodesOfCommands"},
 	"23": {"mirror/socketmap.TestEarlyAdopter", "cmd/starttls-policy.TestScripts/serve"},
 	"25": {"mirror.TestRollback"},
@@ -41,12 +41,12 @@ var mtaCases = map[string][]string{
 	"30": {"cmd/starttls-policy.TestLiveDANE", "policy/discovery.TestDANE"}, // SERVFAIL for TLSA
 	"31": {"mirror/socketmap.TestKeysAsPostfixSendsThem", "cmd/internal/mtatest/postfix.TestKeys"},
 	"33": {"cmd/starttls-policy.TestLiveMXNarrowsSuffixes", "policy/mta.TestPostfixMatchesCertificatesAsTheModelSays"},
-	"34": {"mirror/socketmap.TestDialects", "policy/mta.TestEachDialect"},
+	"34": {"policy/mta.TestWhatNoLineMayHold", "mirror/socketmap.TestDialects"},
 	"36": {"policy/mta.TestEachFormat", "policy/mta.TestFormatsOfTheWorstNames"},
 	"37": {"cmd/starttls-policy.TestScripts/serve", "cmd/internal/mtatest/postfix.TestDaemon"}, // a switch for everything
 	"38": {"cmd/starttls-policy.TestDoctorAsksTheDaemon", "cmd/starttls-policy.TestScripts/doctor"},
 	"39": {"mirror/socketmap.TestInjectionIntoReplies", "policy/mta.TestInjectionIsNoName", "policy/mta.TestHeaderCannotBecomeALine"},
-	"40": {"mirror/socketmap.TestKeysAsPostfixSendsThem", "policy/mta.TestOldClientOnTheLastOldList"},
+	"40": {"mirror/socketmap.TestKeysAsPostfixSendsThem", "cmd/starttls-policy.TestScripts/first", "policy/mta.TestOldClientOnTheLastOldList"},
 	"41": {"mirror/socketmap.TestKeysAsPostfixSendsThem", "mirror/socketmap.TestPostfixAsks", "cmd/internal/mtatest/postfix.TestKeys"},
 }
 
@@ -56,12 +56,12 @@ var mtaFacts = map[string][]string{
 	"2":  {"policy/mta.TestPostfixMatchesCertificatesAsTheModelSays", "cmd/internal/mtatest/postfix.TestFacts"},
 	"3":  {"cmd/internal/mtatest/postfix.TestFacts", "mirror/socketmap.TestDialects", "policy/mta.TestDialectOfAVersion"}, // one label, from 3.10.5 on
 	"4":  {"cmd/internal/mtatest/postfix.TestFacts"},
-	"5":  {"cmd/internal/mtatest/postfix.TestFacts"},                                               // a dead map stops all mail
-	"6":  {"cmd/internal/mtatest/postfix.TestKeys", "mirror/socketmap.TestKeysAsPostfixSendsThem"}, // keys
-	"7":  {"cmd/internal/mtatest/postfix.TestFacts", "policy/mta.TestWhatNoLineMayHold"},           // an empty match
-	"8":  {"cmd/internal/mtatest/postfix.TestFacts", "mirror/socketmap.TestDialects"},              // words for reports
-	"9":  {"cmd/starttls-policy.TestLiveDANE", "mirror/socketmap.TestWhoDecides"},                  // who comes first
-	"10": {"cmd/starttls-policy.TestScripts/expiry", "cmd/internal/mtatest/postfix.TestStatic"},    // the end of a list
+	"5":  {"cmd/internal/mtatest/postfix.TestFacts"},                                                                                                   // a dead map stops all mail
+	"6":  {"cmd/internal/mtatest/postfix.TestKeys", "mirror/socketmap.TestKeysAsPostfixSendsThem"},                                                     // keys
+	"7":  {"cmd/internal/mtatest/postfix.TestFacts", "policy/mta.TestWhatNoLineMayHold"},                                                               // an empty match
+	"8":  {"cmd/internal/mtatest/postfix.TestFacts", "mirror/socketmap.TestDialects"},                                                                  // words for reports
+	"9":  {"cmd/starttls-policy.TestLiveDANEBeatsMTASTS", "mirror/socketmap.TestLiveBeatsTheListInEitherDirection", "mirror/socketmap.TestWhoDecides"}, // who comes first
+	"10": {"cmd/starttls-policy.TestScripts/expiry", "cmd/internal/mtatest/postfix.TestStatic"},                                                        // the end of a list
 }
 
 // TestCasesHaveTheirTests: every name above is a test of the tree, and every case of the collection, where that is at hand, is

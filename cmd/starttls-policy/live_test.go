@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -220,6 +221,29 @@ func TestLiveFailureIsNoAttribute(t *testing.T) {
 	if v.Metrics.Downgrades() == before {
 		t.Error("it is no possible downgrade")
 	}
+}
+
+// TestLiveDANEBeatsMTASTS: where a domain has both, and its MTA-STS policy is valid, DANE decides, also when it fails
+// (RFC 8461 section 2); where DNSSEC proves nothing, MTA-STS does.
+func TestLiveDANEBeatsMTASTS(t *testing.T) {
+	v := newLiving(t, livingEntries)
+	const host = "mx.both.example"
+	tlsa := "_" + strconv.Itoa(v.lab.SMTPPort()) + "._tcp." + host
+	v.must(v.lab.AddHost(lab.Host{Name: host}))
+	v.domain("both.example", true, lab.STSPolicy("enforce", 604800, host), host)
+	sts := "OK secure match=" + host
+	v.says("legacy", "both.example", sts)
+	v.must(v.lab.AddRecord(tlsa + ". 60 IN TLSA 3 1 1 " + strings.Repeat("ab", 32)))
+	v.lab.SetSecure(true, tlsa)
+	v.wait(2 * time.Minute)
+	v.says("legacy", "both.example", "OK dane-only")
+	v.must(v.lab.SetFault(tlsa, "TLSA", "servfail"))
+	v.wait(2 * time.Minute)
+	v.says("legacy", "both.example", "TEMP TLSA lookup failed")
+	v.must(v.lab.SetFault(tlsa, "TLSA", ""))
+	v.lab.SetSecure(false, "both.example")
+	v.wait(2 * time.Minute)
+	v.says("legacy", "both.example", sts)
 }
 
 // TestLiveDANE: usable records of every host come first, those of some do not, a lookup that fails makes mail wait only

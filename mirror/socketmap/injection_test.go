@@ -83,3 +83,19 @@ func TestInjectionIntoReplies(t *testing.T) {
 		clean(t, "MX record "+bad, r.Answer(t.Context(), "legacy", "a.example"), "OK secure match=mx.a.example:mx.b.example")
 	}
 }
+
+// TestEntriesThatArePartlyWrong: a pattern that is none spoils its entry, for without it the others would mean another
+// policy; an entry without patterns would be an empty "match=", over which Postfix defers. Either is refused and counted.
+func TestEntriesThatArePartlyWrong(t *testing.T) {
+	for _, entry := range []string{
+		`{"mode":"enforce","mxs":[]}`, `{"mode":"enforce","mxs":["mx.a.test","192.0.2.1"]}`, `{"mode":"enforce","mxs":["mx.a.test",""]}`,
+		`{"mode":"enforce"}`, `{"mode":"","mxs":["mx.a.test"]}`, `{"mode":"none","mxs":["mx.a.test"]}`, `{"mxs":["mx.a.test"]}`,
+	} {
+		r, _, _ := decider(damagedList(t, `"a.example":`+entry, `"good.example":{"mode":"enforce","mxs":["mx.good.example"]}`))
+		says(t, r, "legacy", "a.example", "NOTFOUND ")
+		says(t, r, "legacy", "good.example", "OK secure match=mx.good.example")
+		if n := r.Metrics.Refused(); n != 1 {
+			t.Errorf("%s: %d refused, want 1", entry, n)
+		}
+	}
+}
