@@ -140,3 +140,40 @@ func usagePage(t *testing.T) string {
 	}
 	return string(data)
 }
+
+// Whoever looks for a part of the page finds it: its beginning leads to every part, and no link leads nowhere.
+func TestUsagePageLinks(t *testing.T) {
+	page := usagePage(t)
+	anchors, parts, fenced := map[string]bool{}, []string{}, false
+	for line := range strings.Lines(page) {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			fenced = !fenced
+		}
+		heading := strings.TrimLeft(line, "#")
+		if fenced || heading == line {
+			continue
+		}
+		// As GitHub makes them: lower case, blanks become hyphens, punctuation goes.
+		anchor := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(strings.TrimSpace(heading)), "")
+		anchor = "#" + strings.ReplaceAll(anchor, " ", "-")
+		anchors[anchor] = true
+		if strings.HasPrefix(line, "## ") {
+			parts = append(parts, anchor)
+		}
+	}
+	contents, _, _ := strings.Cut(page, "\n## ")
+	for _, p := range parts {
+		if !strings.Contains(contents, "]("+p+")") && p != "#codes-of-doctor" && p != "#what-it-does-not-do-yet" {
+			t.Errorf("the contents do not lead to %s", p)
+		}
+	}
+	links := regexp.MustCompile(`\]\((#[^)]*)\)`).FindAllStringSubmatch(page, -1)
+	if len(links) < len(parts) || len(parts) < 15 {
+		t.Fatalf("%d links, %d parts", len(links), len(parts))
+	}
+	for _, l := range links {
+		if !anchors[l[1]] {
+			t.Errorf("a link leads to %s, which there is not", l[1])
+		}
+	}
+}
