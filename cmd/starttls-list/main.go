@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newCheckCommand(), newPreviewCommand(), newFmtCommand(), newCodeCommand())
 	root.AddCommand(newInitCommand(), newReleaseCommand(), newPendingCommand(), newRecoverCommand(), newImportCommand(), newTrustCommand(), newLogCommand(), newDemoCommand())
 	root.AddCommand(newBotCommands()...)
-	root.AddCommand(newMirrorCommand(), newAuditCommand(), newMonitorCommand())
+	root.AddCommand(newMirrorCommand(), newAuditCommand(), newMonitorCommand(), newFreshnessCommand())
 	root.AddCommand(newManual())
 	return root
 }

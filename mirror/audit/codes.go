@@ -55,7 +55,7 @@ func Codes() []policy.Code {
 	w := func(id, summary, fix string) policy.Code {
 		return policy.Code{ID: id, Severity: policy.Warning, Summary: summary, Fix: fix}
 	}
-	return append(monitorCodes(), []policy.Code{
+	return append(append(monitorCodes(), freshnessCodes()...), []policy.Code{
 		e(TrustMissing, "the mirror lacks a trust version", fixRepair),
 		e(TrustInvalid, "a trust version is not the one given, or may not follow the one before", fixAsk),
 		w(TrustNotLogged, "the newest trust version is not in the log yet", "normal for the minutes before the first release under it; otherwise ask the list's operator"),
