@@ -21,6 +21,7 @@ func (a *app) complete(root *cobra.Command) {
 		"mta":     func() []string { return append([]string{"postfix", "none"}, formats()...) },
 		"method":  func() []string { return []string{"auto", "delta", "snapshot"} },
 		"code":    doctorCodes,
+		"sources": func() []string { return []string{string(socketDANE), string(socketSTS), string(socketList)} },
 		"dialect": func() []string { return []string{dialectAuto, "legacy", "sni", "floor", "tlsrpt"} },
 		"type": func() []string {
 			var out []string

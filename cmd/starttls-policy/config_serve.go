@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -62,10 +63,29 @@ func (f serveFile) config() (serveConfig, error) {
 	if len(f.Sources) == 0 {
 		c.Sources = []sourceName{socketSTS, socketList}
 	}
+	return c, c.check()
+}
+
+func (c serveConfig) check() error {
 	if c.asks(socketDANE) && !c.TrustAD {
-		return c, fmt.Errorf(`[serve]: the source "dane" needs a resolver that validates DNSSEC, over a way that nobody can tamper with: say so with trust-ad = true`)
+		return errors.New(`[serve]: the source "dane" needs a resolver that validates DNSSEC, over a way that nobody can tamper with: say so with trust-ad = true`)
 	}
-	return c, nil
+	return nil
+}
+
+// with is c with other sources; without any it is c itself.
+func (c *serveConfig) with(sources []string) (*serveConfig, error) {
+	if len(sources) == 0 {
+		return c, nil
+	}
+	other := *c
+	other.Sources = make([]sourceName, len(sources))
+	for i, s := range sources {
+		if err := other.Sources[i].UnmarshalText([]byte(s)); err != nil {
+			return nil, err
+		}
+	}
+	return &other, other.check()
 }
 
 func (c serveConfig) asks(s sourceName) bool { return slices.Contains(c.Sources, s) }

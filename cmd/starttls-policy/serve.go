@@ -27,8 +27,9 @@ import (
 const tendEvery = 10 * time.Minute
 
 func newServe(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "serve",
+	var sources []string
+	c := &cobra.Command{
+		Use:   "serve [--sources dane,mta-sts,list]",
 		Short: "answer the mail server's questions about domains (socketmap)",
 		Long: `Serve answers over the socketmap protocol of Postfix, by the lists as they are held and by what the domains say themselves,
 in this order: an [[override]] of the configuration, usable DANE, a valid MTA-STS policy, the lists. It starts with the
@@ -46,22 +47,30 @@ SIGHUP has it read the lists, overrides and early adopters of the configuration 
 
 Exit codes: 0 stopped by a signal, 1 something local failed, 2 wrong usage or configuration.`,
 		Example: `  # starttls-policy serve
-  # postconf smtp_tls_policy_maps=socketmap:inet:127.0.0.1:8461:floor`,
+  # postconf smtp_tls_policy_maps=socketmap:inet:127.0.0.1:8461:floor
+  # starttls-policy serve --sources list`,
 		Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := a.loadConfig()
 			if err != nil {
 				return err
 			}
-			return a.serve(c.Context(), cfg)
+			s := newServed(a, cfg, a.stderr)
+			if s.config.Serve, err = cfg.Serve.with(sources); err != nil {
+				return usage(c, err)
+			}
+			return s.serve(c.Context())
 		},
 	}
+	c.Flags().StringSliceVar(&sources, "sources", nil, "who is asked, instead of those in [serve]; with \"list\" alone nobody is asked anything")
+	return c
 }
 
 // served is "serve" at work. What it took from the configuration at its start stays: sockets, sources, resolver.
 type served struct {
 	app     *app
 	config  config
+	written *serveConfig // [serve] as it stands in the file; config may have other sources
 	log     *slog.Logger
 	live    *socketmap.Live // nil: only lists
 	prober  *trial.Prober   // nil: nobody is looked at
@@ -95,12 +104,11 @@ type answering struct {
 // reloads counts how they went.
 type reloads struct{ ok, failed atomic.Int64 }
 
-func (a *app) serve(ctx context.Context, cfg config) error {
+func (s *served) serve(ctx context.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // it would end us
 	defer signal.Stop(hangup)
-	s := newServed(a, cfg, a.stderr)
-	lists, err := a.openLists(cfg)
+	lists, err := s.app.openLists(s.config)
 	if err != nil {
 		return err
 	}
@@ -119,7 +127,7 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 }
 
 func newServed(a *app, cfg config, log io.Writer) *served {
-	return &served{app: a, config: cfg, log: newLog(log), metrics: new(socketmap.Metrics), started: a.now(), program: os.Args[0], resolvConf: resolvConf}
+	return &served{app: a, config: cfg, written: cfg.Serve, log: newLog(log), metrics: new(socketmap.Metrics), started: a.now(), program: os.Args[0], resolvConf: resolvConf}
 }
 
 // prepare makes the decider and reads the lists; what is wrong with them is logged.

@@ -48,7 +48,7 @@ func (s *served) reconfigure() {
 		s.log.Error("configuration not read, the one before stays", "err", err)
 		return
 	}
-	if cfg.State != s.config.State || !reflect.DeepEqual(cfg.Serve, s.config.Serve) || cfg.Testing.probes() != s.config.Testing.probes() {
+	if cfg.State != s.config.State || !reflect.DeepEqual(cfg.Serve, s.written) || cfg.Testing.probes() != s.config.Testing.probes() {
 		s.log.Warn("state, [serve] or the probe of [testing] have changed; they are taken up by a restart only")
 	}
 	cfg.State, cfg.Serve = s.config.State, s.config.Serve

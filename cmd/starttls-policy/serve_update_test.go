@@ -8,6 +8,35 @@ import (
 	"testing"
 )
 
+// The daemon's own update is a process that fetches and verifies; what it found is in force at the next look.
+func TestDaemonUpdatesItsLists(t *testing.T) {
+	m := newMachine(t, "[serve]\nsources = [\"list\"]\n")
+	var log lockedLog
+	s := m.serving(&log)
+	s.program = "starttls-policy" // that of TestMain
+	t.Setenv("NOW", "2026-03-02T13:00:00Z")
+	if _, err := publish(t.Context(), m.dir+"/operator", m.dir+"/public", "2026-03-02T12:00:00Z",
+		[]byte(`{"policies": {"a.example": {"mode": "enforce", "mxs": ["new.a.example"]}}}`)); err != nil {
+		t.Fatal(err)
+	}
+	s.reload()
+	s.says(t, "a.example", sniA)
+	s.runUpdate(t.Context())
+	s.reload()
+	s.says(t, "a.example", "OK secure match=new.a.example servername=hostname")
+	s.says(t, "t.example", no)
+	// With every mirror gone it says so, and the list stays.
+	if err := os.RemoveAll(m.dir + "/public"); err != nil {
+		t.Fatal(err)
+	}
+	s.runUpdate(t.Context())
+	s.reload()
+	s.says(t, "a.example", "OK secure match=new.a.example servername=hostname")
+	if !strings.Contains(log.String(), `level=WARN msg=update result="exit status 40"`) || s.unreported.Load() != 0 {
+		t.Errorf("%d without a report; the log:\n%s", s.unreported.Load(), log.String())
+	}
+}
+
 // An update of the daemon that leaves no report is counted, for nothing else tells of it before a day is over; one that
 // says itself how it ended is not counted twice.
 func TestUpdatesWithoutReport(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -283,11 +285,18 @@ func TestConfirmationsAreBounded(t *testing.T) {
 // slowResolver fails every question once it is set free.
 func slowResolver(t *testing.T, free <-chan struct{}) netip.AddrPort {
 	t.Helper()
+	return countingResolver(t, free, new(atomic.Int64))
+}
+
+// countingResolver is one that counts.
+func countingResolver(t *testing.T, free <-chan struct{}, questions *atomic.Int64) netip.AddrPort {
+	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		questions.Add(1)
 		<-free
 		w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeServerFailure))
 	})}
@@ -355,5 +364,34 @@ func TestSearchCutShort(t *testing.T) {
 		if _, remembered := l.known(d); remembered != want {
 			t.Errorf("remembered: %v, want %v", remembered, want)
 		}
+	}
+}
+
+// TestOneSearchForAll: whoever asks about a domain while it is looked at waits for what is found out, and the domain's own
+// servers hear of it once.
+func TestOneSearchForAll(t *testing.T) {
+	free, questions := make(chan struct{}), &atomic.Int64{}
+	client, err := discovery.NewClient(discovery.Options{Resolver: countingResolver(t, free, questions), Timeout: time.Hour, Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Live{Now: func() time.Time { return start }, DNS: client, Fetcher: &discovery.Fetcher{}, Patience: time.Hour}
+	var all sync.WaitGroup
+	var come atomic.Int64
+	for range 100 {
+		all.Go(func() {
+			come.Add(1)
+			if p := l.sts(t.Context(), domain(t, "a.example")); p.valid(start) || p.trouble == "" {
+				t.Errorf("%+v of a resolver that fails", p)
+			}
+		})
+	}
+	for questions.Load() == 0 || come.Load() < 100 { // the first is under way
+		runtime.Gosched()
+	}
+	close(free)
+	all.Wait()
+	if n := questions.Load(); n > 10 { // who comes at the moment in which a search ends begins the next
+		t.Errorf("%d questions about _mta-sts.a.example for 100 who ask at once", n)
 	}
 }
