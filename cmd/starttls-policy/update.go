@@ -124,43 +124,23 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 	if o.list != "" && !named(lists, o.list) {
 		return report, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s has no list %q", a.configPath, o.list)}
 	}
-	if err := os.MkdirAll(cfg.State, 0o755); err != nil {
-		return report, err
-	}
-	unlock, err := durable.Lock(filepath.Join(cfg.State, stateLock))
-	if errors.Is(err, durable.ErrLocked) {
-		return report, failed(err, "another update is running; this one has nothing to do")
-	}
+	unlock, err := lockUpdates(cfg.State)
 	if err != nil {
 		return report, err
 	}
 	defer unlock()
 	table := a.newTable(ctx, cfg, lists)
-	var errTables error
 	if table != nil && len(lists) > 1 {
 		// A list that has expired must not wait until the mirrors of those before it have answered. What fails here
 		// fails again below, and is told there.
 		_ = table.write(ctx)
 	}
 	early, _ := a.writeExports(cfg, lists) // for the same reason, also with one list
-	for i, l := range lists {
-		if o.list != "" && o.list != l.name {
-			continue
-		}
-		l.client.Method, l.client.Accept = methods[o.method], o.accept
-		if table != nil {
-			l.client.Sinks = []mirror.Sink{table.sink(ctx, i)}
-		}
-		r, err := updateOne(ctx, l)
-		if errors.Is(err, errTable) {
-			errTables = err
-		}
-		report.Lists, report.Exit = append(report.Lists, r), worse(report.Exit, r.Exit)
-	}
+	tableWritten := report.updateLists(ctx, lists, table, o)
 	report.Own = a.askDomains(ctx, cfg, lists) // the list is in force already, and nobody waits for it
 	if table != nil {
 		// Nothing to do unless the file was touched, the settings changed, a domain's own policy did, or a list gave no view.
-		if errTables == nil && table.write(ctx) != nil {
+		if tableWritten && table.write(ctx) != nil {
 			report.Exit = worse(report.Exit, exitFailed)
 		}
 		report.Postfix = &table.report
@@ -176,17 +156,56 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 		exports[i].Written = exports[i].Written || early[i].Written
 	}
 	report.Exports, report.Log = exports, a.readLog(cfg)
-	report.Counts = loadLastUpdate(cfg.State).Counts.plus(report)
-	if err := report.save(cfg.State); err != nil {
-		// A full disk must not keep anybody from reading what was found.
-		a.complain("%v", err)
-		report.Exit = worse(report.Exit, exitFailed)
-	}
-	if err := a.writeTextfile(ctx, cfg, lists); err != nil {
-		a.complain("%v", err)
-		report.Exit = worse(report.Exit, exitFailed)
-	}
+	a.keepReport(ctx, cfg, lists, &report)
 	return report, nil
+}
+
+// lockUpdates makes the state folder and keeps every other update out of it.
+func lockUpdates(state string) (unlock func(), err error) {
+	if err := os.MkdirAll(state, 0o755); err != nil {
+		return nil, err
+	}
+	unlock, err = durable.Lock(filepath.Join(state, stateLock))
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, failed(err, "another update is running; this one has nothing to do")
+	}
+	return unlock, err
+}
+
+// updateLists updates those that were asked for, one after the other; table may be nil. It returns false when the table could
+// not be written, which the reports of the lists say.
+func (r *updateReport) updateLists(ctx context.Context, lists []list, table *table, o updateOptions) (tableWritten bool) {
+	tableWritten = true
+	for i, l := range lists {
+		if o.list != "" && o.list != l.name {
+			continue
+		}
+		l.client.Method, l.client.Accept = methods[o.method], o.accept
+		if table != nil {
+			l.client.Sinks = []mirror.Sink{table.sink(ctx, i)}
+		}
+		one, err := updateOne(ctx, l)
+		if errors.Is(err, errTable) {
+			tableWritten = false
+		}
+		r.Lists, r.Exit = append(r.Lists, one), worse(r.Exit, one.Exit)
+	}
+	return tableWritten
+}
+
+// keepReport counts the update, and leaves its report and the metrics on the disk. A full disk must not keep anybody from
+// reading what was found, so what goes wrong is told and changes the exit code alone.
+func (a *app) keepReport(ctx context.Context, cfg config, lists []list, r *updateReport) {
+	r.Counts = loadLastUpdate(cfg.State).Counts.plus(*r)
+	for _, keep := range []func() error{
+		func() error { return r.save(cfg.State) },
+		func() error { return a.writeTextfile(ctx, cfg, lists) },
+	} {
+		if err := keep(); err != nil {
+			a.complain("%v", err)
+			r.Exit = worse(r.Exit, exitFailed)
+		}
+	}
 }
 
 func updateOne(ctx context.Context, l list) (listReport, error) {

@@ -158,64 +158,77 @@ func TestOpenSMTPDTakesOurTable(t *testing.T) {
 	}
 }
 
+// sendmail is its program, from an unpacked package, with a folder for files.
+type sendmail struct {
+	t             *testing.T
+	tree, m4, dir string
+}
+
+// makemap makes a map and returns its path, without the suffix.
+func (s *sendmail) makemap(name string, data []byte) string {
+	s.t.Helper()
+	path := put(s.t, s.dir, name, string(data))
+	cmd := tool.Command(s.t.Context(), s.t, s.tree, "usr/libexec/sendmail/makemap", "-C", put(s.t, s.dir, "empty.cf", ""), "hash", path)
+	cmd.Stdin = strings.NewReader(string(data))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("makemap: %v\n%s", err, out)
+	}
+	return path
+}
+
+// configure makes a configuration as its administrator would; test folders are not as safe as sendmail likes them.
+func (s *sendmail) configure(name, mc string) (path string) {
+	s.t.Helper()
+	cf := s.tree + "/usr/share/sendmail/cf/"
+	source := put(s.t, s.dir, name+".mc", "OSTYPE(`linux')dnl\ndefine(`confDOMAIN_NAME', `mail.example')dnl\n"+
+		"define(`confDONT_PROBE_INTERFACES', `true')dnl\ndefine(`confDONT_BLAME_SENDMAIL', `MapInUnsafeDirPath')dnl\n"+
+		mc+"MAILER(`local')dnl\nMAILER(`smtp')dnl\n")
+	return put(s.t, s.dir, name+".cf", output(s.t, exec.CommandContext(s.t.Context(), s.m4, "-D_CF_DIR_="+cf, cf+"m4/cf.m4", source)))
+}
+
+// asked is a delivery: ${verify}, the certificate's name, the MX host, the recipient.
+type asked struct{ verify, cert, mx, rcpt string }
+
+// decide tells for each question whether both rulesets let the mail go.
+func (s *sendmail) decide(cf string, questions []asked) (verdicts []bool) {
+	s.t.Helper()
+	var in strings.Builder
+	for _, q := range questions {
+		fmt.Fprintf(&in, ".D{verify}%s\n.D{cipher_bits}256\n.D{cn_subject}\n.C{cert_altnames}%s\n.D{server_name}%s\n.D{rcpt_addr}%s\ntls_server %s\ntls_rcpt %[4]s\n",
+			q.verify, q.cert, q.mx, q.rcpt, q.verify)
+	}
+	cmd := tool.Command(s.t.Context(), s.t, s.tree, "usr/libexec/sendmail/sendmail", "-C", cf, "-bt")
+	cmd.Stdin = strings.NewReader(in.String())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("%v\n%s", err, out)
+	}
+	answers := regexp.MustCompile(`(?m)^(?:> )?tls_(server|rcpt) +returns: (.*)$`).FindAllStringSubmatch(string(out), -1)
+	if len(answers) != 2*len(questions) {
+		s.t.Fatalf("%d answers to %d questions:\n%s", len(answers), len(questions), out)
+	}
+	for i := 0; i < len(answers); i += 2 {
+		ok := true
+		for _, a := range answers[i : i+2] {
+			ok = ok && !strings.HasPrefix(strings.TrimSpace(a[2]), "$# error")
+			if strings.Contains(a[2], "error") && !strings.Contains(a[2], "$@ 4 .") {
+				s.t.Errorf("%+v would bounce: %s", questions[i/2], a[2])
+			}
+		}
+		verdicts = append(verdicts, ok)
+	}
+	return verdicts
+}
+
 // sendmail, in its test mode, decides with our files as the settings have it: about names with FEATURE(`sts'), about chain
 // and certificate with the access database. What the second lets pass is what the help says of it.
 func TestSendmailDecidesByOurFiles(t *testing.T) {
-	tree, m4 := tool.Tree(t, "sendmail"), tool.Path(t, "m4")
-	dir := t.TempDir()
-	makemap := func(name string, data []byte) string {
-		path := put(t, dir, name, string(data))
-		cmd := tool.Command(t.Context(), t, tree, "usr/libexec/sendmail/makemap", "-C", put(t, dir, "empty.cf", ""), "hash", path)
-		cmd.Stdin = strings.NewReader(string(data))
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("makemap: %v\n%s", err, out)
-		}
-		return path
-	}
-	// configure makes a configuration as its administrator would; test folders are not as safe as sendmail likes them.
-	configure := func(name, mc string) string {
-		cf := tree + "/usr/share/sendmail/cf/"
-		source := put(t, dir, name+".mc", "OSTYPE(`linux')dnl\ndefine(`confDOMAIN_NAME', `mail.example')dnl\n"+
-			"define(`confDONT_PROBE_INTERFACES', `true')dnl\ndefine(`confDONT_BLAME_SENDMAIL', `MapInUnsafeDirPath')dnl\n"+
-			mc+"MAILER(`local')dnl\nMAILER(`smtp')dnl\n")
-		return put(t, dir, name+".cf", output(t, exec.CommandContext(t.Context(), m4, "-D_CF_DIR_="+cf, cf+"m4/cf.m4", source)))
-	}
+	s := &sendmail{t, tool.Tree(t, "sendmail"), tool.Path(t, "m4"), t.TempDir()}
 	stsFormat, accessFormat := format(t, "sendmail-sts"), format(t, "sendmail")
 	data, _ := file(t, stsFormat, example(t))
-	sts := configure("sts", stsFormat.Settings(makemap(stsFormat.File, data)))
+	sts := s.configure("sts", stsFormat.Settings(s.makemap(stsFormat.File, data)))
 	data, _ = file(t, accessFormat, example(t))
-	access := configure("access", strings.ReplaceAll(accessFormat.Settings("x"), "/etc/mail/access", makemap("access", data)))
-	// asked is a delivery: ${verify}, the certificate's name, the MX host, the recipient.
-	type asked struct{ verify, cert, mx, rcpt string }
-	// decide tells for each question whether both rulesets let the mail go.
-	decide := func(cf string, questions []asked) (verdicts []bool) {
-		var in strings.Builder
-		for _, q := range questions {
-			fmt.Fprintf(&in, ".D{verify}%s\n.D{cipher_bits}256\n.D{cn_subject}\n.C{cert_altnames}%s\n.D{server_name}%s\n.D{rcpt_addr}%s\ntls_server %s\ntls_rcpt %[4]s\n",
-				q.verify, q.cert, q.mx, q.rcpt, q.verify)
-		}
-		cmd := tool.Command(t.Context(), t, tree, "usr/libexec/sendmail/sendmail", "-C", cf, "-bt")
-		cmd.Stdin = strings.NewReader(in.String())
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		answers := regexp.MustCompile(`(?m)^(?:> )?tls_(server|rcpt) +returns: (.*)$`).FindAllStringSubmatch(string(out), -1)
-		if len(answers) != 2*len(questions) {
-			t.Fatalf("%d answers to %d questions:\n%s", len(answers), len(questions), out)
-		}
-		for i := 0; i < len(answers); i += 2 {
-			ok := true
-			for _, a := range answers[i : i+2] {
-				ok = ok && !strings.HasPrefix(strings.TrimSpace(a[2]), "$# error")
-				if strings.Contains(a[2], "error") && !strings.Contains(a[2], "$@ 4 .") {
-					t.Errorf("%+v would bounce: %s", questions[i/2], a[2])
-				}
-			}
-			verdicts = append(verdicts, ok)
-		}
-		return verdicts
-	}
+	access := s.configure("access", strings.ReplaceAll(accessFormat.Settings("x"), "/etc/mail/access", s.makemap("access", data)))
 	var questions []asked
 	var want []bool
 	for i, c := range mxCases {
@@ -234,12 +247,12 @@ func TestSendmailDecidesByOurFiles(t *testing.T) {
 	} {
 		questions, want = append(questions, q.asked), append(want, q.ok)
 	}
-	for i, ok := range decide(sts, questions) {
+	for i, ok := range s.decide(sts, questions) {
 		if ok != want[i] {
 			t.Errorf("sts: %+v: may go: %t", questions[i], ok)
 		}
 	}
-	for i, ok := range decide(access, questions) {
+	for i, ok := range s.decide(access, questions) {
 		expect := want[i]
 		switch q := questions[i]; {
 		case q.verify == "OK" && q.cert == q.mx:
