@@ -18,6 +18,8 @@ const (
 	ListPath       = "policy.json"
 	ListPGPPath    = "policy.json.asc"
 	ListBundlePath = "policy.json.sigstore.json"
+	// ListKeylessPath is not on every mirror, nor with every release.
+	ListKeylessPath = "policy.json.keyless.sigstore.json"
 )
 
 // TrustPath names a trust version.
@@ -63,7 +65,7 @@ func NewObject(p string, data []byte) Object {
 	switch {
 	case p == PointerPath || p == CheckpointPath:
 		o.CacheControl = cachePointer
-	case p == ListPath, p == ListPGPPath, p == ListBundlePath, p == "index.html", strings.HasPrefix(p, "site/"):
+	case p == ListPath, p == ListPGPPath, p == ListBundlePath, p == ListKeylessPath, p == "index.html", strings.HasPrefix(p, "site/"):
 		o.CacheControl = cacheMutable
 	}
 	return o

@@ -21,6 +21,7 @@ func TestLayout(t *testing.T) {
 		{ListPath, "policy.json", "application/json", mutable},
 		{ListPGPPath, "policy.json.asc", "application/pgp-signature", mutable},
 		{ListBundlePath, "policy.json.sigstore.json", "application/vnd.dev.sigstore.bundle.v0.3+json", mutable},
+		{ListKeylessPath, "policy.json.keyless.sigstore.json", "application/vnd.dev.sigstore.bundle.v0.3+json", mutable},
 		{TrustPath(12), "trust/12", "text/plain; charset=utf-8", immutable},
 		{BlobPath(digest), "list/" + hexA + ".zst", "application/zstd", immutable},
 		{BlobPGPPath(digest), "list/" + hexA + ".asc", "application/pgp-signature", immutable},

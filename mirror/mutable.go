@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/starttls-everywhere/policylist/transparency"
@@ -22,6 +23,7 @@ func (r *syncRun) putMutable(ctx context.Context) error {
 		{ListPath, r.newestList, r.checkList},
 		{ListPGPPath, r.signature, func([]byte) error { return nil }},
 		{ListBundlePath, r.bundle, func(data []byte) error { return r.checkBundle(ctx, data) }},
+		{ListKeylessPath, r.keyless, func(data []byte) error { return r.checkKeyless(ctx, data) }},
 		{CheckpointPath, r.checkpoint, r.checkCheckpoint},
 		{PointerPath, func(context.Context) ([]byte, error) { return r.data, nil }, r.checkPointer},
 	} {
@@ -49,7 +51,7 @@ func (r *syncRun) replace(ctx context.Context, path string, obtain func(context.
 		}
 	}
 	data, err := obtain(ctx)
-	if IsAbsent(err) && (path == ListPGPPath || path == ListBundlePath) {
+	if IsAbsent(err) && (path == ListPGPPath || path == ListBundlePath || path == ListKeylessPath) {
 		if !r.have[path] {
 			return nil
 		}
@@ -126,6 +128,27 @@ func (r *syncRun) checkBundle(ctx context.Context, data []byte) error {
 		return err
 	}
 	return VerifyBundle(data, trust, list)
+}
+
+// keyless is the keyless bundle of the newest list, which most lists do not have. One that does not fit, as while the
+// source is being published to, is left out: nobody needs it, and it must not keep a mirror from its list.
+func (r *syncRun) keyless(ctx context.Context) ([]byte, error) {
+	data, err := r.src.Get(ctx, ListKeylessPath, MaxBundleFileBytes)
+	if err == nil {
+		err = r.checkKeyless(ctx, data)
+	}
+	if errors.Is(err, ErrKeyless) || errors.Is(err, ErrTooLarge) {
+		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
+	return data, err
+}
+
+func (r *syncRun) checkKeyless(ctx context.Context, data []byte) error {
+	list, err := r.newestList(ctx)
+	if err != nil {
+		return err
+	}
+	return VerifyKeyless(data, list)
 }
 
 // ErrBundle is what a cosign bundle wraps that no release key made over the list.

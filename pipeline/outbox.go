@@ -26,7 +26,8 @@ const (
 	outBlob       = "list.zst"        //
 	outPGP        = "policy.json.asc" // absent without an OpenPGP key
 	outBundle     = "policy.json.sigstore.json"
-	outEvidence   = "evidence.jsonl.zst" // absent without evidence
+	outKeyless    = "policy.json.keyless.sigstore.json" // absent with most releases
+	outEvidence   = "evidence.jsonl.zst"                // absent without evidence
 	outMeta       = "meta.json"
 	outSigned     = "checkpoint.signed" // while witnesses are asked: the log's signature, and what cosignatures there are
 	outCheckpoint = "checkpoint"        // written once the tree is durable, and the quorum there

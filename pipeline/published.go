@@ -265,6 +265,7 @@ func (p *Publisher) publishTo(ctx context.Context, m Target, l Logged) error {
 	if err := p.putMutable(ctx, m.Store, l); err != nil {
 		return err
 	}
+	p.dropKeyless(ctx, m, l, missing[0].meta.Release-1)
 	p.sizes[m.Name] = l.tree.N
 	return nil
 }
@@ -327,6 +328,7 @@ func (p *Publisher) putMutable(ctx context.Context, store mirror.Store, l Logged
 		{outList, mirror.ListPath},
 		{outPGP, mirror.ListPGPPath},
 		{outBundle, mirror.ListBundlePath},
+		{outKeyless, mirror.ListKeylessPath},
 		{outCheckpoint, mirror.CheckpointPath},
 		{outProof, mirror.PointerPath},
 	} {

@@ -165,6 +165,12 @@ func (p *Publisher) store(ctx context.Context, s Signed, list []byte, evidence *
 			return nil, err
 		}
 	}
+	if files[outKeyless], err = p.signKeyless(ctx, s.meta.Release, list); err != nil {
+		return nil, err
+	}
+	if files[outKeyless] == nil {
+		delete(files, outKeyless)
+	}
 	s.meta.Files = map[string]string{}
 	for name, data := range files {
 		s.meta.Files[name] = digest(data)

@@ -109,6 +109,7 @@ func damages() []damage {
 		{audit.PolicyMissing, mirror.ListPath, removing(mirror.ListPath)},
 		{audit.PolicyMismatch, mirror.ListPath, flipping(mirror.ListPath)},
 		{audit.BundleInvalid, mirror.ListBundlePath, flipping(mirror.ListBundlePath)},
+		{audit.KeylessInvalid, mirror.ListKeylessPath, replacing(mirror.ListKeylessPath, mirror.ListBundlePath)},
 		{audit.Unexpected, "list/new.zst", replacing("list/new.zst", "list/*.zst")},
 		{audit.Unexpected, "tile/0/000.p/9", replacing("tile/0/000.p/9", "tile/0/000.p/6")},
 	}

@@ -42,9 +42,10 @@ type config struct {
 		OpenPGP      string   `toml:"openpgp"`
 		PasswordFile string   `toml:"password-file"`
 	} `toml:"keys"`
-	Probe   probeConfig `toml:"probe"`
-	Gate    gateConfig  `toml:"gate"`
-	Log     logConfig   `toml:"log"`
+	Keyless keylessConfig `toml:"keyless"`
+	Probe   probeConfig   `toml:"probe"`
+	Gate    gateConfig    `toml:"gate"`
+	Log     logConfig     `toml:"log"`
 	Mirrors []struct {
 		Name string `toml:"name"`
 		URL  string `toml:"url"`
@@ -85,6 +86,7 @@ openpgp = "keys/openpgp.key"
 # The password comes from the environment variable COSIGN_PASSWORD, else from this file, else from a prompt.
 password-file = ""
 
+` + keylessConfigText + `
 ` + probeConfigText + `
 ` + gateConfigText + `
 [log]
@@ -131,7 +133,7 @@ func readConfig(path string) (*config, error) {
 	case len(c.Mirrors) == 0:
 		return nil, fmt.Errorf("%s: no [[mirror]] to publish to", path)
 	}
-	if err := errors.Join(c.checkProbe(), c.checkGate(), c.checkLog(), c.checkMirrors(), c.checkState(), c.checkFolders()); err != nil {
+	if err := errors.Join(c.checkKeyless(), c.checkProbe(), c.checkGate(), c.checkLog(), c.checkMirrors(), c.checkState(), c.checkFolders()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil

@@ -32,6 +32,10 @@ budget. What the gate holds leaves the exit code as it is; starttls-list pending
 Where the trust names witnesses, all are asked to cosign the log's checkpoint. Without their quorum the release stays
 logged and unpublished (exit 4), and the next run asks again, or makes the next release on top of it.
 
+With --keyless the release gets, beside its signatures by keys, a bundle by Fulcio and a timestamp authority that names
+who made it (policy.json.keyless.sigstore.json, [keyless] in the configuration). One that cannot be made is missing with a
+warning; nothing waits for it longer than 30 seconds.
+
 With --dry-run and the state on S3 it tries what the store's conditional writes are worth, says whether the
 configuration has to name the only publisher, and who has the lease until when. If the state is lost, see recover.
 
@@ -50,7 +54,7 @@ const exitPartly = exitInconclusive
 
 func newReleaseCommand() *cobra.Command {
 	var config string
-	var dry, final, accept, asJSON bool
+	var dry, final, accept, noKey, asJSON bool
 	c := &cobra.Command{
 		Use: "release --config FILE", Short: "checks, probes, signs, logs and publishes the list", Long: releaseLong, Example: releaseExample,
 		Args: exactly(0),
@@ -61,16 +65,20 @@ func newReleaseCommand() *cobra.Command {
 			case dry:
 				return runPlan(c, config, accept, asJSON)
 			}
-			return runRelease(c, config, final, accept, asJSON)
+			return runRelease(c, config, releaseFlags{final: final, accept: accept, keyless: noKey, asJSON: asJSON})
 		},
 	}
 	c.Flags().StringVar(&config, "config", configName, "configuration file, as init writes it")
 	c.Flags().BoolVar(&dry, "dry-run", false, "say what would be released, and change nothing")
 	c.Flags().BoolVar(&final, "final", false, "end the list: publish an empty one that tells clients to drop everything")
 	c.Flags().BoolVar(&accept, "accept-budget", false, "let this release exceed its budget of changes: two maintainers agreed to all that the gate holds for it")
+	c.Flags().BoolVar(&noKey, "keyless", false, "add a bundle that names who released, by Fulcio and a timestamp authority")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c
 }
+
+// releaseFlags say how to release.
+type releaseFlags struct{ final, accept, keyless, asJSON bool }
 
 // acceptBudget passes --accept-budget on.
 func acceptBudget(p *pipeline.Publisher, accept bool) error {
@@ -124,21 +132,26 @@ func configHint(err error) string {
 	return "relative paths in the configuration start at its own folder"
 }
 
-func runRelease(c *cobra.Command, config string, final, accept, asJSON bool) error {
-	p, err := openPublisher(c, config)
+func runRelease(c *cobra.Command, path string, f releaseFlags) error {
+	p, cfg, err := openConfigured(c, path)
 	if err != nil {
 		return err
 	}
-	if err := acceptBudget(p, accept); err != nil {
+	if err := acceptBudget(p, f.accept); err != nil {
 		return err
 	}
+	if f.keyless {
+		if p.Keyless, err = cfg.keyless(); err != nil {
+			return &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s: %w", path, err), Hint: "starttls-list init writes a configuration that explains every key"}
+		}
+	}
 	make := p.Release
-	if final {
+	if f.final {
 		make = p.Final
 	}
 	out, err := make(c.Context())
 	if out != nil && out.Leaf() != nil {
-		if asJSON {
+		if f.asJSON {
 			printReleaseJSON(c.OutOrStdout(), out)
 		} else {
 			printRelease(c.OutOrStdout(), out)

@@ -31,6 +31,7 @@ const (
 	PolicyMissing    = "audit.policy-missing"
 	PolicyMismatch   = "audit.policy-mismatch"
 	BundleInvalid    = "audit.bundle-invalid"
+	KeylessInvalid   = "audit.keyless-invalid"
 	Unexpected       = "audit.unexpected-object"
 	ContentType      = "audit.content-type"
 	CacheControl     = "audit.cache-control"
@@ -79,6 +80,7 @@ func Codes() []policy.Code {
 		e(PolicyMissing, "the mirror has no policy.json", fixRepair),
 		e(PolicyMismatch, "policy.json is not the list of the newest release", "normal for the moment of publishing: audit again; otherwise "+fixRepair),
 		e(BundleInvalid, "policy.json.sigstore.json is no release key's signature over the newest list", fixRepair),
+		e(KeylessInvalid, "policy.json.keyless.sigstore.json is not about the newest list, or its certificate's key did not sign it", "normal for the moment of publishing: audit again; otherwise "+fixRepair),
 		w(Unexpected, "the mirror has an object that no release put there", "harmless to clients; the mirror's operator may remove it"),
 		w(ContentType, "the mirror sends another content type than the format says", fixHeaders),
 		w(CacheControl, "the mirror sends another Cache-Control header than the format says", fixHeaders),

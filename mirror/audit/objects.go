@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,8 +135,16 @@ func (r *run) checkPolicy(ctx context.Context) error {
 		r.find(PolicyMismatch, mirror.ListPath, fmt.Sprintf("release %d", r.newest.Release))
 		ok = false
 	}
-	data, bundled, err := r.read(ctx, mirror.ListBundlePath, mirror.MaxBundleFileBytes, "", BundleInvalid)
-	if err != nil || !bundled || !ok {
+	if !ok {
+		list = nil
+	}
+	return errors.Join(r.checkBundle(ctx, list), r.checkKeyless(ctx, list))
+}
+
+// checkBundle compares the cosign bundle with the newest list, nil where the mirror does not have it.
+func (r *run) checkBundle(ctx context.Context, list []byte) error {
+	data, ok, err := r.read(ctx, mirror.ListBundlePath, mirror.MaxBundleFileBytes, "", BundleInvalid)
+	if err != nil || !ok || list == nil {
 		return err
 	}
 	trust, err := r.chain.Version(r.newest.Trust)
@@ -144,6 +153,18 @@ func (r *run) checkPolicy(ctx context.Context) error {
 	}
 	if err != nil {
 		r.find(BundleInvalid, mirror.ListBundlePath, err.Error())
+	}
+	return nil
+}
+
+// checkKeyless compares the keyless bundle, where there is one.
+func (r *run) checkKeyless(ctx context.Context, list []byte) error {
+	data, ok, err := r.read(ctx, mirror.ListKeylessPath, mirror.MaxBundleFileBytes, "", KeylessInvalid)
+	if err != nil || !ok || list == nil {
+		return err
+	}
+	if err := mirror.VerifyKeyless(data, list); err != nil {
+		r.find(KeylessInvalid, mirror.ListKeylessPath, err.Error())
 	}
 	return nil
 }

@@ -55,6 +55,30 @@ func CosignVerifyBlob(t testing.TB, publicKey, bundle, blob string) error {
 	return err
 }
 
+// Signed is a keyless bundle over a blob, and who is said to have made it.
+type Signed struct{ Bundle, Blob, Identity, Issuer string }
+
+// CosignVerifyKeyless lets cosign verify a keyless bundle by a trusted root of its own: with timestamps, without Rekor and
+// certificate transparency.
+func CosignVerifyKeyless(t testing.TB, trustedRoot string, s Signed) error {
+	t.Helper()
+	_, err := run(t, tool.Path(t, "cosign"), "verify-blob", "--trusted-root", trustedRoot, "--bundle", s.Bundle,
+		"--certificate-identity", s.Identity, "--certificate-oidc-issuer", s.Issuer,
+		"--use-signed-timestamps=true", "--insecure-ignore-tlog=true", "--insecure-ignore-sct=true", s.Blob)
+	return err
+}
+
+// SigstoreGoVerify lets sigstore-go, by the program among its examples, verify the same.
+func SigstoreGoVerify(t testing.TB, trustedRoot string, s Signed) error {
+	t.Helper()
+	said, err := run(t, tool.Path(t, "sigstore-go-verification"), "-trustedrootJSONpath", trustedRoot, "-artifact", s.Blob,
+		"-expectedSAN", s.Identity, "-expectedIssuer", s.Issuer, "-requireTlog=false", "-requireCTlog=false", "-requireTimestamp=true", s.Bundle)
+	if err == nil && !strings.Contains(said, "Verification successful!") {
+		return fmt.Errorf("sigstore-go-verification: %s", said)
+	}
+	return err
+}
+
 // Gpgv lets gpgv verify a detached OpenPGP signature over a file by the armored public keys in another.
 func Gpgv(t testing.TB, publicKeys, signature, data string) error {
 	t.Helper()
