@@ -1,6 +1,10 @@
 package pipeline
 
-import "github.com/starttls-everywhere/policylist/policy"
+import (
+	"slices"
+
+	"github.com/starttls-everywhere/policylist/policy"
+)
 
 // Codes of the findings that Import adds to those of the old list itself.
 const (
@@ -31,7 +35,7 @@ func evidenceCodes() []policy.Code {
 
 // Codes explains the codes that this package gives besides those of package policy.
 func Codes() []policy.Code {
-	return append(append(evidenceCodes(), botCodes()...), []policy.Code{
+	return append(slices.Concat(evidenceCodes(), botCodes(), bulkCodes()), []policy.Code{
 		{ID: codeUnsigned, Rules: []string{"R11"}, Severity: policy.Warning, Summary: "an old list has no signature beside it",
 			Fix: "put the detached signature beside the file as FILE.asc, or accept that nobody can tell who wrote it"},
 		{ID: codeBadSignature, Rules: []string{"R11"}, Severity: policy.Warning, Summary: "the signature beside an old list is not one over its bytes by a key of the keyring",

@@ -62,6 +62,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newProbeCommand())
 	root.AddCommand(newCheckCommand(), newPreviewCommand(), newFmtCommand(), newCodeCommand())
 	root.AddCommand(newInitCommand(), newReleaseCommand(), newPendingCommand(), newRecoverCommand(), newImportCommand(), newTrustCommand(), newLogCommand(), newDemoCommand())
+	root.AddCommand(newProposeCommand())
 	root.AddCommand(newBotCommands()...)
 	root.AddCommand(newMirrorCommand(), newAuditCommand(), newMonitorCommand(), newFreshnessCommand())
 	root.AddCommand(newManual())

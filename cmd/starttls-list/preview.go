@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/pipeline"
@@ -37,8 +38,8 @@ const previewExample = `  $ starttls-list preview --base origin/main list
 // maxPreviewed is how many domains one preview looks at: what a pull request names is its author's to choose.
 const maxPreviewed = 50
 
-// proofDays is how long the printed proof lives: the longest row of the table is 28 days.
-const proofDays = 45
+// proofDays is how long the printed proof lives.
+const proofDays = pipeline.ProofDays
 
 // previewTimeout bounds the look at one domain: a few DNS lookups, and one policy over HTTPS.
 const previewTimeout = 3 * time.Minute
@@ -59,13 +60,18 @@ func newPreviewCommand() *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.base, "base", "", "Git revision to compare with")
+	f.lookFlags(flags)
+	return c
+}
+
+// lookFlags are those of a look, whoever takes it.
+func (f *previewFlags) lookFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.resolver, "resolver", "", "recursive DNS resolver, ADDR:PORT (default: the first of /etc/resolv.conf)")
 	flags.BoolVar(&f.trustAD, "trust-ad", false, "believe the resolver's AD bit: it validates DNSSEC and the way to it is safe")
 	flags.StringVar(&f.roots, "roots", "", "PEM file with root certificates (default: the built-in Mozilla roots)")
-	flags.BoolVar(&f.loopback, "allow-loopback", false, "permit policy hosts on loopback")
+	flags.BoolVar(&f.loopback, "allow-loopback", false, "permit hosts on loopback")
 	flags.Uint16Var(&f.httpsPort, "https-port", 443, "port of MTA-STS policy hosts")
-	flags.Uint16Var(&f.smtpPort, "smtp-port", 25, "port in the names of TLSA records")
-	return c
+	flags.Uint16Var(&f.smtpPort, "smtp-port", 25, "port of mail servers, also in the names of TLSA records")
 }
 
 func (f *previewFlags) run(c *cobra.Command, source string) error {

@@ -29,20 +29,26 @@ func printPreview(w io.Writer, checked pipeline.Checked, ch policy.SourceChange,
 		through = fmt.Sprintf(" (by the alias %q)", ch.Alias)
 	}
 	fmt.Fprintf(w, "%s  %s%s\n", ch.Domain, ch.Class, term.Escape(through))
-	line := func(what, format string, args ...any) {
-		fmt.Fprintf(w, "  %s: %s\n", what, term.Escape(fmt.Sprintf(format, args...)))
-	}
-	line("MX", "%s", routeText(s.Route))
-	line("MTA-STS", "%s", stsText(s.STS))
-	for _, h := range d.dane {
-		line("TLSA", "%s: %s", h.name, daneText(h.DANE))
-	}
-	line("TLSRPT", "%s", tlsrptText(d.tlsrpt))
-	line("proof", "%s", proofText(s.Proof))
+	printSeen(w, s, d)
 	printOutcome(w, pipeline.Preview(checked, ch, s))
 	if ask := recordFor(ch, s.At); ask.Kind != "" {
-		line("the owner may say so with", "%s.%s. TXT %q", proof.Name, ch.Domain, ask)
+		printSeenLine(w, "the owner may say so with", "%s.%s. TXT %q", proof.Name, ch.Domain, ask)
 	}
+}
+
+// printSeen prints what a look saw.
+func printSeen(w io.Writer, s pipeline.Sighted, d previewDetail) {
+	printSeenLine(w, "MX", "%s", routeText(s.Route))
+	printSeenLine(w, "MTA-STS", "%s", stsText(s.STS))
+	for _, h := range d.dane {
+		printSeenLine(w, "TLSA", "%s: %s", h.name, daneText(h.DANE))
+	}
+	printSeenLine(w, "TLSRPT", "%s", tlsrptText(d.tlsrpt))
+	printSeenLine(w, "proof", "%s", proofText(s.Proof))
+}
+
+func printSeenLine(w io.Writer, what, format string, args ...any) {
+	fmt.Fprintf(w, "  %s: %s\n", what, term.Escape(fmt.Sprintf(format, args...)))
 }
 
 // recordFor is what the owner publishes to agree with a change.
