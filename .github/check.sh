@@ -11,9 +11,10 @@ Installs what the checks need, then runs them. Ends with the summary of `go test
 stages (default: all)
   core      gofmt, vet, mod tidy, staticcheck, shellcheck, actionlint, govulncheck where its database can be reached,
             a build of both programs into bin/, and all tests under the race detector
-  servers   tests that run real servers        (versitygw as S3, Trillian on PostgreSQL, Postfix, Exim, OpenSMTPD, sendmail,
-            nsd, unbound)
-  judges    tests that ask other people's tools (Tessera's fsck, cosign, gpgv, tinycdb, nfpm, lintian, mandoc, buildah)
+  servers   tests that run real servers        (versitygw as S3, Trillian on PostgreSQL, local-kms, Postfix, Exim, OpenSMTPD,
+            sendmail, nsd, unbound)
+  judges    tests that ask other people's tools (Tessera's fsck, cosign, sigstore-go over a Fulcio and a timestamp authority,
+            gpgv, tinycdb, nfpm, lintian, mandoc, buildah)
   browser   tests of the published pages; there are none yet
   With core, go test runs once for all stages asked for; without it, only for
   the packages whose tests use outside programs.
@@ -288,6 +289,7 @@ core() {
 	check_format
 	say "go vet, go mod tidy"
 	go vet ./...
+	go vet -tags gcpkms,azurekms,hashivault ./pipeline/signing
 	go mod tidy -diff
 	run_program staticcheck ./...
 	check_scripts
@@ -303,7 +305,7 @@ packages() {
 	fi
 	local imports
 	imports=$(go list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./...)
-	grep -E ' [^ ]+/(mirror/storetest(/[a-z]+)?|policy/discovery/dnssectest)( |$)' <<<"$imports" | cut -d ' ' -f 1
+	grep -E ' [^ ]+/(mirror/storetest(/[a-z]+)?|policy/discovery/dnssectest|pipeline/signing/keytest)( |$)' <<<"$imports" | cut -d ' ' -f 1
 }
 
 stages='' full='' only_tools=''

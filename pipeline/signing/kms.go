@@ -49,7 +49,7 @@ var pluginName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
 // which may take as long as remoteTimeout.
 type RemoteKey struct {
 	ref    string
-	signer signature.Signer
+	sign   func(ctx context.Context, message []byte) ([]byte, error)
 	public crypto.PublicKey // of one of the two kinds
 	spki   []byte
 }
@@ -86,11 +86,7 @@ func OpenRemote(ctx context.Context, ref string) (*RemoteKey, error) {
 		if k.public, err = service.PublicKey(options.WithContext(ctx)); err != nil {
 			return err
 		}
-		if _, ok := k.public.(ed25519.PublicKey); ok && scheme == "hashivault" {
-			// Vault's transit engine would sign a digest; pure Ed25519 (RFC 8032) is asked for by no hash at all.
-			service, err = kms.Get(ctx, ref, crypto.Hash(0))
-		}
-		k.signer = service
+		k.sign, err = signerOf(ctx, service, scheme, ref, k.public)
 		return err
 	})
 	var missing *kms.ProviderNotFoundError
@@ -108,6 +104,24 @@ func OpenRemote(ctx context.Context, ref string) (*RemoteKey, error) {
 		return nil, fmt.Errorf("%s: %w: %w", ref, ErrKeyType, err)
 	}
 	return k, nil
+}
+
+// signerOf is how a service's key signs. Pure Ed25519 (RFC 8032) takes the message itself, where sigstore's providers are
+// made for digests.
+func signerOf(ctx context.Context, service signature.Signer, scheme, ref string, public crypto.PublicKey) (sign func(context.Context, []byte) ([]byte, error), err error) {
+	if _, ok := public.(ed25519.PublicKey); ok {
+		switch scheme {
+		case "awskms":
+			return awsEd25519(ctx, ref)
+		case "hashivault": // no hash asks its transit engine for the pure form
+			if service, err = kms.Get(ctx, ref, crypto.Hash(0)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return func(ctx context.Context, message []byte) ([]byte, error) {
+		return service.SignMessage(bytes.NewReader(message), options.WithContext(ctx))
+	}, nil
 }
 
 // checkProvider says what a build lacks before anything is asked.
@@ -129,7 +143,7 @@ func checkProvider(scheme, ref string) error {
 func (k *RemoteKey) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	var sig []byte
 	err := k.within(ctx, func(ctx context.Context) (err error) {
-		sig, err = k.signer.SignMessage(bytes.NewReader(message), options.WithContext(ctx))
+		sig, err = k.sign(ctx, message)
 		return err
 	})
 	if err != nil {

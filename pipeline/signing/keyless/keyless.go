@@ -78,7 +78,7 @@ func (s *Signer) bundle(ctx context.Context, list []byte) ([]byte, error) {
 	}
 	certificate, err := s.certificate(ctx, client, key, token)
 	if err != nil {
-		return nil, fmt.Errorf("Fulcio: %w", err)
+		return nil, fmt.Errorf("fulcio: %w", err)
 	}
 	digest := sha256.Sum256(list)
 	sig, err := ecdsa.SignASN1(rand.Reader, key, digest[:])

@@ -65,7 +65,7 @@ func TestKeylessByRealServers(t *testing.T) {
 	refused(t, wrong, "issuer in [keyless]")
 	wrong = signer(t, s)
 	wrong.Token = func(context.Context) (string, error) { return s.Issuer.Token(t, s.Identity, "another-audience"), nil }
-	refused(t, wrong, "Fulcio: an answer that is no success")
+	refused(t, wrong, "fulcio: an answer that is no success")
 	s.StopFulcio()
 	refused(t, signer(t, s), "connection refused")
 }

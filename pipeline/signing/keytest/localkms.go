@@ -45,15 +45,20 @@ func StartKMS(t testing.TB, aliases ...string) *KMS {
 		cmd.Env = append(os.Environ(), "PORT="+port, "KMS_SEED_PATH="+seed, "KMS_DATA_PATH="+filepath.Join(dir, "data-"+port), "KMS_REGION=eu-test-1")
 		k.process = tool.Start(t, cmd, os.Interrupt)
 		if k.process.Listens(address) {
-			for name, value := range map[string]string{"AWS_ENDPOINT_URL_KMS": "http://" + address, "AWS_REGION": "eu-test-1",
-				"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"} {
-				t.Setenv(name, value)
-			}
+			UseAWS(t, "http://"+address)
 			return k
 		}
 	}
 	t.Fatal("local-kms does not start")
 	return nil
+}
+
+// UseAWS points the AWS SDK at a KMS and gives it credentials.
+func UseAWS(t testing.TB, endpoint string) {
+	for name, value := range map[string]string{"AWS_ENDPOINT_URL_KMS": endpoint, "AWS_REGION": "eu-test-1",
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"} {
+		t.Setenv(name, value)
+	}
 }
 
 // Stop ends the service, as an outage does.
