@@ -6,29 +6,15 @@ import (
 )
 
 // dialect is how much a Postfix understands; the map's name says it.
-type dialect struct {
-	mta.Dialect
-	tlsrpt bool // Postfix 3.10: attributes for reports
-}
-
-// dialects are by map name. The last three are those of postfix-tlspol and postfix-mta-sts-resolver, so that changing
-// over is one line in main.cf; both send SNI.
-var dialects = map[string]dialect{
-	"legacy":          {Dialect: mta.Legacy},
-	"sni":             {Dialect: mta.SNI},
-	"floor":           {Dialect: mta.Floor},
-	"tlsrpt":          {Dialect: mta.TLSRPT, tlsrpt: true},
-	"QUERY":           {Dialect: mta.SNI},
-	"QUERYwithTLSRPT": {Dialect: mta.TLSRPT, tlsrpt: true},
-	"postfix":         {Dialect: mta.SNI},
-}
+type dialect struct{ mta.Dialect }
 
 // usualReply is enough for most policies, in bytes.
 const usualReply = 256
 
-// dialectOf is legacy for a name that nobody knows: every Postfix reads it, and NOTFOUND would switch the list off for a
-// slip of the finger.
-func dialectOf(mapName string) dialect { return dialects[mapName] }
+func dialectOf(mapName string) dialect {
+	d, _ := mta.MapDialect(mapName)
+	return dialect{d}
+}
 
 // reply says a decision in the dialect.
 func (d dialect) reply(c Decision) (Reply, error) {

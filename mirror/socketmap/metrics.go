@@ -1,6 +1,10 @@
 package socketmap
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/starttls-everywhere/policylist/policy/mta"
+)
 
 // Metrics count answers and connections. Its zero value is ready, a nil one counts nothing. There are no domains in it:
 // who exchanges mail with whom is nobody's business.
@@ -23,7 +27,7 @@ const (
 var (
 	sources      = [...]Source{SourceOff, SourceOverride, SourceDANE, SourceSTS, SourceList, SourceNone}
 	results      = [...]Result{ResultPolicy, ResultNotFound, ResultTemp}
-	dialectKinds = [...]string{"legacy", "sni", "floor", "tlsrpt"}
+	dialectKinds = [...]string{mta.Legacy: "legacy", mta.SNI: "sni", mta.Floor: "floor", mta.TLSRPT: "tlsrpt"}
 )
 
 // possible tells which results a source can have.
@@ -115,12 +119,7 @@ func (r Reply) result() int {
 }
 
 // kind is the place in dialectKinds.
-func (d dialect) kind() int {
-	if d.tlsrpt {
-		return len(dialectKinds) - 1
-	}
-	return int(d.Dialect)
-}
+func (d dialect) kind() int { return int(d.Dialect) }
 
 func (m *Metrics) stranger() {
 	if m != nil {

@@ -6,6 +6,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/starttls-everywhere/policylist/policy/mta"
 )
 
 // Each answer is counted once, under whose word it was, what was said and in which dialect; a key that is no domain
@@ -59,7 +61,7 @@ func TestMetricsSources(t *testing.T) {
 			t.Errorf("%s: %d, want %d", s, n, i+1)
 		}
 	}
-	m.count(SourceDANE, Reply{Temp: "TLSA lookup failed"}, dialect{tlsrpt: true})
+	m.count(SourceDANE, Reply{Temp: "TLSA lookup failed"}, dialect{mta.TLSRPT})
 	for _, l := range m.Lookups() {
 		if (l.Source == SourceDANE && l.Result == ResultTemp && l.Dialect == "tlsrpt") != (l.Result == ResultTemp && l.Count == 1) {
 			t.Errorf("%+v", l)

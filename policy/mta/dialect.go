@@ -72,6 +72,20 @@ func ParseDialect(s string) (Dialect, error) {
 	return Legacy, fmt.Errorf("unknown Postfix dialect %q: it is one of %s", s, strings.Join(dialectNames[:], ", "))
 }
 
+// mapDialects are by the name of a socketmap. The last three are those of postfix-tlspol and postfix-mta-sts-resolver, so that
+// changing over is one line in main.cf; all of them send SNI.
+var mapDialects = map[string]Dialect{
+	"legacy": Legacy, "sni": SNI, "floor": Floor, "tlsrpt": TLSRPT,
+	"QUERY": SNI, "QUERYwithTLSRPT": TLSRPT, "postfix": SNI,
+}
+
+// MapDialect returns the dialect that a socketmap of this name is answered in. A name that nobody knows, for which ok is false,
+// is answered in Legacy: every Postfix reads it, and NOTFOUND would switch the list off for a slip of the finger.
+func MapDialect(mapName string) (d Dialect, ok bool) {
+	d, ok = mapDialects[mapName]
+	return d, ok
+}
+
 // DialectOf returns the newest dialect for a Postfix version as "postconf -h mail_version" prints it: "3.7.11", or
 // "3.6-20201226" for a snapshot, which counts as the release before it, since it may lack what the release has.
 func DialectOf(mailVersion string) (Dialect, error) {

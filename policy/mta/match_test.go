@@ -134,3 +134,19 @@ func TestDialectOfAVersion(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// Of the names of maps, those of other programs have to go on meaning what they mean there.
+func TestDialectOfAMap(t *testing.T) {
+	for name, want := range map[string]Dialect{
+		"legacy": Legacy, "sni": SNI, "floor": Floor, "tlsrpt": TLSRPT, "QUERY": SNI, "QUERYwithTLSRPT": TLSRPT, "postfix": SNI,
+	} {
+		if got, ok := MapDialect(name); !ok || got != want {
+			t.Errorf("%s: %s, %t", name, got, ok)
+		}
+	}
+	for _, name := range []string{"", "query", "Floor", "smtp"} {
+		if got, ok := MapDialect(name); ok || got != Legacy {
+			t.Errorf("%q: %s, %t", name, got, ok)
+		}
+	}
+}

@@ -46,7 +46,7 @@ type File struct {
 // Table is what [postfix] in our configuration asks for.
 type Table struct {
 	Type, Map  string
-	Dialect    string // as resolved: "legacy", "sni", "floor"
+	Dialect    string // as resolved: "legacy", "sni", "floor", "tlsrpt"
 	Fixed      bool   // the configuration names the dialect; false: it follows the version
 	Right      bool   // the file is as it should be
 	State      string // else what is wrong

@@ -47,9 +47,9 @@ func (f Facts) wanted() string {
 			if below, err := filepath.Rel(f.Postfix.Params["queue_directory"], address); err == nil && filepath.IsLocal(below) {
 				address = below
 			}
-			return "socketmap:unix:" + address + ":" + dialectNames[f.Postfix.dialect()]
+			return "socketmap:unix:" + address + ":" + f.Postfix.dialect().String()
 		}
-		return "socketmap:inet:" + network + ":" + dialectNames[f.Postfix.dialect()]
+		return "socketmap:inet:" + network + ":" + f.Postfix.dialect().String()
 	case f.Table != nil:
 		return f.Table.Type + ":" + f.Table.Map
 	}

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/starttls-everywhere/policylist/policy/mta"
 )
 
 // group collects transports by what was found at them, in order of appearance.
@@ -120,11 +122,11 @@ func protocols(f Facts) (out []Finding) {
 	if p == nil {
 		return nil
 	}
-	told := f.told()
-	if value := p.Params["smtp_tls_mandatory_protocols"]; told >= 0 && told < 2 && allowsOld(value) {
-		out = append(out, found("doctor.protocols", "", "smtp_tls_mandatory_protocols = %s, and the dialect %s says nothing about it", value, dialectNames[told]))
+	told, used := f.told()
+	if value := p.Params["smtp_tls_mandatory_protocols"]; used && told < mta.Floor && allowsOld(value) {
+		out = append(out, found("doctor.protocols", "", "smtp_tls_mandatory_protocols = %s, and the dialect %s says nothing about it", value, told))
 	}
-	if value := p.Params["smtp_tls_servername"]; told == 0 && value != "" && value != "hostname" {
+	if value := p.Params["smtp_tls_servername"]; used && told == mta.Legacy && value != "" && value != "hostname" {
 		out = append(out, found("doctor.sni", "", "smtp_tls_servername = %s", value))
 	}
 	if value := p.Params["smtp_tls_per_site"]; value != "" && p.Params["smtp_tls_policy_maps"] != "" {
