@@ -237,14 +237,27 @@ var ErrChangedMeanwhile = errors.New("the source was changed meanwhile")
 // written. A crash between two files leaves the rest for the next run, which finds it still to do.
 func (r *BotRun) Write() error {
 	for _, f := range r.files {
-		if now, err := os.ReadFile(f.old.Path); err != nil || !bytes.Equal(now, f.old.Data) {
-			return errors.Join(fmt.Errorf("%w: %s", ErrChangedMeanwhile, f.old.Path), err)
+		if err := stillThere(f.old); err != nil {
+			return err
 		}
 	}
 	for _, f := range r.files {
 		if err := replace(f.old, f.new); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// stillThere says what keeps a file that was read from being replaced. Of a symbolic link nobody knows who else uses its
+// target.
+func stillThere(f policy.File) error {
+	info, err := os.Lstat(f.Path)
+	if err == nil && info.Mode()&os.ModeSymlink != 0 {
+		return fmt.Errorf("%w: %s is a symbolic link; let the file itself stand there", ErrSource, f.Path)
+	}
+	if now, err := os.ReadFile(f.Path); err != nil || !bytes.Equal(now, f.Data) {
+		return errors.Join(fmt.Errorf("%w: %s", ErrChangedMeanwhile, f.Path), err)
 	}
 	return nil
 }

@@ -350,6 +350,18 @@ func TestBotLeavesWhatPeopleChange(t *testing.T) {
 	if err := run.Write(); !errors.Is(err, pipeline.ErrChangedMeanwhile) || g.text() != byHand {
 		t.Errorf("%v\n%s", err, g.text())
 	}
+	if err := errors.Join(os.Rename(g.path("list/all.json"), g.path("list/all.txt")), os.Symlink("all.txt", g.path("list/all.json"))); err != nil {
+		t.Fatal(err)
+	}
+	if run, _, _ = g.bot("sync-mta-sts", k); len(run.Files()) != 1 {
+		t.Fatal(run.Files())
+	}
+	if err := run.Write(); !errors.Is(err, pipeline.ErrSource) || g.text() != byHand {
+		t.Errorf("a symbolic link: %v\n%s", err, g.text())
+	}
+	if err := os.Remove(g.path("list/all.json")); err != nil {
+		t.Fatal(err)
+	}
 	g.write("list/all.json", `{"policies": {"a.example": {}}}`)
 	if _, err := g.Known(t.Context()); !errors.Is(err, pipeline.ErrSourceErrors) {
 		t.Errorf("a source with errors: %v", err)

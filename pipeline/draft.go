@@ -103,6 +103,9 @@ func draft(ctx context.Context, source string, where func(Checked, tree) (policy
 // Write writes the file: a new one only where there is none, another only while it is as it was read.
 func (d *Draft) Write() error {
 	if !d.New {
+		if err := stillThere(d.old); err != nil {
+			return err
+		}
 		return replace(d.old, d.Data)
 	}
 	dir := filepath.Dir(d.Path)

@@ -84,7 +84,7 @@ func records(domain, proofName string, r *proof.Record) []string {
 	switch {
 	case r == nil:
 		return nil
-	case proofName == "":
+	case proofName == "", proofName == name:
 		return []string{fmt.Sprintf("%s. TXT %q", name, r)}
 	}
 	return []string{fmt.Sprintf("%s. CNAME %s.", name, proofName), fmt.Sprintf("%s. TXT %q", proofName, r)}
