@@ -18,10 +18,16 @@ const (
 	codeEvidenceStale   = "evidence.stale"
 	codeEvidenceAbsent  = "evidence.absent"
 	codeEvidenceOther   = "evidence.other-policy"
+	codeScanFailed      = "scan.failed"
+	codeScanPartial     = "scan.incomplete"
 )
 
 func evidenceCodes() []policy.Code {
 	return []policy.Code{
+		{ID: codeScanFailed, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the releasing host could not look at the domains, so this release lets nothing new in",
+			Fix: "look at its resolver, its network and its canary; the next release looks again"},
+		{ID: codeScanPartial, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the scan was not of the whole list, so this release lets nothing new in and nothing ask for more",
+			Fix: "look which shards or vantages are missing, and whether a canary looked wrong; the next whole scan puts it right"},
 		{ID: codeEvidenceRefused, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the evidence cannot be used, so this release lets nothing new in",
 			Fix: "run starttls-list probe merge --source LIST on the files, which says what is wrong, and have the vantages scan again"},
 		{ID: codeEvidenceStale, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the evidence is older than 24 hours or from the future, so this release lets nothing new in",

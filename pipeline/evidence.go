@@ -83,7 +83,9 @@ func (p *Publisher) vouched(ctx context.Context, c Checked, targets []probe.Targ
 		wanted[t.Domain] = t.Policy
 	}
 	results := make(map[policy.Domain]probe.Result, len(targets))
+	out.quorum = c.Source().Settings().Quorum
 	merged, report, err := p.merge(ctx, c.Source().Settings(), func(m probe.Merged) {
+		out.voters = max(out.voters, lookers(m))
 		if pol, ok := wanted[m.Domain]; ok {
 			results[m.Domain] = about(m, pol)
 			out.seeMerged(m)

@@ -23,10 +23,12 @@ type Gate struct {
 // gated looks at everything and decides by the gate: what is listed must be seen to be demoted, or to ask to leave.
 func (p *Publisher) gated(ctx context.Context, c Checked, last *Published, t *tracks, out *Probed) error {
 	out.looks, out.tracks = map[policy.Domain]gate.Look{}, t
-	results, err := p.observe(ctx, c, everything(wantedOf(c, last), last.list()), out)
+	targets := everything(wantedOf(c, last), last.list())
+	results, err := p.observe(ctx, c, targets, out)
 	if err != nil {
 		return err
 	}
+	p.whole(last.list(), wantedOf(c, last), targets, results, out)
 	return p.decide(c, last, out, results)
 }
 
@@ -207,7 +209,7 @@ func heldBy(w gate.Wait) Held {
 // release puts together what the gate let through.
 func (d *decider) release(before policy.List) error {
 	out := d.out
-	pass, held := gate.Budget(before.Len(), d.steps, d.Gate.AcceptBudget)
+	pass, held := gate.Budget(before.Len(), out.standBehind(d.steps), d.Gate.AcceptBudget)
 	var carried []policy.Change
 	for _, s := range pass {
 		out.changes = append(out.changes, mirror.ChangeLeaf{Domain: s.Change.Domain, Policy: s.Change.New, Reason: s.Reason})

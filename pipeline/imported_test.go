@@ -126,7 +126,12 @@ const oldList = `{
 func TestFirstReleaseAfterImport(t *testing.T) {
 	o := newOperator(t, "public")
 	file := pipeline.OldFile{File: policy.File{Path: "old.json", Data: []byte(oldList)}}
-	if err := o.Import(t.Context(), []pipeline.OldFile{file}, nil, func(pipeline.Imported) {}); err != nil {
+	err := o.Import(t.Context(), []pipeline.OldFile{file}, nil, func(i pipeline.Imported) {
+		if c := i.Changes(); len(c) != 2 || c[0].Reason != "import.history" || c[1].Reason != "import.history" {
+			t.Errorf("imported with the changes %+v", c)
+		}
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if data := string(list(t, o.path("public"))); !strings.Contains(data, `"a.example":{"mode":"enforce","mxs":[".mx.big.example"]}`) {
@@ -140,7 +145,7 @@ func TestFirstReleaseAfterImport(t *testing.T) {
 	if len(out.Changes()) != 1 || out.Changes()[0].Reason != "import.unproven" || out.Changes()[0].Policy.Mode != policy.Testing {
 		t.Errorf("changes: %+v", out.Changes())
 	}
-	err := o.Import(t.Context(), []pipeline.OldFile{file}, nil, func(pipeline.Imported) {})
+	err = o.Import(t.Context(), []pipeline.OldFile{file}, nil, func(pipeline.Imported) {})
 	if !errors.Is(err, pipeline.ErrImport) {
 		t.Errorf("history after a release from a source: %v", err)
 	}

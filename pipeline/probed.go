@@ -30,6 +30,9 @@ type Probed struct {
 	findings  []policy.Finding
 	timestamp time.Time
 	expires   time.Time // with timestamp, of an imported file; both zero otherwise
+
+	incomplete     bool // the scan was not of the whole list
+	voters, quorum int  // vantages that looked at a domain, at most, and how many it takes; both zero for the releasing host
 }
 
 // Held is a change that this release does not make: the domain's last published policy stays, or it stays absent.
@@ -83,10 +86,12 @@ func (p *Publisher) probe(ctx context.Context, c Checked, last *Published, t *tr
 		out.list, out.source = before, "renew"
 		return out, nil
 	}
-	results, err := p.observe(ctx, c, p.targets(c, before, last), &out)
+	targets := p.targets(c, before, last)
+	results, err := p.observe(ctx, c, targets, &out)
 	if err != nil {
 		return out, err
 	}
+	p.whole(before, c.Entries(), targets, results, &out)
 	wanted := c.Entries()
 	if last.imported() {
 		wanted = unproven(wanted, results)
@@ -94,6 +99,10 @@ func (p *Publisher) probe(ctx context.Context, c Checked, last *Published, t *tr
 	var edits []policy.Edit
 	for _, change := range policy.Diff(before.Entries(), wanted) {
 		leaf, held := p.admit(change, results, last)
+		if held == nil && out.incomplete && asksMore(change) {
+			back := heldBack(change)
+			held = &back
+		}
 		if held != nil {
 			out.held = append(out.held, *held)
 			continue
@@ -154,11 +163,11 @@ func (p *Publisher) observe(ctx context.Context, c Checked, targets []probe.Targ
 	}
 	found, err := p.Observer.Probe(ctx, targets)
 	if err != nil {
-		return nil, fmt.Errorf("probe: %w", err)
+		return p.unseen(ctx, targets, fmt.Errorf("probe: %w", err), out)
 	}
 	header, err := p.Observer.Header(ctx, "")
 	if err != nil {
-		return nil, fmt.Errorf("probe: canary: %w", err)
+		return p.unseen(ctx, targets, fmt.Errorf("probe: canary: %w", err), out)
 	}
 	results := make(map[policy.Domain]probe.Result, len(found))
 	packer, err := newEvidencePacker()
@@ -174,7 +183,10 @@ func (p *Publisher) observe(ctx context.Context, c Checked, targets []probe.Targ
 	if err == nil {
 		out.evidence, err = packer.done()
 	}
-	return results, err
+	if err != nil {
+		return p.unseen(ctx, targets, err, out)
+	}
+	return results, nil
 }
 
 // see keeps what the releasing host saw, for the gate.

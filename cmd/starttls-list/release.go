@@ -23,7 +23,8 @@ each mirror as a client would. Every run makes a release: with nothing new, or w
 the last list, so that no client's list expires. Run it at least daily, from a timer.
 
 A new or changed domain that fails its probe is held: its last published policy stays, or it stays absent, and the
-rest goes out. A run that was interrupted is completed by the next one, with the same bytes.
+rest goes out. Where nobody could look at the whole list within 24 hours, nothing new goes in, and an alarm says so (exit
+1); the list is renewed all the same. A run that was interrupted is completed by the next one, with the same bytes.
 
 With [gate] enabled the change table decides instead: changes wait until they are proven for as long as the table says,
 entries that no longer work are demoted, owners leave by their own word, and a release carries no more changes than its

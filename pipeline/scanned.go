@@ -1,0 +1,94 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/starttls-everywhere/policylist/pipeline/probe"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/gate"
+)
+
+// unseen is the answer to a scan of the releasing host that failed: the list is renewed all the same, an alarm tells, and
+// nothing new goes in. A resolver that is down must not let every client's list expire.
+func (p *Publisher) unseen(ctx context.Context, targets []probe.Target, why error, out *Probed) (map[policy.Domain]probe.Result, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	out.findings = append(out.findings, evidenceFinding(codeScanFailed, "", why.Error()+": "))
+	out.evidence = nil
+	clear(out.looks)
+	return fill(nil, targets, codeScanFailed), nil
+}
+
+// whole reports whether the scan was of the whole list: all that is listed and stays in the source was looked at, by a
+// quorum. What was left out says nothing about those domains; but a release lets in what is new on the word that the rest
+// of the list was looked after, too. The alarm is among the findings; one that there is already says more.
+func (p *Publisher) whole(before policy.List, wanted []policy.Entry, targets []probe.Target, results map[policy.Domain]probe.Result, out *Probed) {
+	if p.blind() || hasErrors(out.findings) {
+		return
+	}
+	asked := make(map[policy.Domain]bool, len(targets))
+	for _, t := range targets {
+		asked[t.Domain] = true
+	}
+	due, left := 0, 0
+	for _, e := range wanted {
+		if _, listed := before.Lookup(e.Domain); !listed || !asked[e.Domain] {
+			continue // nobody else is asked about where only changes are looked at
+		}
+		due++
+		if codes := results[e.Domain].Codes; slices.Contains(codes, codeEvidenceAbsent) || slices.Contains(codes, codeWithdrawn) {
+			left++
+		}
+	}
+	switch {
+	case left > 0:
+		out.partial(fmt.Sprintf("%d of %d listed domains were left out: ", left, due))
+	case due > 0 && out.voters < out.quorum:
+		out.partial(fmt.Sprintf("%d of the vantages looked, and it takes %d: ", out.voters, out.quorum))
+	}
+}
+
+func (p *Probed) partial(why string) {
+	p.findings = append(p.findings, evidenceFinding(codeScanPartial, "", why))
+	p.incomplete = true
+}
+
+// lookers counts the vantages that looked at a domain, whatever they saw.
+func lookers(m probe.Merged) (n int) {
+	for _, v := range m.Votes {
+		if v.Void != codeWithdrawn {
+			n++
+		}
+	}
+	return n
+}
+
+// asksMore reports whether a change lets in what is new, or asks senders for more.
+func asksMore(c policy.Change) bool { return c.Class.Has(policy.Added | policy.Strengthened) }
+
+// heldBack holds a change that a scan of the whole list has to stand behind.
+func heldBack(c policy.Change) Held {
+	return Held{Change: c, Verdict: probe.Inconclusive, Codes: []string{codeScanPartial},
+		Found: []policy.Finding{evidenceFinding(codeScanPartial, c.Domain.String(), "")}}
+}
+
+// standBehind takes the steps away that a scan of the whole list has to stand behind, where it was not one.
+func (p *Probed) standBehind(steps []gate.Step) []gate.Step {
+	if !p.incomplete {
+		return steps
+	}
+	var out []gate.Step
+	for _, s := range steps {
+		if !asksMore(s.Change) {
+			out = append(out, s)
+			continue
+		}
+		h := heldBack(s.Change)
+		h.Since = s.Since
+		p.held = append(p.held, h)
+	}
+	return out
+}
