@@ -25,7 +25,7 @@ var findingGroups = []struct {
 	{"The domain's DNS", []string{"dns"}},
 	{"Mail servers", []string{"smtp", "starttls", "tls", "cert"}},
 	{"MTA-STS, DANE and TLSRPT", []string{"sts", "dane", "tlsrpt", "cross"}},
-	{"The proof, and what is held", []string{"proof", "gate", "bot", "evidence", "vantage", "probe"}},
+	{"The proof, and what is held", []string{"proof", "gate", "bot", "evidence", "scan", "vantage", "probe"}},
 	{"What stands in the log", []string{"add", "promote", "demote", "remove", "restore", "change"}},
 }
 
