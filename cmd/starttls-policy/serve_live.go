@@ -7,6 +7,9 @@ import (
 	"github.com/starttls-everywhere/policylist/policy/discovery"
 )
 
+// policiesFile keeps the domains' own MTA-STS policies over a restart of "serve".
+const policiesFile = "mta-sts.jsonl"
+
 // newLive is what asks the domains themselves; nil when [serve] wants only the lists.
 func (s *served) newLive() (*socketmap.Live, error) {
 	c := s.config.Serve

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror"
-	"github.com/starttls-everywhere/policylist/mirror/leaveout"
-	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/mta"
 )
@@ -39,24 +38,6 @@ type table struct {
 	lists   []list
 	views   []*namedView // by list; nil: not read yet
 	report  tableReport
-}
-
-// localSay is what this machine's administrator has to say about domains.
-type localSay struct {
-	overrides socketmap.Overrides
-	adopt     adopted
-	now       time.Time
-	own       *ownWord         // nil: what domains say about themselves does not count
-	sources   leaveout.Sources // of it
-}
-
-// localSay is what the configuration says.
-func (a *app) localSay(c config) localSay {
-	l := localSay{overrides: c.Overrides, adopt: c.Adopt, now: a.now(), own: a.ownWord(c)}
-	if l.own != nil {
-		l.sources = c.LeaveOut.Sources
-	}
-	return l
 }
 
 // tableReport says what the table is made of.
@@ -270,26 +251,44 @@ func merge(views []*namedView) (policy.List, error) {
 	return policy.NewList(entries)
 }
 
-// apply puts the administrator's word above the lists', and the domains' own between the two.
-func (l localSay) apply(list policy.List) (policy.List, []leftOut, error) {
-	if len(l.overrides) == 0 && len(l.adopt) == 0 && l.own == nil {
-		return list, nil, nil
+// unknown is the table while nobody knows what the lists say, say because the disk lost their state; why is for its reader.
+// Nil is the old table, which stays until the list that it was made from expires; else it would be enforced for ever.
+func (t *table) unknown(why string) ([]byte, error) {
+	old, err := os.ReadFile(string(t.config.Map))
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return nil, err
 	}
-	var entries []policy.Entry
-	var left []leftOut
-	for d, p := range list.All() {
-		if _, ok := l.overrides.Find(d, l.now); ok {
+	expires, dated := expiryOf(string(old))
+	if dated && t.local.now.Before(expires) {
+		return nil, nil
+	}
+	own, err := t.local.alone()
+	switch {
+	case err != nil:
+		return nil, err
+	case own.Len() == 0 && missing:
+		return nil, nil
+	case own.Len() == 0 && dated:
+		return []byte("# TLS policy table for Postfix (smtp_tls_policy_maps): empty. The list that it was made from is lost, and has expired.\n"), nil
+	case own.Len() == 0:
+		return []byte("# TLS policy table for Postfix (smtp_tls_policy_maps): empty. No list is in force: " + why + ".\n"), nil
+	}
+	var buf bytes.Buffer
+	report, err := mta.PostfixOwn(&buf, own.All(), why, mta.Options{Dialect: t.dialect, ExactOnly: t.config.ExactOnly})
+	t.report.take(report)
+	return buf.Bytes(), err
+}
+
+// expiryOf finds in a table's first lines when the list ends that it was made from.
+func expiryOf(table string) (expires time.Time, ok bool) {
+	for text := range strings.Lines(table) {
+		at, found := strings.CutPrefix(strings.TrimSuffix(text, "\n"), "# expires ")
+		if !found && strings.HasPrefix(text, "#") {
 			continue
 		}
-		if p.Mode == policy.Testing && l.adopt.has(d) {
-			p.Mode = policy.Enforce
-		}
-		if why, out := l.leaves(d, p); out {
-			left = append(left, why)
-			continue
-		}
-		entries = append(entries, policy.Entry{Domain: d, Policy: p})
+		expires, err := policy.ParseTime(at)
+		return expires, found && err == nil
 	}
-	list, err := policy.NewList(append(entries, l.entries()...))
-	return list, left, err
+	return time.Time{}, false
 }

@@ -1,24 +1,12 @@
 package main
 
 import (
-	"context"
-	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 )
-
-// policiesFile keeps the domains' own MTA-STS policies over a restart of "serve".
-const policiesFile = "mta-sts.jsonl"
-
-// defaultUpdate is how often lists are updated: a release is renewed at least daily, and one update in four may be lost.
-const defaultUpdate = 6 * time.Hour
 
 // reload takes up lists whose state has changed since they were read. One that cannot be read is tried again each time: an
 // update may be at it, or the disk may come back.
@@ -90,46 +78,5 @@ func (s *served) tell(h socketmap.Held) {
 	s.log.Info("list in force", "list", h.Name, "release", h.Release.Release, "domains", h.Len(), "expires", stamp(h.Release.Expires))
 	if pin := h.Outcome.Pin; pin != nil {
 		s.log.Warn("an earlier list is in force (rollback)", "list", h.Name, "release", pin.Release, "until", stamp(pin.Until), "reason", pin.Reason)
-	}
-}
-
-// update runs "update" now and then, in a process of its own: what it takes to verify a large list is given back when it
-// ends, and whatever may go wrong there does not touch the answers.
-func (s *served) update(ctx context.Context) error {
-	period := time.Duration(s.config.Serve.Update)
-	if period == 0 {
-		period = defaultUpdate
-	}
-	wait := time.Duration(rand.Int64N(int64(time.Minute)))
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-		s.runUpdate(ctx)
-		// A fifth of the period apart, so that a thousand machines that came back together do not stay together.
-		wait = period - period/10 + time.Duration(rand.Int64N(int64(period/5)))
-	}
-}
-
-// runUpdate logs what "update" said. The reload sees what it did, and its own report counts how it ended; one that leaves
-// none is counted here.
-func (s *served) runUpdate(ctx context.Context) {
-	report := filepath.Join(s.config.State, lastUpdate)
-	before, _ := os.Stat(report)
-	self, err := exec.LookPath(s.program)
-	var out []byte
-	if err == nil {
-		cmd := exec.CommandContext(ctx, self, "update", "--config", s.app.configPath)
-		cmd.WaitDelay = 10 * time.Second
-		out, err = cmd.CombinedOutput()
-	}
-	if err == nil || ctx.Err() != nil {
-		return
-	}
-	s.log.Warn("update", "result", err.Error(), "output", string(out))
-	if after, errStat := os.Stat(report); errStat != nil || before != nil && os.SameFile(before, after) {
-		s.unreported.Add(1) // each report is a new file
 	}
 }
