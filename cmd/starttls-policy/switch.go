@@ -68,7 +68,7 @@ func newDisable(a *app) *cobra.Command {
 		Short: "switch all policies off at once, until \"enable\"",
 		Long: `Disable is the kill switch: from now on no domain has a policy. "serve" answers NOTFOUND to every question within a tenth
 of a second, and the Postfix table is emptied; mail goes out as the mail server's own settings say. Lists are updated as
-before, so that "enable" needs no network. Both are logged, and "status" tells.
+before, so that "enable" needs no network. The daemon logs both, every update says it, and "status" tells since when, and why.
 
 Exit codes: 0 done, 1 something local failed, 2 wrong usage or configuration.`,
 		Example: `  $ starttls-policy disable --reason a.example-unreachable

@@ -14,6 +14,7 @@ type Held struct {
 	Keep    bool                // an expired list stays in force
 	Outcome *mirror.Outcome     // the rest of what is known of it, as it was when it was read
 	text    policy.Text
+	domains int       // in text, where they were counted
 	expires time.Time // by the local clock
 }
 
@@ -32,6 +33,7 @@ func Load(name string, c *mirror.Client) (Held, error) {
 		return h, err
 	}
 	h.Release, h.Outcome, h.text = out.Release, &out, text.Indexed()
+	h.domains = h.text.Len()
 	h.expires = out.Release.Expires.Add(-min(out.ClockBehind, maxAhead))
 	return h, nil
 }
@@ -41,8 +43,14 @@ func (h *Held) Expired(now time.Time) bool {
 	return h.Release != nil && !h.Keep && !now.Before(h.expires)
 }
 
-// Len is the number of domains.
-func (h *Held) Len() int { return h.text.Len() }
+// Len is the number of domains. They are counted once: a scrape that reads a hundred megabytes for it takes the processor away
+// from the answers.
+func (h *Held) Len() int {
+	if h.domains > 0 {
+		return h.domains
+	}
+	return h.text.Len()
+}
 
 // lookup finds a policy. A line that is none counts as none.
 func (h *Held) lookup(d policy.Domain, now time.Time) (policy.Policy, bool, error) {
