@@ -40,6 +40,7 @@ var providerTags = map[string]string{
 	"gcpkms":     "gcpkms",
 	"azurekms":   "azurekms",
 	"hashivault": "hashivault",
+	"openbao":    "hashivault", // the same API and provider
 }
 
 // pluginName is what a scheme may look like that names a plugin "sigstore-kms-<scheme>": a plain file name.
@@ -113,7 +114,7 @@ func signerOf(ctx context.Context, service signature.Signer, scheme, ref string,
 		switch scheme {
 		case "awskms":
 			return awsEd25519(ctx, ref)
-		case "hashivault": // no hash asks its transit engine for the pure form
+		case "hashivault", "openbao": // no hash asks its transit engine for the pure form
 			if service, err = kms.Get(ctx, ref, crypto.Hash(0)); err != nil {
 				return nil, err
 			}

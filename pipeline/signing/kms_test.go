@@ -30,6 +30,7 @@ func TestProvidersThatAreNotThere(t *testing.T) {
 		"gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k": "go build -tags gcpkms",
 		"azurekms://vault.example/key":                            "go build -tags azurekms",
 		"hashivault://key":                                        "go build -tags hashivault",
+		"openbao://key":                                           "go build -tags hashivault",
 		"nothing://key":                                           "no program sigstore-kms-nothing in PATH",
 		"../../tmp/evil://key":                                    "no name of a key service",
 		"\x1b[31m://key":                                          `"\x1b[31m"`,
