@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/starttls-everywhere/policylist/policy/discovery"
@@ -43,13 +44,24 @@ func (l *look) resolvers(ctx context.Context) {
 	}
 }
 
-// configured are the resolver of [serve], else of [leave-out], else those of this machine.
+// configured are those that some part of the configuration has asked, each once: that of [serve], that of [leave-out], and those
+// of this machine where one of the two names none.
 func (l *look) configured() ([]netip.AddrPort, error) {
-	if address := l.cfg.Serve.Resolver; address.IsValid() {
-		return []netip.AddrPort{address}, nil
+	serve, own := l.cfg.Serve, l.cfg.LeaveOut
+	var out []netip.AddrPort
+	if serve.Resolver.IsValid() {
+		out = append(out, serve.Resolver)
 	}
-	if own := l.cfg.LeaveOut; own != nil && own.Resolver.IsValid() {
-		return []netip.AddrPort{own.Resolver}, nil
+	uses := own != nil && own.Sources.Any()
+	if uses && own.Resolver.IsValid() {
+		out = append(out, own.Resolver)
 	}
-	return discovery.SystemResolvers(l.resolvConf)
+	var err error
+	if len(out) == 0 || serve.Written && !serve.Resolver.IsValid() || uses && !own.Resolver.IsValid() {
+		var system []netip.AddrPort
+		system, err = discovery.SystemResolvers(l.resolvConf)
+		out = append(out, system...)
+	}
+	slices.SortFunc(out, netip.AddrPort.Compare)
+	return slices.Compact(out), err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -133,8 +134,48 @@ func TestInstallAfterACrashBetweenItsRenames(t *testing.T) {
 		if err != nil || !strings.Contains(string(got), "new.a.example") || strings.Contains(string(got), "old.a.example") {
 			t.Errorf("%s: the compiled form is not the new one: %v", crashed, err)
 		}
-		if files, err := os.ReadDir(filepath.Dir(string(p.Map))); err != nil || len(files) != 2 {
+		if files, err := os.ReadDir(filepath.Dir(string(p.Map))); err != nil || len(files) != 3 {
 			t.Errorf("%s: left over: %v, %v", crashed, files, err)
+		}
+	}
+}
+
+// Whoever wants the old text again after such a crash gets it: the kill switch that was pulled and put back, say. Postfix
+// would else read an empty table beside a full text. Nor does a compiled form count that something else has changed.
+func TestInstallGoesBackAfterACrash(t *testing.T) {
+	full, empty := []byte("a.example  secure match=mx.a.example\n"), []byte("# empty\n")
+	other := postfixConfig{Map: absolutePath(filepath.Join(t.TempDir(), "table")), Type: cdb}
+	if _, err := install(t.Context(), other, empty); err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := os.ReadFile(string(other.Map) + ".cdb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, harm := range map[string]func(path string) error{
+		"crash":     func(path string) error { return os.WriteFile(path+".cdb", compiled, 0o644) },
+		"truncated": func(path string) error { return os.Truncate(path+".cdb", 0) },
+		"missing":   func(path string) error { return os.Remove(path + ".cdb") },
+		"sums":      func(path string) error { return os.Remove(path + sumsSuffix) },
+		"folder": func(path string) error {
+			return errors.Join(os.Remove(path+".cdb"), os.Mkdir(path+".cdb", 0o755))
+		},
+	} {
+		p := postfixConfig{Map: absolutePath(filepath.Join(t.TempDir(), "table")), Type: cdb}
+		if _, err := install(t.Context(), p, full); err != nil || !current(p, full) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := harm(string(p.Map)); err != nil {
+			t.Fatal(err)
+		}
+		if current(p, full) {
+			t.Errorf("%s: the table counts as right", name)
+		}
+		if name == "folder" {
+			continue // no rename takes that away
+		}
+		if changed, err := install(t.Context(), p, full); err != nil || !changed || !current(p, full) {
+			t.Errorf("%s: %t, %v", name, changed, err)
 		}
 	}
 }

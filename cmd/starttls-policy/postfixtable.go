@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +24,8 @@ func (p postfixConfig) compiles() bool {
 
 // install puts the text in its place, compiled first if that is asked for, and reports whether anything changed.
 // Postfix finds the old table or the new one: both forms are made under other names and renamed, the compiled one,
-// which Postfix reads, before the text. A crash in between leaves an old text, so the next call does it all again.
+// which Postfix reads, before the text, and their sums last. After a crash in between the sums are others, so the next call
+// does it all again.
 func install(ctx context.Context, p postfixConfig, text []byte) (changed bool, err error) {
 	path := string(p.Map)
 	if current(p, text) {
@@ -49,13 +49,19 @@ func install(ctx context.Context, p postfixConfig, text []byte) (changed bool, e
 	if err := compile(ctx, p.Type, made, text); err != nil {
 		return false, err
 	}
-	suffix := compiledSuffix[p.Type]
-	for _, s := range []string{suffix, ""} {
+	sums, err := tableSums(postfixConfig{Map: absolutePath(made), Type: p.Type})
+	if err != nil {
+		return false, err
+	}
+	for _, s := range []string{compiledSuffix[p.Type], ""} {
 		if err := os.Rename(made+s, path+s); err != nil {
 			return false, err
 		}
 	}
-	return true, durable.SyncDir(filepath.Dir(path))
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
+		return false, err
+	}
+	return true, durable.WriteFile(path+sumsSuffix, sums, 0o644)
 }
 
 // compile makes the form that Postfix reads, beside the text, and makes it durable: cdb by ourselves, others by postmap.
@@ -102,13 +108,5 @@ func current(p postfixConfig, text []byte) bool {
 	if err != nil || !bytes.Equal(held, text) {
 		return false
 	}
-	if !p.compiles() {
-		return true
-	}
-	source, err := os.Stat(string(p.Map))
-	if err != nil {
-		return false
-	}
-	made, err := os.Stat(string(p.Map) + compiledSuffix[p.Type])
-	return err == nil && !made.ModTime().Before(source.ModTime()) && fs.FileMode.IsRegular(made.Mode())
+	return !p.compiles() || sealed(p)
 }

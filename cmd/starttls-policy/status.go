@@ -190,7 +190,7 @@ func (a *app) tableState(ctx context.Context, cfg config, lists []list) (state s
 	case !bytes.Equal(held, text):
 		return "is OUT OF DATE; run starttls-policy update", false
 	case !current(*cfg.Postfix, text):
-		return "is right, but its compiled form is older or missing; run starttls-policy update", false
+		return "is right, but its compiled form is missing or made from another text; run starttls-policy update", false
 	}
 	return "as it should be", true
 }

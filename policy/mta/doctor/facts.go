@@ -128,7 +128,7 @@ type Update struct {
 	Asked   []string // the units that were looked for
 }
 
-// Resolver is one that is asked for names: [serve]'s, or one of this machine's.
+// Resolver is one that is asked for names: that of [serve], that of [leave-out], or one of this machine's.
 type Resolver struct {
 	Address  string // ADDR:PORT
 	Loopback bool
