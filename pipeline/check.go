@@ -60,16 +60,20 @@ func CheckAgainst(ctx context.Context, path, base string) (Checked, error) {
 	if err != nil {
 		return Checked{}, err
 	}
-	return compareTrees(ctx, old, now, newShared(old, now))
-}
-
-// compareTrees checks both versions and blames the later one for what the earlier did not have.
-func compareTrees(ctx context.Context, old, now tree, same shared) (Checked, error) {
-	after, err := checkVersion(ctx, now, same)
+	set, err := schema.Load()
 	if err != nil {
 		return Checked{}, err
 	}
-	before, err := checkVersion(ctx, old, same)
+	return validator{set}.compare(ctx, old, now, newShared(old, now))
+}
+
+// compare checks both versions and blames the later one for what the earlier did not have.
+func (v validator) compare(ctx context.Context, old, now tree, same shared) (Checked, error) {
+	after, err := v.version(ctx, now, same)
+	if err != nil {
+		return Checked{}, err
+	}
+	before, err := v.version(ctx, old, same)
 	if err != nil {
 		return Checked{}, err
 	}
@@ -89,15 +93,16 @@ type tree struct {
 }
 
 // checkTree parses and validates the files side by side, at most one a processor, and joins them in their order.
-func checkTree(ctx context.Context, t tree) (Checked, error) { return checkVersion(ctx, t, nil) }
-
-// checkVersion is checkTree for one of two versions of a source, which share what is the same in both.
-func checkVersion(ctx context.Context, t tree, same shared) (Checked, error) {
+func checkTree(ctx context.Context, t tree) (Checked, error) {
 	set, err := schema.Load()
 	if err != nil {
 		return Checked{}, err
 	}
-	v := validator{set}
+	return validator{set}.version(ctx, t, nil)
+}
+
+// version is checkTree for one of two versions of a source, which share what is the same in both.
+func (v validator) version(ctx context.Context, t tree, same shared) (Checked, error) {
 	var settings policy.Settings
 	var findings []policy.Finding
 	if t.single != nil {
