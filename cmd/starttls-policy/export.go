@@ -194,7 +194,7 @@ func (a *app) exportPostfix(c *cobra.Command, o exportOptions) error {
 	if o.out == "" {
 		_, err = a.stdout.Write(text)
 	} else {
-		r.Written, err = install(c.Context(), p, text)
+		r.Written, err = install(c.Context(), p, text, nil)
 		if compiledSuffix[p.Type] != "" && !p.compiles() {
 			r.Postmap = fmt.Sprintf("postmap %s:%s", p.Type, p.Map)
 		}

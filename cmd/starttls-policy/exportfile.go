@@ -143,9 +143,20 @@ func (r *exportReport) take(from mta.Report) {
 	r.Lines, r.Testing, r.Refused = from.Emitted, from.Testing, refusals(from)
 }
 
-// writeExports brings every [[export]] up to date: each file is the old one or the new one, whole.
+// writeExports brings every [[export]] up to date: each file is the old one or the new one, whole. The kill switch waits for
+// nobody, so it is looked at again afterwards, as for the Postfix table.
 func (a *app) writeExports(c config, lists []list) (reports []exportReport, err error) {
-	for _, d := range a.dueExports(c, lists) {
+	for again := true; again; {
+		off := readSwitch(c.State) != nil
+		reports, err = a.writeExportsOnce(c, lists, reports)
+		again = (readSwitch(c.State) != nil) != off
+	}
+	return reports, err
+}
+
+// writeExportsOnce knows by before which of them have been written already.
+func (a *app) writeExportsOnce(c config, lists []list, before []exportReport) (reports []exportReport, err error) {
+	for i, d := range a.dueExports(c, lists) {
 		if d.err == nil && d.data != nil {
 			d.report.Written, d.err = replaceFile(d.path, d.data)
 		}
@@ -153,6 +164,7 @@ func (a *app) writeExports(c config, lists []list) (reports []exportReport, err 
 			d.report.Error = flat{d.err}.Error()
 			err = errors.Join(err, fmt.Errorf("%s: %w", d.path, d.err))
 		}
+		d.report.Written = d.report.Written || i < len(before) && before[i].Written
 		reports = append(reports, d.report)
 	}
 	return reports, err

@@ -17,6 +17,9 @@ import (
 // postmapDeadline is far more than hash takes for a million lines, 15 s.
 const postmapDeadline = 5 * time.Minute
 
+// errOvertaken is returned when what the table was made from has changed meanwhile.
+var errOvertaken = errors.New("overtaken by a change of what the table is made from")
+
 // compiles reports whether Postfix reads another form than the text, and it is made here.
 func (p postfixConfig) compiles() bool {
 	return compiledSuffix[p.Type] != "" && (p.Postmap == nil || *p.Postmap)
@@ -25,8 +28,8 @@ func (p postfixConfig) compiles() bool {
 // install puts the text in its place, compiled first if that is asked for, and reports whether anything changed.
 // Postfix finds the old table or the new one: both forms are made under other names and renamed, the compiled one,
 // which Postfix reads, before the text, and their sums last. After a crash in between the sums are others, so the next call
-// does it all again.
-func install(ctx context.Context, p postfixConfig, text []byte) (changed bool, err error) {
+// does it all again. still, unless it is nil, is asked when all that takes long is done: errOvertaken when it says no.
+func install(ctx context.Context, p postfixConfig, text []byte, still func() bool) (changed bool, err error) {
 	path := string(p.Map)
 	if current(p, text) {
 		return false, nil
@@ -52,6 +55,9 @@ func install(ctx context.Context, p postfixConfig, text []byte) (changed bool, e
 	sums, err := tableSums(postfixConfig{Map: absolutePath(made), Type: p.Type})
 	if err != nil {
 		return false, err
+	}
+	if still != nil && !still() {
+		return false, errOvertaken
 	}
 	for _, s := range []string{compiledSuffix[p.Type], ""} {
 		if err := os.Rename(made+s, path+s); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,19 +80,39 @@ func (t *table) sink(ctx context.Context, i int) mirror.Sink {
 	}
 }
 
-// write brings the file up to date. It does nothing when the file is as it should be.
+// write brings the file up to date. It does nothing when the file is as it should be. The kill switch, and a list that comes
+// into force, take no lock and wait for nobody: so what the table is made from is looked at again, before the new one goes
+// in, which may have taken postmap seconds to compile, and after it. Then whoever writes last has seen the last change.
 func (t *table) write(ctx context.Context) error {
-	text, err := t.text()
-	if err == nil && text != nil {
-		var changed bool
-		changed, err = install(ctx, t.config, text)
-		t.report.Written = t.report.Written || changed
-	}
-	if err != nil {
-		t.report.Error = flat{err}.Error()
-		return fmt.Errorf("%w: %w", errTable, err)
+	given := slices.Clone(t.views)
+	for again := true; again; {
+		basis := t.basis()
+		still := func() bool { return t.basis() == basis }
+		text, err := t.text()
+		if err == nil && text != nil {
+			var changed bool
+			changed, err = install(ctx, t.config, text, still)
+			t.report.Written = t.report.Written || changed
+		}
+		if err != nil && !errors.Is(err, errOvertaken) {
+			t.report.Error = flat{err}.Error()
+			return fmt.Errorf("%w: %w", errTable, err)
+		}
+		if again = !still(); again {
+			t.views, t.report.Off = slices.Clone(given), ""
+		}
 	}
 	return nil
+}
+
+// basis changes with the kill switch and with the lists that are held.
+func (t *table) basis() string {
+	var b strings.Builder
+	fmt.Fprint(&b, readSwitch(t.state) != nil)
+	for _, l := range t.lists {
+		b.WriteString("\n" + l.client.Mark())
+	}
+	return b.String()
 }
 
 // text is the table as it should be. It is nil when that cannot be told, because no list is held or one is damaged; then
