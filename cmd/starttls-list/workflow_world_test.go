@@ -33,7 +33,9 @@ type workflowWorld struct {
 	lab     *lab.Lab
 	cloud   *httptest.Server // GitHub's OIDC and API, and STS
 	pulls   atomic.Int64     // pull requests that were opened
-	fatal   atomic.Int64     // the request to the state at which a step is killed; 0 for none
+	proxy   string           // the address of S3, at which somebody may be killed
+	victim  atomic.Value     // part of the path of the requests that fatal counts
+	fatal   atomic.Int64     // the request at which a step is killed; 0 for none
 	group   atomic.Int64     // process group of the running step
 	tool    *builtTool
 }
@@ -98,10 +100,8 @@ func (w *workflowWorld) initRepository() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	proxy := w.deadlyProxy()
-	place := func(prefix string) string {
-		return fmt.Sprintf("%q", fmt.Sprintf("s3://%s/%s?endpoint=%s&region=us-east-1", w.gateway.Bucket, prefix, proxy))
-	}
+	w.proxy = w.deadlyProxy()
+	place := func(prefix string) string { return fmt.Sprintf("%q", w.place(prefix)) }
 	private := filepath.ToSlash(filepath.Join(w.dir, "private"))
 	text := string(config)
 	for old, new := range map[string]string{
@@ -158,8 +158,30 @@ func (w *workflowWorld) vantageKey(name string) (public string) {
 	return base64.StdEncoding.EncodeToString(pub)
 }
 
-// deadlyProxy leads to S3, and kills the running step at the write to the state that fatal counts down to; those that try the
-// store aside.
+// place is a prefix on S3, by way of the proxy.
+func (w *workflowWorld) place(prefix string) string {
+	return fmt.Sprintf("s3://%s/%s?endpoint=%s&region=us-east-1", w.gateway.Bucket, prefix, w.proxy)
+}
+
+// kill has the running step killed at the nth write from now whose path holds part.
+func (w *workflowWorld) kill(part string, n int64) {
+	w.victim.Store(part)
+	w.fatal.Store(n)
+}
+
+// dies kills the running step if it is time. Those requests that try what the store is worth are not counted.
+func (w *workflowWorld) dies(r *http.Request) {
+	part, _ := w.victim.Load().(string)
+	if r.Method == http.MethodGet || w.fatal.Load() == 0 || !strings.Contains(r.URL.Path, part) || strings.Contains(r.URL.Path, "/probe/") {
+		return
+	}
+	if w.fatal.Add(-1) == 0 {
+		syscall.Kill(-int(w.group.Load()), syscall.SIGKILL)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// deadlyProxy leads to S3.
 func (w *workflowWorld) deadlyProxy() string {
 	target, err := url.Parse(w.gateway.Endpoint)
 	if err != nil {
@@ -170,10 +192,7 @@ func (w *workflowWorld) deadlyProxy() string {
 		r.Out.Host = r.In.Host // it is signed
 	}}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/state/") && !strings.Contains(r.URL.Path, "/probe/") && w.fatal.Load() > 0 && w.fatal.Add(-1) == 0 {
-			syscall.Kill(-int(w.group.Load()), syscall.SIGKILL)
-			panic(http.ErrAbortHandler)
-		}
+		w.dies(r)
 		to.ServeHTTP(rw, r)
 	}))
 	w.t.Cleanup(server.Close)
@@ -212,6 +231,7 @@ func (w *workflowWorld) startCloud() {
 			http.Error(rw, "no", http.StatusUnauthorized)
 			return
 		}
+		w.dies(r)
 		if w.pulls.Add(1) > 1 {
 			http.Error(rw, "there is one", http.StatusUnprocessableEntity)
 			return
@@ -244,7 +264,7 @@ func (w *workflowWorld) runner(t testing.TB, ours bool) *workflowRunner {
 	if ours {
 		r.env = append(r.env, w.gateway.Env()...)
 		r.env = append(r.env, "VANTAGE_EHLO=probe.operator.example", "VANTAGE_CANARY=other.example", "VANTAGE_FOLDER="+filepath.Join(w.dir, "vantage"),
-			"VANTAGE_EVIDENCE="+w.gateway.URL("evidence"), "VANTAGE_CHANGES="+w.gateway.URL("changes"), "VANTAGE_OPTIONS="+w.labFlags()+" --allow-loopback")
+			"VANTAGE_EVIDENCE="+w.place("evidence"), "VANTAGE_CHANGES="+w.gateway.URL("changes"), "VANTAGE_OPTIONS="+w.labFlags()+" --allow-loopback")
 	}
 	return r
 }
