@@ -64,7 +64,7 @@ func newAuthority(now func() time.Time) (*authority, error) {
 		}
 	}
 	step(&a.root, "Lab Root", issuer{}, -365*day, 3650*day)
-	step(&a.intermediate, "Lab Intermediate", a.root, -90*day, 365*day)
+	step(&a.intermediate, "Lab Intermediate", a.root, -90*day, 730*day) // tests live through a year and more
 	step(&a.staleSub, "Lab Intermediate 2", a.root, -365*day, -day)
 	step(&a.strangerRoot, "Stranger Root", issuer{}, -365*day, 3650*day)
 	step(&a.strangerSub, "Stranger Intermediate", a.strangerRoot, -90*day, 365*day)
@@ -123,6 +123,20 @@ func (a *authority) nextSerial() *big.Int {
 
 func (a *authority) rootPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.cert.Raw})
+}
+
+// Renew forgets the certificates that were made for name, a mail or policy host, and makes the good one anew, valid from
+// the lab's present time on. Where Options.Now goes on, a host that nobody renews runs into the end of its certificate.
+func (l *Lab) Renew(name string) error {
+	l.ca.mu.Lock()
+	for id := range l.ca.leaves {
+		if id.name == name {
+			delete(l.ca.leaves, id)
+		}
+	}
+	l.ca.mu.Unlock()
+	_, err := l.ca.leaf(name, Good)
+	return err
 }
 
 // leaf returns the certificate with chain and key that a host of that name and behaviour shows. Made once, kept.
