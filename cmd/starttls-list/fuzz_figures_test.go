@@ -65,42 +65,46 @@ func addsSeeds(f *ast.FuncDecl) bool {
 func TestFiguresFuzz(t *testing.T) {
 	targets := fuzzTargets(t)
 	for _, name := range []string{
-		"transparency.FuzzOpenCheckpoint",     // signed note
-		"transparency.FuzzParseCheckpoint",    // its text
-		"transparency.FuzzParseProof",         // tlog-proof
-		"mirror.FuzzOpenPointer",              // a release in one
-		"transparency.FuzzParseTrust",         // trust version
-		"transparency.FuzzParseWitnessPolicy", // tlog-policy
-		"transparency.FuzzParseBundle",        // entry bundle
-		"transparency.FuzzParseTilePath",      // tlog-tiles
-		"transparency/witness.FuzzRequest",    // tlog-witness
-		"transparency/witness.FuzzJudge",      // a witness's answer
-		"transparency/tilelog.FuzzRootFile",   // the log's own state
-		"mirror.FuzzParseLeaf",                // leaf
-		"mirror.FuzzReplay",                   // leaves
-		"policy.FuzzParseList",                // list
-		"mirror.FuzzUnzstd",                   // the list's packed form
-		"mirror.FuzzGunzip",                   // a bundle's
-		"mirror.FuzzVerifyBundle",             // cosign bundle
-		"mirror.FuzzReadState",                // a client's state
-		"mirror/audit.FuzzParseCursor",        // a monitor's
-		"pipeline.FuzzParseContents",          // a publisher's
-		"pipeline.FuzzReadTracks",             // what its gate remembers
-		"policy.FuzzSource",                   // source
-		"pipeline/probe.FuzzReadEvidence",     // evidence of probes
-		"mirror.FuzzParseEvidence",            // evidence of forks
-		"policy/mtasts.FuzzPolicy",            // MTA-STS policy
-		"policy/mtasts.FuzzRecord",            // MTA-STS record
-		"policy/discovery.FuzzParseTLSRPT",    // TLSRPT record
-		"policy/proof.FuzzParse",              // proof of control
-		"policy/discovery.FuzzAnswer",         // DNS
-		"pipeline/probe.FuzzReply",            // SMTP
-		"pipeline/probe.FuzzSession",          // and TLS
-		"pipeline/probe.FuzzOptOut",           // who asked not to be probed
-		"cmd/starttls-policy.FuzzParseConfig", // configuration of a mail server
-		"cmd/starttls-list.FuzzReadConfig",    // and of a publisher
-		"pipeline/signing.FuzzDecode",         // keys
-		"transparency.FuzzParseReleaseKey",    // and public ones
+		"transparency.FuzzOpenCheckpoint",         // signed note
+		"transparency.FuzzParseCheckpoint",        // its text
+		"transparency.FuzzParseProof",             // tlog-proof
+		"mirror.FuzzOpenPointer",                  // a release in one
+		"transparency.FuzzParseTrust",             // trust version
+		"transparency.FuzzParseWitnessPolicy",     // tlog-policy
+		"transparency.FuzzParseBundle",            // entry bundle
+		"transparency.FuzzParseTilePath",          // tlog-tiles
+		"transparency/witness.FuzzRequest",        // tlog-witness
+		"transparency/witness.FuzzJudge",          // a witness's answer
+		"transparency/tilelog.FuzzRootFile",       // the log's own state
+		"mirror.FuzzParseLeaf",                    // leaf
+		"mirror.FuzzReplay",                       // leaves
+		"policy.FuzzParseList",                    // list
+		"mirror.FuzzUnzstd",                       // the list's packed form
+		"mirror.FuzzGunzip",                       // a bundle's
+		"mirror.FuzzVerifyBundle",                 // cosign bundle
+		"mirror.FuzzVerifyKeyless",                // and one without a key
+		"pipeline/signing/keyless.FuzzParseChain", // what authorities answer
+		"pipeline/signing/keyless.FuzzParseStamp", //
+		"pipeline/signing/keyless.FuzzCheckToken", // and what they are asked with
+		"mirror.FuzzReadState",                    // a client's state
+		"mirror/audit.FuzzParseCursor",            // a monitor's
+		"pipeline.FuzzParseContents",              // a publisher's
+		"pipeline.FuzzReadTracks",                 // what its gate remembers
+		"policy.FuzzSource",                       // source
+		"pipeline/probe.FuzzReadEvidence",         // evidence of probes
+		"mirror.FuzzParseEvidence",                // evidence of forks
+		"policy/mtasts.FuzzPolicy",                // MTA-STS policy
+		"policy/mtasts.FuzzRecord",                // MTA-STS record
+		"policy/discovery.FuzzParseTLSRPT",        // TLSRPT record
+		"policy/proof.FuzzParse",                  // proof of control
+		"policy/discovery.FuzzAnswer",             // DNS
+		"pipeline/probe.FuzzReply",                // SMTP
+		"pipeline/probe.FuzzSession",              // and TLS
+		"pipeline/probe.FuzzOptOut",               // who asked not to be probed
+		"cmd/starttls-policy.FuzzParseConfig",     // configuration of a mail server
+		"cmd/starttls-list.FuzzReadConfig",        // and of a publisher
+		"pipeline/signing.FuzzDecode",             // keys
+		"transparency.FuzzParseReleaseKey",        // and public ones
 	} {
 		if _, ok := targets[name]; !ok {
 			t.Errorf("%s is missing", name)
