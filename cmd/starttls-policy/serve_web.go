@@ -96,6 +96,7 @@ type listHealth struct {
 // The states of /healthz, the worst first.
 const (
 	healthStopping = "stopping" // the last questions are answered; others wait in the socket for the next daemon
+	healthFull     = "full"     // every connection is being answered, and more wait for a place
 	healthExpired  = "expired"  // a list has expired: its domains are answered as not listed
 	healthNone     = "none"     // a list was never fetched, or cannot be read
 	healthDisabled = "disabled" // the kill switch: meant by somebody
@@ -103,12 +104,12 @@ const (
 	healthOK       = "ok"
 )
 
-var healthStates = [...]string{healthStopping, healthExpired, healthNone, healthDisabled, healthStale, healthOK}
+var healthStates = [...]string{healthStopping, healthFull, healthExpired, healthNone, healthDisabled, healthStale, healthOK}
 
-// code is 503 where a list that was asked for is not in force, or the daemon is about to go.
+// code is 503 where a list that was asked for is not in force, questions wait, or the daemon is about to go.
 func (h health) code() int {
 	switch h.State {
-	case healthStopping, healthExpired, healthNone:
+	case healthStopping, healthFull, healthExpired, healthNone:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusOK
@@ -117,7 +118,7 @@ func (h health) code() int {
 // health looks at memory and at the kill switch, and so answers while the disk does not.
 func (s *served) health() health {
 	now, h := s.current.Load(), health{Lists: []listHealth{}}
-	found := map[string]bool{healthOK: true, healthStopping: s.stopping.Load(), healthDisabled: s.off()}
+	found := map[string]bool{healthOK: true, healthStopping: s.stopping.Load(), healthFull: s.metrics.Crowded(), healthDisabled: s.off()}
 	for _, held := range now.Lists() {
 		l := listHealth{Name: held.Name, Freshness: mirror.None}
 		if held.Release != nil {

@@ -11,27 +11,33 @@ const roomEvery = 100 * time.Millisecond
 
 // house holds the connections that are served, at most so many.
 type house struct {
-	places int
-	left   chan struct{} // told when one has left
-	mu     sync.Mutex
-	guests map[*wire]bool
+	places  int
+	metrics *Metrics
+	left    chan struct{} // told when one has left
+	mu      sync.Mutex
+	guests  map[*wire]bool
 }
 
-func newHouse(places int) *house {
-	return &house{places: places, left: make(chan struct{}, 1), guests: make(map[*wire]bool)}
+func newHouse(places int, m *Metrics) *house {
+	return &house{places: places, metrics: m, left: make(chan struct{}, 1), guests: make(map[*wire]bool)}
 }
 
-// enter waits for a place, and makes one where somebody is silent; false means that ctx has ended.
+// enter waits for a place, and makes one where a peer is waited for; false means that ctx has ended.
 func (h *house) enter(ctx context.Context, w *wire) bool {
 	tick := time.NewTicker(roomEvery)
 	defer tick.Stop()
+	crowded := false
 	for !h.take(w) {
 		h.dismiss()
 		select {
 		case <-h.left:
 		case <-ctx.Done():
 			return false
-		case <-tick.C: // all were busy; perhaps one is not any more
+		case <-tick.C: // all were being answered; perhaps one is not any more
+			if !crowded {
+				crowded = true
+				defer h.metrics.crowd()()
+			}
 		}
 	}
 	return true
@@ -57,19 +63,19 @@ func (h *house) leave(w *wire) {
 	}
 }
 
-// dismiss ends the connection that has been silent for the longest. One whose request comes at this moment is not answered:
-// its mail server asks again on a new one, as it does when a server restarts.
+// dismiss ends the connection whose peer has been waited for the longest. One whose request comes at this moment is not
+// answered: its mail server asks again on a new one, as it does when a server restarts.
 func (h *house) dismiss() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var longest *wire
 	var since time.Time
 	for w := range h.guests {
-		if at, ok := w.silence(); ok && (longest == nil || at.Before(since)) {
+		if at, ok := w.waits(); ok && (longest == nil || at.Before(since)) {
 			longest, since = w, at
 		}
 	}
 	if longest != nil {
-		longest.stop()
+		longest.dismiss()
 	}
 }

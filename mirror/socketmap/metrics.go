@@ -12,6 +12,7 @@ type Metrics struct {
 	lookups                      [len(sources)][len(results)][len(dialectKinds)]atomic.Int64
 	foreign, downgrades, refused atomic.Int64
 	open, accepted, acceptErrors atomic.Int64
+	waiting                      atomic.Int64
 }
 
 // Result is what a mail server was told about a domain.
@@ -92,6 +93,9 @@ func (m *Metrics) Connections() (open, accepted, errors int64) {
 	return m.open.Load(), m.accepted.Load(), m.acceptErrors.Load()
 }
 
+// Crowded reports whether a connection has been waiting for a place for a while, and with it all that come after.
+func (m *Metrics) Crowded() bool { return m.waiting.Load() > 0 }
+
 func (m *Metrics) count(s Source, r Reply, d dialect) {
 	if m != nil {
 		m.lookups[place(s)][r.result()][d.kind()].Add(1)
@@ -147,6 +151,15 @@ func (m *Metrics) connected() (ended func()) {
 	m.accepted.Add(1)
 	m.open.Add(1)
 	return func() { m.open.Add(-1) }
+}
+
+// crowd counts a connection that waits for a place until the returned function is called.
+func (m *Metrics) crowd() (ended func()) {
+	if m == nil {
+		return func() {}
+	}
+	m.waiting.Add(1)
+	return func() { m.waiting.Add(-1) }
 }
 
 func (m *Metrics) notAccepted() {

@@ -29,13 +29,15 @@ type Server struct {
 	// Idle is how long a connection may be silent between requests, an eighth more or less; 0 stands for DefaultIdle. Postfix
 	// closes its own idle connections much earlier, and asks at once on a new one when ours was closed meanwhile.
 	Idle time.Duration
-	// Patience is how long the rest of a request may last, and the taking of a reply, at most twice this; 0 stands for
+	// Patience is how long a request may last from its first byte, and the taking of a reply, at most twice this; 0 stands for
 	// DefaultPatience.
 	Patience time.Duration
-	// Connections is how many are served at once, 0 stands for DefaultConnections. For one more the connection that has been
-	// silent for the longest is closed: else whoever opens many and says nothing would stop all mail for an hour. While all
-	// are busy, others wait.
+	// Connections is how many are served at once, 0 stands for DefaultConnections. For one more the connection is closed whose
+	// peer has been waited for the longest, between requests or within one: else whoever opens many and says nothing, or one
+	// byte now and then, would stop all mail. While all are being answered, others wait.
 	Connections int
+
+	told, refused sparing // of connections that ended badly, and that could not begin
 }
 
 const (
@@ -54,7 +56,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	// if that came to us as well, its mail would wait. So it stays in the queue of the socket, for the next daemon.
 	open, sendAway := context.WithCancel(context.WithoutCancel(ctx))
 	defer sendAway()
-	house := newHouse(cmp.Or(s.Connections, DefaultConnections))
+	house := newHouse(cmp.Or(s.Connections, DefaultConnections), s.Metrics)
 	for {
 		c, err := l.Accept()
 		switch {
@@ -62,7 +64,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			return nil
 		case isPassing(err):
 			s.Metrics.notAccepted()
-			s.Log.Warn("a connection was not accepted", "err", err)
+			if more, ok := s.refused.another(time.Now()); ok {
+				s.Log.Warn("a connection was not accepted", "err", err, "untold", more)
+			}
 			house.dismiss() // no descriptors are left: give one back, and some time to others
 			if !sleep(ctx, roomEvery) {
 				return nil
@@ -95,23 +99,23 @@ func (s *Server) serve(ctx context.Context, w *wire) {
 	// What was asked is answered in full, also while we stop: cut short, a lookup of DANE or MTA-STS would come to "nothing".
 	whole := context.WithoutCancel(ctx)
 	var request, out []byte
-	w.begin(false)
+	w.begin()
 	for {
 		var err error
 		if request, err = readNetstring(r, request); err != nil {
 			s.ended(ctx, w, err)
 			if len(out) > 0 {
-				w.write(out) // what was asked before is answered
+				w.reply(out, false) // what was asked before is answered
 			}
 			return
 		}
+		w.whole()
 		name, key, _ := strings.Cut(string(request), " ")
 		out = s.Answerer.Answer(whole, name, key).append(out)
 		if len(out) < 1<<15 && holdsNetstring(r) {
 			continue // pipelined
 		}
-		w.begin(r.Buffered() > 0) // before the peer knows that it can ask again
-		if err := w.write(out); err != nil {
+		if err := w.reply(out, r.Buffered() > 0); err != nil {
 			s.ended(ctx, w, err)
 			return
 		}
@@ -124,7 +128,9 @@ func (s *Server) ended(ctx context.Context, c net.Conn, err error) {
 	if err == io.EOF || ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 		return
 	}
-	s.Log.Warn("connection closed", "peer", c.RemoteAddr().String(), "err", err)
+	if more, ok := s.told.another(time.Now()); ok {
+		s.Log.Warn("connection closed", "peer", c.RemoteAddr().String(), "err", err, "untold", more)
+	}
 }
 
 // isPassing reports whether Accept may succeed next time.
