@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"runtime"
 	"runtime/debug"
 	"slices"
 
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 )
+
+// errStateGone is why a list stays in force of which the disk knows nothing any more.
+var errStateGone = errors.New("its state is gone from the disk, as if it had never been fetched")
 
 // reload takes up lists whose state has changed since they were read. One that cannot be read is tried again each time: an
 // update may be at it, or the disk may come back.
@@ -40,6 +44,9 @@ func (s *served) read(a *answering, before []socketmap.Held) (next []socketmap.H
 			continue
 		}
 		held, err := socketmap.Load(l.name, l.client)
+		if err == nil && held.Release == nil && next[i].Release != nil {
+			err = errStateGone // somebody's slip, or an attack: what is held was verified, and has its own end
+		}
 		if err != nil {
 			s.complain(l.name, i, next[i].Release != nil, err)
 			continue

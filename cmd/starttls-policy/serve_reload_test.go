@@ -86,6 +86,40 @@ func TestReconfigure(t *testing.T) {
 	}
 }
 
+// A list whose state is gone, or whose folder is, stays as it was verified, is complained about once, and is read again when
+// the state is back.
+func TestStateIsGone(t *testing.T) {
+	m := newMachine(t, "[serve]\nsources = [\"list\"]\n")
+	var log lockedLog
+	s := m.serving(&log)
+	state := filepath.Join(m.dir, "var", "example", "state.json")
+	text, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(state); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s.reload()
+		s.says(t, "a.example", sniA)
+	}
+	s.reconfigure()
+	s.says(t, "a.example", sniA)
+	if n := strings.Count(log.String(), "list not read, the one before stays"); n != 2 || strings.Contains(log.String(), "never fetched\" list") {
+		t.Errorf("%d complaints, want one of the reload and one of the new configuration:\n%s", n, log.String())
+	}
+	if err := os.WriteFile(state, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	before := s.listReloads.ok.Load()
+	s.reload()
+	s.says(t, "a.example", sniA)
+	if s.listReloads.ok.Load() != before+1 {
+		t.Error("not read again")
+	}
+}
+
 // The kill switch is logged when it is pulled and when it is put back, once each, with its reason.
 func TestSwitchIsLogged(t *testing.T) {
 	m := newMachine(t, "[serve]\nsources = [\"list\"]\n")
