@@ -12,29 +12,36 @@ import (
 	"github.com/starttls-everywhere/policylist/policy/proof"
 )
 
-// TestGateHoldsTheBudget: of 25 owners who leave on one day 20 go with one release and the rest with the next, unless two
-// maintainers accept them all. Pending shows them, and neither it nor a dry run remembers anything.
-func TestGateHoldsTheBudget(t *testing.T) {
+// newLeavers has n domains, listed by their owners' proof, all of which have wanted to leave for three days.
+func newLeavers(t *testing.T, n int) *gated {
+	t.Helper()
 	domains := map[string]*sightOf{}
 	var lines []string
-	for i := range 25 {
+	for i := range n {
 		name := fmt.Sprintf("d%02d.example", i)
 		domains[name] = &sightOf{mx: "mx." + name, txt: proof.For(*policyOf(t, "testing", "mx."+name), time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)).String()}
 		lines = append(lines, fmt.Sprintf(`"%s": {"mode":"testing","mxs":["mx.%s"]}`, name, name))
 	}
 	g := newGated(t, domains)
 	g.source(lines...)
-	if changed, held := g.day(); len(changed) != 25 || len(held) > 0 {
+	if changed, held := g.day(); len(changed) != n || len(held) > 0 {
 		t.Fatal(changed, held)
 	}
 	for _, d := range domains {
 		d.txt = "v=STP1; remove; exp=2026-12-31"
 	}
 	for range 3 {
-		if changed, held := g.day(); len(changed) > 0 || len(held) != 25 {
+		if changed, held := g.day(); len(changed) > 0 || len(held) != n {
 			t.Fatal(changed, held)
 		}
 	}
+	return g
+}
+
+// TestGateHoldsTheBudget: of 25 owners who leave on one day 20 go with one release and the rest with the next, unless two
+// maintainers accept them all. Pending shows them, and neither it nor a dry run remembers anything.
+func TestGateHoldsTheBudget(t *testing.T) {
+	g := newLeavers(t, 25)
 	before := objects(t, g.State)
 	g.now = g.now.Add(24 * time.Hour)
 	plan, _, err := g.Plan(t.Context())
@@ -68,6 +75,16 @@ func TestGateHoldsTheBudget(t *testing.T) {
 	}
 	if gone != 5 || out.Leaf().Count != 0 || out.Leaf().Override != "" {
 		t.Errorf("%d gone, %d left, override %q", gone, out.Leaf().Count, out.Leaf().Override)
+	}
+}
+
+// TestBudgetAccepted: two maintainers let a release exceed its budget, and its leaf says so.
+func TestBudgetAccepted(t *testing.T) {
+	g := newLeavers(t, 21)
+	g.now = g.now.Add(24 * time.Hour)
+	g.Gate.AcceptBudget = true
+	if out := g.release(); len(out.Changes()) != 21 || out.Leaf().Override != "budget.accepted" {
+		t.Errorf("%d changes, held %v, override %q", len(out.Changes()), holds(out.Held), out.Leaf().Override)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
 	"github.com/starttls-everywhere/policylist/policy"
-	"github.com/starttls-everywhere/policylist/policy/proof"
 )
 
 // TestNothingNewIsRenewed: each run makes a release, whether anything is new, the source has errors or nothing passes.
@@ -178,30 +177,5 @@ func TestGateWithoutAScan(t *testing.T) {
 	g.Evidence = files
 	if out := release(""); len(out.Changes()) != 1 || out.Changes()[0].Domain.String() != "b.example" {
 		t.Errorf("then all is well: %v, held %v", out.Changes(), holds(out.Held))
-	}
-}
-
-// TestBudgetAccepted: two maintainers let a release exceed its budget, and its leaf says so.
-func TestBudgetAccepted(t *testing.T) {
-	domains := map[string]*sightOf{}
-	var lines []string
-	for i := range 21 {
-		name := fmt.Sprintf("d%02d.example", i)
-		domains[name] = &sightOf{mx: "mx." + name, txt: proof.For(*policyOf(t, "testing", "mx."+name), time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)).String()}
-		lines = append(lines, fmt.Sprintf(`"%s": {"mode":"testing","mxs":["mx.%s"]}`, name, name))
-	}
-	g := newGated(t, domains)
-	g.source(lines...)
-	g.day()
-	for _, d := range domains {
-		d.txt = "v=STP1; remove; exp=2026-12-31"
-	}
-	for range 3 {
-		g.day()
-	}
-	g.now = g.now.Add(24 * time.Hour)
-	g.Gate.AcceptBudget = true
-	if out := g.release(); len(out.Changes()) != 21 || out.Leaf().Override != "budget.accepted" {
-		t.Errorf("%d changes, held %v, override %q", len(out.Changes()), holds(out.Held), out.Leaf().Override)
 	}
 }
