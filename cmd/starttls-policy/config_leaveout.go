@@ -15,6 +15,7 @@ type leaveOutConfig struct {
 	Sources  leaveout.Sources
 	Resolver netip.AddrPort // zero: that of /etc/resolv.conf
 	TrustAD  bool
+	DANEMap  string // in smtp_tls_policy_maps; "": none of them does DANE
 	Limits   leaveout.Limits
 }
 
@@ -23,6 +24,7 @@ type leaveOutFile struct {
 	Sources  []setting[sourceName, *sourceName] `toml:"sources"`
 	Resolver netip.AddrPort                     `toml:"resolver"`
 	TrustAD  bool                               `toml:"trust-ad"`
+	DANEMap  string                             `toml:"dane-map"`
 	Most     int                                `toml:"most"`
 	Within   setting[roundLength, *roundLength] `toml:"within"`
 }
@@ -41,7 +43,7 @@ func (r *roundLength) UnmarshalText(text []byte) error {
 }
 
 func (f leaveOutFile) config() (*leaveOutConfig, error) {
-	c := &leaveOutConfig{Resolver: f.Resolver, TrustAD: f.TrustAD, Limits: leaveout.Limits{
+	c := &leaveOutConfig{Resolver: f.Resolver, TrustAD: f.TrustAD, DANEMap: f.DANEMap, Limits: leaveout.Limits{
 		Most: cmp.Or(f.Most, leaveout.DefaultMost), Within: cmp.Or(time.Duration(f.Within.value), leaveout.DefaultWithin), Pace: leaveout.DefaultPace,
 	}}
 	for _, s := range f.Sources {
@@ -71,12 +73,14 @@ const leaveOutText = `
 # server looks at it itself: a domain that is left out is protected by nothing else. See "The list goes first" in USAGE.md.
 #[leave-out]
 # "dane": smtp_dns_support_level = dnssec and smtp_tls_security_level = dane in main.cf, or a DANE resolver's map behind the
-# table. "mta-sts": an MTA-STS resolver's map behind the table. Without sources nobody is asked.
+# table, named below. "mta-sts": an MTA-STS resolver's map behind the table. Without sources nobody is asked.
 #sources = ["dane", "mta-sts"]
 # The resolver, instead of that of /etc/resolv.conf; and whether it validates DNSSEC and is reached over a way that nobody
 # can tamper with, such as loopback. "dane" needs that.
 #resolver = "127.0.0.1:53"
 #trust-ad = true
+# Which of the tables in smtp_tls_policy_maps does DANE, as it stands there. Most that look at MTA-STS policies do not.
+#dane-map = "socketmap:inet:127.0.0.1:8642:QUERYwithTLSRPT"
 # How many domains one update asks at most, and how long it may spend on them.
 #most = 10000
 #within = "5m"

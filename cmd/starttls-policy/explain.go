@@ -86,7 +86,7 @@ func (a *app) explain(c *cobra.Command, name string, o explainOptions) error {
 	if ok {
 		e.answer = answerOf(d, l, p)
 		e.origin(l)
-		e.table(d, p, cfg.Postfix, dialectOr(ctx, cfg.Postfix))
+		e.table(d, p, cfg.Postfix, dialectOr(ctx, cfg))
 		e.local(ctx, a.localSay(cfg), cfg, d, p)
 	} else {
 		e.Why = []string{"no list names the domain; only the exact name counts, a policy never covers names below it",
@@ -101,7 +101,7 @@ func (a *app) explain(c *cobra.Command, name string, o explainOptions) error {
 	if a.json {
 		err = writeJSON(a.stdout, e)
 	} else {
-		a.printExplanation(e, dialectOr(ctx, cfg.Postfix))
+		a.printExplanation(e, dialectOr(ctx, cfg))
 		e.Sources.print(a.stdout)
 	}
 	if !ok {
@@ -110,11 +110,13 @@ func (a *app) explain(c *cobra.Command, name string, o explainOptions) error {
 	return err
 }
 
-func dialectOr(ctx context.Context, p *postfixConfig) mta.Dialect {
-	if p == nil {
-		return dialectFor(ctx, dialectAuto)
+func dialectOr(ctx context.Context, c config) (d mta.Dialect) {
+	if c.Postfix == nil {
+		d, _ = dialectFor(ctx, dialectAuto)
+	} else {
+		d, _ = dialectOfTable(ctx, *c.Postfix, c.State)
 	}
-	return dialectFor(ctx, p.Dialect)
+	return d
 }
 
 // origin fills in where the policy comes from, and verifies the proof that lies beside the list once more.

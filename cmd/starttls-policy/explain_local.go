@@ -11,11 +11,11 @@ import (
 // local corrects what a table says of d, listed with the policy p, by what comes before the lists on this machine.
 func (e *explanation) local(ctx context.Context, l localSay, c config, d policy.Domain, p policy.Policy) {
 	if c.Postfix != nil {
-		l.sources, _ = c.Postfix.neglected(ctx, l.sources)
+		l.sources, _, _ = c.Postfix.neglected(ctx, l.sources, c.daneMap())
 	}
 	if p.Mode == policy.Testing && l.adopt.has(d) {
 		p.Mode = policy.Enforce
-		e.table(d, p, c.Postfix, dialectOr(ctx, c.Postfix))
+		e.table(d, p, c.Postfix, dialectOr(ctx, c))
 		e.Why = append(e.Why, "the list says testing; early-adopter in the configuration enforces it")
 	}
 	if left, out := l.leaves(d, p); out {
@@ -25,7 +25,7 @@ func (e *explanation) local(ctx context.Context, l localSay, c config, d policy.
 	if o, ok := l.overrides.Find(d, l.now); ok {
 		e.Postfix, e.Why = "", nil
 		if len(o.Policy.MXs) > 0 {
-			value, err := mta.AppendPostfixValue(nil, d, o.Policy, dialectOr(ctx, c.Postfix))
+			value, err := mta.AppendPostfixValue(nil, d, o.Policy, dialectOr(ctx, c))
 			if e.Postfix = string(value); err != nil {
 				e.Why = append(e.Why, err.Error())
 			}

@@ -121,12 +121,12 @@ func (a *app) localDecider(cfg config, live bool) (*socketmap.Decider, error) {
 // socketmapName is the map's name by which this machine's Postfix asks, or would.
 func socketmapName(ctx context.Context, cfg config) string {
 	maps, _ := postconf(ctx, "-h", "smtp_tls_policy_maps")
-	for _, m := range strings.FieldsFunc(maps, func(r rune) bool { return r == ' ' || r == ',' || r == '\t' || r == '\n' }) {
+	for _, m := range strings.FieldsFunc(maps, separates) {
 		if rest, ok := strings.CutPrefix(m, "socketmap:"); ok {
 			return rest[strings.LastIndex(rest, ":")+1:]
 		}
 	}
-	return dialectOr(ctx, cfg.Postfix).String()
+	return dialectOr(ctx, cfg).String()
 }
 
 // print tells who says what, in the order in which it counts, and what the daemon makes of it.

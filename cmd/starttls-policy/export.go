@@ -178,9 +178,12 @@ func (a *app) exportPostfix(c *cobra.Command, o exportOptions) error {
 	if err != nil {
 		return err
 	}
-	dialect := dialectFor(c.Context(), p.Dialect)
+	dialect, err := dialectFor(c.Context(), p.Dialect)
+	if err != nil {
+		return failed(fmt.Errorf("which dialect does this Postfix read? %w", err), "say it with --dialect")
+	}
 	r := tableExport{tableReport: tableReport{Map: o.out, Type: string(p.Type), Dialect: dialect.String(), Written: true}}
-	local.sources, _ = p.neglected(c.Context(), local.sources)
+	local.sources, _, _ = p.neglected(c.Context(), local.sources, cfg.daneMap())
 	s, err := settle(views, local)
 	if err != nil {
 		return err

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/mirror/leaveout"
@@ -57,32 +59,52 @@ func (l localSay) leaves(d policy.Domain, p policy.Policy) (leftOut, bool) {
 	return leftOut{d, why}, out
 }
 
-// neglected names the configured sources that this Postfix does not look at, and why. What they say must not take a domain
-// out of the table: its mail would go without any protection. Where there is no Postfix to ask, the configuration is believed.
-func (p postfixConfig) neglected(ctx context.Context, s leaveout.Sources) (rest leaveout.Sources, why []string) {
-	version, _ := postconf(ctx, "-h", "mail_version")
-	if version == "" || !s.Any() {
-		return s, nil
+// daneMap is the table that the administrator says does DANE, "" for none.
+func (c config) daneMap() string {
+	if c.LeaveOut == nil {
+		return ""
 	}
-	maps, _ := postconf(ctx, "-h", "smtp_tls_policy_maps")
+	return c.LeaveOut.DANEMap
+}
+
+// neglected names the configured sources that this Postfix does not look at, and why. What they say must not take a domain
+// out of the table: its mail would go without any protection. Where there is no Postfix to ask, the configuration is believed;
+// where one does not answer, which is the error, none is followed. daneMap is a table that does DANE: most that look at
+// MTA-STS policies do not, and their names do not tell.
+func (p postfixConfig) neglected(ctx context.Context, s leaveout.Sources, daneMap string) (rest leaveout.Sources, why []string, err error) {
+	if !s.Any() {
+		return s, nil, nil
+	}
+	said := map[string]string{}
+	for _, name := range []string{"mail_version", "smtp_tls_policy_maps", "smtp_tls_security_level", "smtp_dns_support_level"} {
+		said[name], err = askPostfix(ctx, "-h", name)
+		if errors.Is(err, errNoPostfix) {
+			return s, nil, nil
+		}
+		if err != nil {
+			return leaveout.Sources{}, []string{"no source is followed, for Postfix does not answer: " + flat{err}.Error()}, err
+		}
+	}
+	maps := said["smtp_tls_policy_maps"]
 	resolver := strings.Contains(maps, "socketmap:") || strings.Contains(maps, "tcp:") // nobody asks the domains from a file
-	level, _ := postconf(ctx, "-h", "smtp_tls_security_level")
-	support, _ := postconf(ctx, "-h", "smtp_dns_support_level")
 	switch {
 	case !s.DANE:
-	case support != "dnssec":
+	case said["smtp_dns_support_level"] != "dnssec":
 		s.DANE = false
 		why = append(why, `"dane" is not followed: without smtp_dns_support_level = dnssec this Postfix does no DANE`)
-	case !resolver && !strings.HasPrefix(level, "dane"):
+	case !strings.HasPrefix(said["smtp_tls_security_level"], "dane") && !slices.Contains(strings.FieldsFunc(maps, separates), daneMap):
 		s.DANE = false
-		why = append(why, `"dane" is not followed: neither says smtp_tls_security_level = dane, nor is a DANE resolver in smtp_tls_policy_maps`)
+		why = append(why, `"dane" is not followed: neither says smtp_tls_security_level = dane, nor names smtp_tls_policy_maps the dane-map of [leave-out]`)
 	}
 	if s.STS && !resolver {
 		s.STS = false
 		why = append(why, `"mta-sts" is not followed: smtp_tls_policy_maps names no resolver (socketmap or tcp) that looks at MTA-STS policies`)
 	}
-	return s, why
+	return s, why, nil
 }
+
+// separates reports whether Postfix takes r for a separator in a list of tables.
+func separates(r rune) bool { return r == ',' || unicode.IsSpace(r) }
 
 // ownReport says what the listed domains say about themselves.
 type ownReport struct {
@@ -98,7 +120,7 @@ type ownReport struct {
 func (r *ownReport) take(ctx context.Context, a *app, c config, lists []list) {
 	local := a.localSay(c)
 	if c.Postfix != nil {
-		local.sources, r.Neglected = c.Postfix.neglected(ctx, local.sources)
+		local.sources, r.Neglected, _ = c.Postfix.neglected(ctx, local.sources, c.daneMap())
 	}
 	s, err := settleLists(lists, local)
 	if err != nil {

@@ -35,7 +35,19 @@ var askedDomains = []string{"different.example", "dropped.example", "failing.exa
 
 const leaveOutBoth = "\n[leave-out]\nsources = [\"dane\", \"mta-sts\"]\nresolver = \"127.0.0.1:53\"\ntrust-ad = true\n"
 
-// newAsking joins the list on a machine without Postfix; more is added to the configuration.
+// followsBoth is a postconf of a Postfix that looks at both sources itself.
+const followsBoth = `#!/bin/sh
+case "$*" in
+"-h mail_version") echo 3.7.11 ;;
+"-h smtp_tls_security_level") echo dane ;;
+"-h smtp_dns_support_level") echo dnssec ;;
+"-h smtp_tls_policy_maps") echo socketmap:inet:127.0.0.1:8461:postfix ;;
+"-m") echo texthash ;;
+*) echo ;;
+esac
+`
+
+// newAsking joins the list with a Postfix that follows both sources; more is added to the configuration.
 func newAsking(t *testing.T, more string) *asking {
 	t.Helper()
 	l, err := lab.Start(t.Context(), lab.Options{})
@@ -44,7 +56,7 @@ func newAsking(t *testing.T, more string) *asking {
 	}
 	t.Cleanup(l.Close)
 	s := &asking{t: t, lab: l, dir: t.TempDir(), at: time.Now()}
-	if err := os.WriteFile(s.dir+"/postconf", []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+	if err := os.WriteFile(s.dir+"/postconf", []byte(followsBoth), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", s.dir+":"+os.Getenv("PATH"))
@@ -291,7 +303,10 @@ func TestSourcesThatPostfixNeglects(t *testing.T) {
 		{"smtp_tls_security_level = may\nsmtp_dns_support_level = dnssec", false, false},
 		{"smtp_tls_policy_maps = " + maps + ", hash:/etc/postfix/mine", false, false},
 		{"smtp_tls_policy_maps = " + maps + ", socketmap:inet:127.0.0.1:8461:postfix", false, true},
-		{"smtp_dns_support_level = dnssec\nsmtp_tls_policy_maps = " + maps + ", socketmap:inet:127.0.0.1:8461:postfix", true, true},
+		// Most resolvers of MTA-STS policies do no DANE: one that does has to be named.
+		{"smtp_dns_support_level = dnssec\nsmtp_tls_policy_maps = " + maps + ", socketmap:inet:127.0.0.1:8461:postfix", false, true},
+		{"smtp_dns_support_level = dnssec\nsmtp_tls_policy_maps = " + maps + ",socketmap:inet:127.0.0.1:8642:QUERY", true, true},
+		{"smtp_tls_policy_maps = " + maps + ", socketmap:inet:127.0.0.1:8642:QUERY", false, true},
 	} {
 		if err := os.WriteFile(main, append(slices.Clone(base), c.settings+"\n"...), 0o644); err != nil {
 			t.Fatal(err)
@@ -300,11 +315,65 @@ func TestSourcesThatPostfixNeglects(t *testing.T) {
 		if err := os.Chtimes(main, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		rest, why := p.neglected(t.Context(), both.Sources)
+		rest, why, err := p.neglected(t.Context(), both.Sources, "socketmap:inet:127.0.0.1:8642:QUERY")
+		if err != nil {
+			t.Fatal(err)
+		}
 		followed := 2 - len(why)
 		if rest.DANE != c.dane || rest.STS != c.sts || rest.DANE && rest.STS != (followed == 2) || !rest.Any() != (followed == 0) {
 			t.Errorf("%s: %+v, %q", c.settings, rest, why)
 		}
+	}
+}
+
+// A postconf that fails is no missing Postfix: main.cf may be wrong, or not to be read by this user. The table keeps its dialect,
+// for an older Postfix would defer what it does not know, no domain is left out, and update and status fail.
+func TestPostfixThatDoesNotAnswer(t *testing.T) {
+	s := newAsking(t, leaveOutBoth)
+	s.populate()
+	left := []string{"different.example", "dropped.example", "override.example", "secured.example", "tried.example"}
+	answers := func(script string) { s.must(os.WriteFile(s.dir+"/postconf", []byte(script), 0o755)) }
+	dialect := func(when, want string) {
+		t.Helper()
+		data, err := os.ReadFile(filepath.Join(s.dir, "var", defaultTable))
+		s.must(err)
+		if !strings.Contains(string(data), ", dialect "+want+". ") {
+			t.Errorf("%s: the dialect is not %s:\n%s", when, want, data)
+		}
+	}
+	answers(strings.Replace(followsBoth, "3.7.11", "3.3.1", 1))
+	s.update(s.equip)
+	dialect("Postfix 3.3", "legacy")
+	s.leaves("Postfix 3.3", left...)
+
+	answers("#!/bin/sh\necho 'fatal: open /etc/postfix/main.cf: Permission denied' >&2\nexit 1\n")
+	want := "Postfix does not answer, so the table keeps its dialect, and no domain is left out: .*/postconf: exit status 1: fatal: open /etc/postfix/main.cf: Permission denied"
+	if out := s.run(exitFailed, "update"); !regexp.MustCompile("WARNING: " + want).MatchString(out) {
+		t.Errorf("update does not tell:\n%s", out)
+	}
+	dialect("no answer", "legacy")
+	s.leaves("no answer")
+	if out := s.run(exitFailed, "status"); !regexp.MustCompile("(?s)cannot be judged: " + want + ".*no source is followed").MatchString(out) {
+		t.Errorf("status does not tell:\n%s", out)
+	}
+	s.run(0, "disable", "--reason", "x")
+	s.run(0, "enable")
+	dialect("off and on again", "legacy")
+	if out := s.run(1, "export", "postfix"); !strings.Contains(out, "--dialect") {
+		t.Errorf("export guesses:\n%s", out)
+	}
+
+	answers(followsBoth)
+	s.update(s.equip)
+	dialect("3.7.11", "floor")
+	s.leaves("3.7.11", left...)
+
+	// Without any Postfix the configuration is believed.
+	s.must(os.Remove(s.dir + "/postconf"))
+	if _, err := program("postconf"); err != nil {
+		s.update(s.equip)
+		dialect("no Postfix", "sni")
+		s.leaves("no Postfix", left...)
 	}
 }
 

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -52,29 +56,81 @@ func program(name string) (string, error) {
 	return path, err
 }
 
-// postconf asks Postfix about itself; ok is false when there is none to ask.
-func postconf(ctx context.Context, args ...string) (answer string, ok bool) {
+// errNoPostfix says that there is no Postfix here to ask. One that does not answer is something else: main.cf may not be
+// readable, or wrong, or the machine may be too busy, and the Postfix that delivers is the one that it was.
+var errNoPostfix = errors.New("there is no postconf here")
+
+// askPostfix asks Postfix about itself.
+func askPostfix(ctx context.Context, args ...string) (answer string, err error) {
 	path, err := program("postconf")
 	if err != nil {
-		return "", false
+		return "", errNoPostfix
 	}
 	ctx, cancel := context.WithTimeout(ctx, postconfDeadline)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, path, args...).Output()
-	return strings.TrimSpace(string(out)), err == nil
+	if err != nil {
+		return "", errors.Join(complaintOf(path, err), ctx.Err())
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
-// dialectFor resolves "auto". Without a Postfix to ask, sni serves every version that is still maintained.
-func dialectFor(ctx context.Context, name dialectName) mta.Dialect {
+// postconf is askPostfix for who has no use for the reason; ok is false when there is none to ask, or it does not answer.
+func postconf(ctx context.Context, args ...string) (answer string, ok bool) {
+	answer, err := askPostfix(ctx, args...)
+	return answer, err == nil
+}
+
+// dialectFor resolves "auto". Without a Postfix to ask, sni serves every version that is still maintained. With an error,
+// when one does not answer, comes legacy, which every Postfix reads.
+func dialectFor(ctx context.Context, name dialectName) (mta.Dialect, error) {
 	if d, err := mta.ParseDialect(string(name)); err == nil {
-		return d
+		return d, nil
 	}
-	if answer, ok := postconf(ctx, "-h", "mail_version"); ok {
-		if d, err := mta.DialectOf(answer); err == nil {
-			return d
+	answer, err := askPostfix(ctx, "-h", "mail_version")
+	if err != nil && !errors.Is(err, errNoPostfix) {
+		return mta.Legacy, err
+	}
+	if d, err := mta.DialectOf(answer); err == nil {
+		return d, nil
+	}
+	return mta.SNI, nil
+}
+
+// dialectOfTable is dialectFor, but the dialect that the table has stays while Postfix does not answer: an older one would
+// weaken what Postfix checks, and with a newer one Postfix might defer the mail of every listed domain.
+func dialectOfTable(ctx context.Context, p postfixConfig, state string) (mta.Dialect, error) {
+	d, err := dialectFor(ctx, p.Dialect)
+	if err == nil {
+		return d, nil
+	}
+	names := []string{writtenDialect(string(p.Map))}
+	if last := loadLastUpdate(state).Postfix; last != nil {
+		names = append(names, last.Dialect) // while everything is switched off the table has none
+	}
+	for _, name := range names {
+		if before, errName := mta.ParseDialect(name); errName == nil {
+			return before, err
 		}
 	}
-	return mta.SNI
+	return d, err
+}
+
+// writtenDialect is what a table says of itself in its first lines, "" for nothing.
+func writtenDialect(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(io.LimitReader(f, 64<<10)) // those of several lists stand in front
+	for lines.Scan() && strings.HasPrefix(lines.Text(), "#") {
+		if _, after, ok := strings.Cut(lines.Text(), "(smtp_tls_policy_maps), dialect "); ok {
+			name, _, _ := strings.Cut(after, ".")
+			return name
+		}
+	}
+	return ""
 }
 
 // tableTypes are those of this Postfix; ok is false when there is none to ask. A line of main.cf with any other type

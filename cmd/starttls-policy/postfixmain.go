@@ -62,7 +62,8 @@ func daemonLines(ctx context.Context, place listenPlace) mainCF {
 		}
 	}
 	ours := "socketmap:" + network + ":" + address + ":"
-	maps := ours + dialectFor(ctx, dialectAuto).String()
+	dialect, _ := dialectFor(ctx, dialectAuto)
+	maps := ours + dialect.String()
 	switch old, _ := postconf(ctx, "-h", "smtp_tls_policy_maps"); {
 	case strings.Contains(old, ours):
 	case old != "":

@@ -207,6 +207,9 @@ func (r tableReport) print(w io.Writer) {
 	if r.Warning != "" {
 		line(w, "WARNING: %s", r.Warning)
 	}
+	if r.Unanswered != "" {
+		line(w, "WARNING: %s", r.Unanswered)
+	}
 	switch {
 	case r.Error != "":
 		line(w, "postfix: FAILED, the old table stays: %s", r.Error)

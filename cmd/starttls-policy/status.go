@@ -179,6 +179,8 @@ func (a *app) tableState(ctx context.Context, cfg config, lists []list) (state s
 	switch {
 	case t.report.Warning != "":
 		return "is NOT USABLE: " + t.report.Warning, false
+	case t.report.Unanswered != "":
+		return "cannot be judged: " + t.report.Unanswered, false
 	case err != nil:
 		return "cannot be checked: " + err.Error(), false
 	case errors.Is(errRead, fs.ErrNotExist):

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,7 @@ type tableReport struct {
 	Incomplete bool     `json:"incomplete,omitempty"`   // what belongs in the table is not known
 	Off        string   `json:"off,omitempty"`          // why everything is switched off
 	Warning    string   `json:"warning,omitempty"`      // why Postfix cannot use it as it is configured
+	Unanswered string   `json:"unanswered,omitempty"`   // why Postfix could not be asked what it reads
 	Error      string   `json:"error,omitempty"`
 }
 
@@ -66,9 +68,15 @@ func (a *app) newTable(ctx context.Context, c config, lists []list) *table {
 		return nil
 	}
 	t := &table{app: a, config: *p, state: c.State, local: a.localSay(c)}
-	t.lists, t.views, t.dialect = lists, make([]*namedView, len(lists)), dialectFor(ctx, p.Dialect)
+	t.lists, t.views = lists, make([]*namedView, len(lists))
+	dialect, errDialect := dialectOfTable(ctx, *p, c.State)
+	t.dialect = dialect
 	t.report = tableReport{Map: string(p.Map), Type: string(p.Type), Dialect: t.dialect.String(), Warning: p.obstacle(ctx)}
-	t.local.sources, _ = p.neglected(ctx, t.local.sources)
+	sources, _, errSources := p.neglected(ctx, t.local.sources, c.daneMap())
+	t.local.sources = sources
+	if err := cmp.Or(errDialect, errSources); err != nil {
+		t.report.Unanswered = "Postfix does not answer, so the table keeps its dialect, and no domain is left out: " + flat{err}.Error()
+	}
 	return t
 }
 

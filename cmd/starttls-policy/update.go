@@ -143,6 +143,9 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 		if tableWritten && table.write(ctx) != nil {
 			report.Exit = worse(report.Exit, exitFailed)
 		}
+		if table.report.Unanswered != "" {
+			report.Exit = worse(report.Exit, exitFailed)
+		}
 		report.Postfix = &table.report
 	}
 	if report.Own != nil {
@@ -167,7 +170,7 @@ func lockUpdates(state string) (unlock func(), err error) {
 	}
 	unlock, err = durable.Lock(filepath.Join(state, stateLock))
 	if errors.Is(err, durable.ErrLocked) {
-		return nil, failed(err, "another update is running; this one has nothing to do")
+		return nil, failed(err, "another update is running; this one has nothing to do. If that never ends, fuser -v tells who it is")
 	}
 	return unlock, err
 }
