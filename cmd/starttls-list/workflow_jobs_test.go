@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -35,6 +37,7 @@ func TestWorkflowJobs(t *testing.T) {
 		{"actionlint has nothing to say", lints}, {"a good change is checked", checksGoodChange}, {"a bad change is refused", checksBadChange}, {"a hostile change runs nothing", checksHostileChange},
 		{"vantages probe a change", probesChange}, {"a scan is killed", killedScan}, {"vantages scan", scans}, {"a killed release is completed", publishes},
 		{"bots propose", proposes},
+		{"timers do the same", timed}, {"cron does the same", crons},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.run(t, w) }) {
 			return
@@ -239,4 +242,81 @@ func proposes(t *testing.T, w *workflowWorld) {
 	if subject := runGit(t, w.remote, "log", "-1", "--format=%s", "bots/sync"); subject != "Follow MTA-STS for 1 domain" {
 		t.Errorf("subject %q", subject)
 	}
+}
+
+// timed runs what the units start, as systemd would: one command after the other, until one fails that may not.
+func timed(t *testing.T, w *workflowWorld) {
+	for _, c := range []struct{ unit, want string }{
+		{"systemd/policylist-scan.service", "stored as north.jsonl.zst"}, {"systemd/policylist-release.service", "mirror public: published and verified"},
+	} {
+		text, err := os.ReadFile(c.unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		may := map[string]bool{"0": true}
+		for _, code := range strings.Fields(unitLine(t, string(text), "SuccessExitStatus")[0]) {
+			may[code] = true
+		}
+		var script strings.Builder
+		for _, line := range unitLine(t, string(text), "ExecStart") {
+			command, ignored := strings.CutPrefix(line, "-")
+			script.WriteString("code=0\n" + strings.ReplaceAll(command, "/usr/bin/starttls-list", "starttls-list") + " || code=$?\n")
+			for code := range 5 {
+				if !ignored && !may[strconv.Itoa(code)] {
+					fmt.Fprintf(&script, "[ $code != %d ] || exit %[1]d\n", code)
+				}
+			}
+		}
+		r := onHost(t, w)
+		if err := r.step(workflowStep{Name: c.unit, Run: script.String()}); err != nil || !strings.Contains(r.out.String(), c.want) {
+			t.Errorf("%s: %v\n%s\n%s", c.unit, err, script.String(), r.out)
+		}
+	}
+}
+
+// crons runs what cron would, with its folders in place of the system's.
+func crons(t *testing.T, w *workflowWorld) {
+	text, err := os.ReadFile("systemd/policylist.cron")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for line := range strings.Lines(string(text)) {
+		_, command, found := strings.Cut(line, " * * * policylist ")
+		if !found {
+			continue
+		}
+		r := onHost(t, w)
+		script := "set +e +o pipefail\n" + strings.ReplaceAll(command, "/var/lib/policylist-vantage", filepath.Join(w.dir, "vantage"))
+		if err := r.step(workflowStep{Name: "cron", Run: script}); err != nil {
+			t.Errorf("%v\n%s\n%s", err, script, r.out)
+		}
+		ran++
+	}
+	if ran != 2 {
+		t.Errorf("%d lines", ran)
+	}
+}
+
+// onHost is a host that is vantage and publisher, with the environment files filled in.
+func onHost(t *testing.T, w *workflowWorld) *workflowRunner {
+	t.Helper()
+	r := w.vantage(t, "north")
+	r.space, r.temp, r.path = t.TempDir(), t.TempDir(), r.host
+	r.env = append(r.env, "LIST="+w.list, "VANTAGE=north", "STATE_DIRECTORY="+filepath.Join(w.dir, "vantage"), "COSIGN_PASSWORD=correct-horse")
+	return r
+}
+
+// unitLine are the values of a setting.
+func unitLine(t *testing.T, text, key string) (values []string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, key+"="); ok {
+			values = append(values, strings.TrimSpace(value))
+		}
+	}
+	if len(values) == 0 {
+		t.Fatalf("no %s", key)
+	}
+	return values
 }
