@@ -11,17 +11,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/starttls-everywhere/policylist/pipeline/signing/keytest"
 )
 
 var updateScripts = flag.Bool("update", false, "write what commands print into the scripts")
 
 // TestMain makes starttls-list a command of the scripts in testdata/script: the test binary runs it.
 func TestMain(m *testing.M) {
-	if keytest.RunDrawer() {
-		return
-	}
 	testscript.Main(m, map[string]func(){
 		"starttls-list": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})

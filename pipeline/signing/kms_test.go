@@ -15,14 +15,6 @@ import (
 	"github.com/starttls-everywhere/policylist/pipeline/signing/keytest"
 )
 
-// TestMain lets the test binary be the plugin program, too.
-func TestMain(m *testing.M) {
-	if keytest.RunDrawer() {
-		return
-	}
-	os.Exit(m.Run())
-}
-
 // What this build cannot reach is said before anything is asked, with the way out; a scheme cannot lead to a program
 // elsewhere than in PATH.
 func TestProvidersThatAreNotThere(t *testing.T) {

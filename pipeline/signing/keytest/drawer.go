@@ -12,10 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -45,30 +47,24 @@ const (
 	FaultKill   = "kill"   // it signs, and the machine loses power: the caller is killed before the answer
 )
 
-// Install puts the plugin into a folder that comes first in PATH: the test binary itself, whose TestMain calls
-// RunDrawer.
+// Install builds the plugin and puts it into a folder that comes first in PATH. The test's folder must still be in the
+// module.
 func Install(t testing.TB) {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	if err := os.Symlink(self, filepath.Join(dir, Drawer)); err != nil {
-		t.Fatal(err)
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, Drawer), "github.com/starttls-everywhere/policylist/pipeline/signing/keytest/drawer")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	t.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
 }
 
-// RunDrawer does the plugin's work and returns true where the program was started as the plugin.
-func RunDrawer() bool {
-	if filepath.Base(os.Args[0]) != Drawer {
-		return false
-	}
+// RunDrawer is the plugin.
+func RunDrawer() {
 	if err := drawer(); err != nil {
 		handler.WriteErrorResponse(os.Stdout, err)
 	}
-	return true
 }
 
 func drawer() error {
@@ -125,7 +121,7 @@ func fault(name string, private crypto.PrivateKey) (crypto.PrivateKey, error) {
 	case FaultError:
 		return nil, errors.New("the drawer is locked")
 	case FaultHang:
-		select {}
+		time.Sleep(24 * time.Hour)
 	case FaultGarble:
 		fmt.Println("\x1b[31mnot JSON")
 		os.Exit(1)
