@@ -77,14 +77,14 @@ func TestUsagePageExitCodes(t *testing.T) {
 			t.Errorf("the page has a row for %s, with which nothing ends", code)
 		}
 	}
-	if !strings.Contains(exitOrder(), "50, 1, 30, 40, 20") {
+	if !strings.Contains(exitOrder(), "50, 1, 60, 30, 40, 20") {
 		t.Errorf("worse() has the order %s", exitOrder())
 	}
 }
 
 // exitOrder is the order in which worse chooses.
 func exitOrder() string {
-	codes := []int{exitFailed, exitStale, exitExpired, exitNoMirror, exitSecurity}
+	codes := []int{exitFailed, exitStale, exitExpired, exitNoMirror, exitSecurity, exitOff}
 	slices.SortFunc(codes, func(a, b int) int {
 		if worse(a, b) == a {
 			return -1
@@ -117,6 +117,11 @@ func TestExitCodesOfCommands(t *testing.T) {
 	expect(m, exitNotListed, "explain", "b.example", "--live=false")
 	expect(m, exitUsage, "query")
 	expect(m, exitUsage, "update", "--nonsense")
+	m.runs(0, "disable", "--reason", "x")
+	expect(m, exitOff, "status")
+	m.runs(0, "status", "--prometheus")
+	m.runs(0, "update")
+	m.runs(0, "enable")
 	expect(m, exitFailed, "refresh", "a.example", "--socket", "unix:"+m.dir+"/nobody")
 	list := filepath.Join(m.dir, "public", "policy.json")
 	trust := filepath.Join(m.dir, "var", "example", "trust", "1")

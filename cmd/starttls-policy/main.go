@@ -37,6 +37,7 @@ const (
 	exitExpired   = 30
 	exitNoMirror  = 40
 	exitSecurity  = 50
+	exitOff       = 60 // everything is switched off, so nothing is in force however the lists stand
 )
 
 // exitHelp ends the help of the commands that tell how the lists stand.

@@ -16,7 +16,7 @@ import (
 )
 
 // addStanding adds what the state folder tells.
-func addStanding(set *exposition.Set, cfg config, reports []listReport, last updateReport, now time.Time) {
+func addStanding(set *exposition.Set, cfg config, reports []listReport, last updateReport, off bool, now time.Time) {
 	set.Add(metricPrefix+"build_info", 1, version)
 	for _, r := range reports {
 		addList(set, r)
@@ -34,7 +34,7 @@ func addStanding(set *exposition.Set, cfg config, reports []listReport, last upd
 	}
 	set.Add(metricPrefix+"overrides", float64(active), "active")
 	set.Add(metricPrefix+"overrides", float64(len(cfg.Overrides)-active), "expired")
-	set.Add(metricPrefix+"disabled", truth(readSwitch(cfg.State) != nil))
+	set.Add(metricPrefix+"disabled", truth(off))
 }
 
 // outcomeNames are the values of a label, all of them from the first scrape on, so that a rate sees the first of each.
@@ -88,7 +88,7 @@ func (a *app) staticMetricsText(ctx context.Context, cfg config, lists []list) [
 		reports = append(reports, statusOf(l, last))
 	}
 	set := exposition.NewSet(slices.Concat(standingMetrics, staticMetrics))
-	addStanding(set, cfg, reports, last, a.now())
+	addStanding(set, cfg, reports, last, readSwitch(cfg.State) != nil, a.now())
 	_, tableRight := a.tableState(ctx, cfg, lists)
 	_, filesRight := a.exportStates(cfg, lists)
 	set.Add(metricPrefix+"outputs_current", truth(tableRight && filesRight))
@@ -119,7 +119,7 @@ func (a *app) writeTextfile(ctx context.Context, cfg config, lists []list) error
 func (s *served) metricsText() []byte {
 	now, set := s.current.Load(), exposition.NewSet(slices.Concat(standingMetrics, daemonMetrics))
 	last := loadLastUpdate(s.config.State)
-	addStanding(set, now.config, now.reports(last, s.app.now()), last, s.app.now())
+	addStanding(set, now.config, now.reports(last, s.app.now()), last, s.off(), s.app.now())
 	for _, l := range s.metrics.Lookups() {
 		set.Add(metricPrefix+"lookups_total", float64(l.Count), string(l.Source), string(l.Result), l.Dialect)
 	}

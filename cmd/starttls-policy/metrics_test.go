@@ -219,6 +219,25 @@ reason = "x"
 	}
 }
 
+// One file that is not as it should be is enough, be it the table or another.
+func TestOutputsCurrent(t *testing.T) {
+	m := newMachine(t, "[postfix]\nmap = \"DIR/table\"\n[[export]]\nformat = \"json\"\nfile = \"DIR/x.json\"\n")
+	for _, c := range []struct {
+		file string
+		want float64
+	}{{"", 1}, {"table", 0}, {"x.json", 0}} {
+		m.runs(0, "update")
+		if c.file != "" {
+			if err := os.WriteFile(filepath.Join(m.dir, c.file), []byte("# another\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := value(t, parseMetrics(t, m.runs(0, "status", "--prometheus")), metricPrefix+"outputs_current"); got != c.want {
+			t.Errorf("%q: %f, want %f", c.file, got, c.want)
+		}
+	}
+}
+
 // The daemon's metrics follow what it is asked, and hold no domain.
 func TestDaemonMetrics(t *testing.T) {
 	m := newMachine(t, "")

@@ -103,7 +103,7 @@ func exitOf(o mirror.Outcome, err error) int {
 
 // worse returns the code that matters more.
 func worse(a, b int) int {
-	for _, c := range []int{exitSecurity, exitFailed, exitExpired, exitNoMirror, exitStale} {
+	for _, c := range []int{exitSecurity, exitFailed, exitOff, exitExpired, exitNoMirror, exitStale} {
 		if a == c || b == c {
 			return c
 		}

@@ -85,9 +85,10 @@ type served struct {
 	unreported                 atomic.Int64 // updates that left no report
 
 	// Those of the goroutine that keeps the lists; it alone has them.
-	seen   []string // by list: what its state was when it was read
-	failed []string // by list: why it could not be read
-	wasOff bool
+	seen       []string // by list: what its state was when it was read
+	failed     []string // by list: why it could not be read
+	wasOff     bool
+	switchLost string // why nobody can tell whether everything is switched off
 
 	resolvConf string
 	resolvers  *discovery.Followed // nil: the configuration names one, or nobody is asked

@@ -75,8 +75,16 @@ func (a *answering) held(lists []list) []socketmap.Held {
 	return out
 }
 
-// tellSwitch logs that the kill switch was pulled, or put back.
+// tellSwitch logs that the kill switch was pulled, or put back, or that nobody can tell.
 func (s *served) tellSwitch() {
+	if _, err := lookSwitch(s.config.State); err != nil {
+		if text := err.Error(); text != s.switchLost {
+			s.switchLost = text
+			s.log.Error("nobody can tell whether policies are switched off, so it stays as it was", "off", s.wasOff, "err", text)
+		}
+		return
+	}
+	s.switchLost = ""
 	off := readSwitch(s.config.State)
 	switch {
 	case off != nil && !s.wasOff:

@@ -24,7 +24,8 @@ func newStatus(a *app) *cobra.Command {
 		Long: `Status reads what is held and asks nobody. With [testing] in the configuration it also tells how deliveries to listed domains
 went, and what would have failed under enforcement; that is counted here and sent to nobody.
 
-` + exitHelp,
+` + exitHelp + `
+While everything is switched off ("disable"): 60, after 50 and 1.`,
 		Example: `  $ starttls-policy status
   example: release 1; fresh, 3 domains in force
     made 2026-03-01T12:00:00Z (60 min ago), expires 2026-03-15T12:00:00Z (in 13 days)
@@ -79,6 +80,9 @@ func (a *app) status(ctx context.Context, logs []string) error {
 	out.Files, exportsRight = a.exportStates(cfg, lists)
 	if !tableRight || !exportsRight {
 		out.Exit = worse(out.Exit, exitFailed)
+	}
+	if out.Off != nil {
+		out.Exit = worse(out.Exit, exitOff)
 	}
 	out.Own = a.ownStatus(ctx, cfg, lists)
 	if out.Testing, err = a.testingStatus(cfg, logs); err != nil {

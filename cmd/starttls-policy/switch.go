@@ -25,15 +25,28 @@ type switchedOff struct {
 	Reason string `json:"reason"`
 }
 
-// readSwitch returns nil while nothing is switched off. A file that cannot be read says "off" as well: somebody meant it.
-func readSwitch(state string) *switchedOff {
-	data, err := os.ReadFile(filepath.Join(state, switchFile))
+// lookSwitch tells whether the file is there, whatever it is: a link into nowhere will do. An error says that nobody can tell.
+func lookSwitch(state string) (off bool, err error) {
+	_, err = os.Lstat(filepath.Join(state, switchFile))
 	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// readSwitch returns nil while nothing is switched off. A file that cannot be read says "off" as well: somebody meant it.
+// Where not even the folder can be looked at, nor can the lists, so that what was made from them stays.
+func readSwitch(state string) *switchedOff {
+	if off, _ := lookSwitch(state); !off {
 		return nil
 	}
+	data, err := readRegular(filepath.Join(state, switchFile))
 	var s switchedOff
 	if err == nil {
 		err = json.Unmarshal(data, &s)
+	}
+	if off, errLook := lookSwitch(state); !off && errLook == nil {
+		return nil // put back just now
 	}
 	if err != nil {
 		s.Reason = fmt.Sprintf("the file %s cannot be read: %v", switchFile, err)
@@ -41,15 +54,26 @@ func readSwitch(state string) *switchedOff {
 	return &s
 }
 
-// watchSwitch looks at the file at most ten times a second, however often it is asked.
+// readRegular does not wait at a named pipe.
+func readRegular(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	return os.ReadFile(path)
+}
+
+// watchSwitch looks at the file at most ten times a second, however often it is asked. While nobody can tell whether it is
+// there, say because the folder's mode was changed, the switch stays as it was: that is no reason to let go of all policies.
 func watchSwitch(state string) func() bool {
-	path := filepath.Join(state, switchFile)
 	var looked atomic.Int64 // nanoseconds since begin
 	var off atomic.Bool
 	begin := time.Now()
 	look := func() {
-		_, err := os.Lstat(path)
-		off.Store(!errors.Is(err, fs.ErrNotExist))
+		if now, err := lookSwitch(state); err == nil {
+			off.Store(now)
+		}
 	}
 	look()
 	return func() bool {

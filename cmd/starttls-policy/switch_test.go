@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // slowPostmap stands in front of the PATH for a postmap that takes its time over a table that is not empty: it tells that it
@@ -68,6 +71,78 @@ func TestSwitchHoldsAgainstAWriterInFlight(t *testing.T) {
 				t.Errorf("enabled again: %v\n%s", err, data)
 			}
 		})
+	}
+}
+
+// Whatever stands where the switch is says "off", to commands, to the daemon and in its metrics: somebody meant it.
+func TestSwitchThatCannotBeRead(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"empty":    func(path string) error { return os.WriteFile(path, nil, 0o644) },
+		"garbage":  func(path string) error { return os.WriteFile(path, []byte("{\"since"), 0o644) },
+		"folder":   func(path string) error { return os.Mkdir(path, 0o755) },
+		"dangling": func(path string) error { return os.Symlink("nowhere", path) },
+		"pipe":     func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, "[serve]\nsources = [\"list\"]\n[[export]]\nformat = \"json\"\nfile = \"DIR/x.json\"\n")
+			if err := put(filepath.Join(m.dir, "var", switchFile)); err != nil {
+				t.Fatal(err)
+			}
+			m.runs(0, "update")
+			if data, err := os.ReadFile(filepath.Join(m.dir, "x.json")); err != nil || strings.Contains(string(data), "a.example") {
+				t.Errorf("%v\n%s", err, data)
+			}
+			if out := m.runs(exitOff, "status"); !strings.Contains(out, "ALL POLICIES ARE OFF since never, until \"starttls-policy enable\": the file disabled cannot be read: ") {
+				t.Errorf("status does not tell:\n%s", out)
+			}
+			s := m.serving(io.Discard)
+			s.says(t, "a.example", no)
+			for _, text := range []string{string(s.metricsText()), m.runs(0, "status", "--prometheus")} {
+				if value(t, parseMetrics(t, text), metricPrefix+"disabled") != 1 {
+					t.Errorf("the metrics say that nothing is switched off")
+				}
+			}
+			m.runs(0, "enable")
+			m.runs(0, "status")
+		})
+	}
+}
+
+// A state folder that nobody can look into, here because something else stands in its place, changes nothing for the daemon:
+// neither do all policies end, nor does a switch that was pulled come back.
+func TestSwitchThatNobodyCanLookAt(t *testing.T) {
+	for _, off := range []bool{false, true} {
+		m := newMachine(t, "[serve]\nsources = [\"list\"]\n")
+		want, state := sniA, filepath.Join(m.dir, "var")
+		if off {
+			m.runs(0, "disable", "--reason", "x")
+			want = no
+		}
+		var log lockedLog
+		s := m.serving(&log)
+		if err := os.Rename(state, state+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(state, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		now := s.off()
+		for deadline := time.Now().Add(200 * time.Millisecond); time.Now().Before(deadline); now = s.off() {
+			s.tellSwitch()
+		}
+		s.says(t, "a.example", want)
+		families := parseMetrics(t, string(s.metricsText()))
+		if now != off || value(t, families, metricPrefix+"disabled") != truth(off) {
+			t.Errorf("off %t: %t", off, now)
+		}
+		if n := strings.Count(log.String(), "nobody can tell whether policies are switched off"); n != 1 || strings.Contains(log.String(), "in force again") {
+			t.Errorf("off %t: told %d times:\n%s", off, n, log.String())
+		}
+		if err := errors.Join(os.Remove(state), os.Rename(state+".away", state)); err != nil {
+			t.Fatal(err)
+		}
+		s.tellSwitch()
+		s.says(t, "a.example", want)
 	}
 }
 
