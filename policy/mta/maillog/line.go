@@ -48,7 +48,7 @@ func ParseLine(line string) (l Line, ok bool) {
 func cutTag(line string) (head, message string, id int, ok bool) {
 	const program = "/smtp["
 	at := strings.Index(line[:min(len(line), maxPrefix)], program)
-	if at < 0 || strings.Contains(line[:at], "]: ") { // another program's line, which talks about such a tag
+	if at < 0 || strings.Contains(line[:at], ": ") { // another program's line, which talks about such a tag
 		return "", "", 0, false
 	}
 	digits, message, found := strings.Cut(line[at+len(program):], "]: ")

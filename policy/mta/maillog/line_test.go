@@ -85,7 +85,10 @@ func TestPrefixes(t *testing.T) {
 		"Nov 27 08:00:00 mail postfix/smtp[-1]: ":                                    {},
 		"Nov 27 08:00:00 mail postfix/smtp[99999999999]: ":                           {},
 		"Nov 27 08:00:00 mail postfix/cleanup[1]: 4C: warning: x postfix/smtp[71]: ": {}, // a header that somebody sent
-		strings.Repeat("x", 600) + " postfix/smtp[71]: ":                             {},
+		// Names that somebody logs in with, in the line of a program that has no number.
+		"Nov 27 08:00:00 mail dovecot: imap-login: Aborted: user=<a/smtp[99]: ":            {},
+		"Nov 27 08:00:00 mail dovecot: imap-login: Aborted: user=<x mx postfix/smtp[71]: ": {},
+		strings.Repeat("x", 600) + " postfix/smtp[71]: ":                                   {},
 	} {
 		l, ok := ParseLine(prefix + "4C: to=<u@a.test>, relay=none, delay=1, dsn=4.4.1, status=deferred (x)")
 		if got := [2]string{l.Stamp, l.Process.Tag}; ok != (want[1] != "") || got != want || ok && l.Process.ID != 71 {
