@@ -21,9 +21,10 @@ type Answer struct {
 }
 
 // confirmed reports whether an answer of the time at is one that attempts since have not failed to confirm for too long. It
-// does not depend on the present: a domain whose turn does not come, because there are so many, keeps its answer.
+// does not depend on the present: a domain whose turn does not come, because there are so many, keeps its answer. One of a time
+// to come, by a clock that was far ahead, ends as well.
 func (a Answer) confirmed(at time.Time) bool {
-	return !at.IsZero() && a.Asked.Sub(at) < unconfirmed
+	return !at.IsZero() && a.Asked.Sub(at).Abs() < unconfirmed
 }
 
 // format is the line, without its end.

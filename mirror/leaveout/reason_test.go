@@ -37,6 +37,8 @@ func TestReasons(t *testing.T) {
 		{"expired", "testing mx1.a.example", now.Add(-31 * 24 * time.Hour), asked, listed, ""},
 		{"not confirmed today", "testing mx1.a.example", asked.Add(-48 * time.Hour), asked.Add(-48 * time.Hour), listed, "and no more when asked"},
 		{"not confirmed for a week", "testing mx1.a.example", asked.Add(-unconfirmed), asked.Add(-unconfirmed), listed, ""},
+		{"answered by a clock that was ahead", "testing mx1.a.example", asked, asked.Add(unconfirmed), listed, ""},
+		{"answered by a clock that was a bit ahead", "testing mx1.a.example", asked, asked.Add(time.Hour), listed, "says by MTA-STS: testing"},
 		{"never answered", "testing mx1.a.example", asked, time.Time{}, listed, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
