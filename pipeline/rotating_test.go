@@ -35,7 +35,12 @@ type rotating struct {
 
 func newRotating(t testing.TB, mirrors ...string) *rotating {
 	t.Helper()
-	o := newOperator(t, mirrors...)
+	return rotatingOf(newOperator(t, mirrors...))
+}
+
+func rotatingOf(o *operator) *rotating {
+	t := o.t
+	t.Helper()
 	r := &rotating{operator: o, rootK: 1, releaseK: 1, origin: o.Trust.Newest().Origin, expires: 365 * 24 * time.Hour}
 	load := func(name string) *signing.Key {
 		k, _, err := signing.Load(o.path(name), signing.Password{})
