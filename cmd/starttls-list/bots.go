@@ -25,7 +25,7 @@ some days (--evidence, as "probe merge" writes them), signed by the vantages tha
 SOURCE in place, each replaced whole and in its normal form, and prints what it did as the message of a commit; what it
 would have done and did not goes to the standard error. It does nothing on what could not be seen, on looks older than a
 day, or against a maintainer's override. When there is nothing to do it says so; run twice, it does nothing the second
-time. It is made to run daily, before the release.
+time, unless an entry takes two steps, of which each run makes one. It is made to run daily, before the release.
 
 Exit codes: 0 done, or nothing to do; 1 the source has errors; 2 the evidence is no good, or somebody edited the source
 meanwhile, and nothing was written; 3 usage, 4 internal.`
