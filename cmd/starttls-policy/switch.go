@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,6 +94,8 @@ func newDisable(a *app) *cobra.Command {
 		Long: `Disable is the kill switch: from now on no domain has a policy. "serve" answers NOTFOUND to every question within a tenth
 of a second, and the Postfix table is emptied; mail goes out as the mail server's own settings say. Lists are updated as
 before, so that "enable" needs no network. The daemon logs both, every update says it, and "status" tells since when, and why.
+A mistake in the configuration does not stop it; where that keeps the files from being found that mail servers read, it says
+so and ends with 2. Where everything is off already, the first reason stays.
 
 Exit codes: 0 done, 1 something local failed, 2 wrong usage or configuration.`,
 		Example: `  $ starttls-policy disable --reason a.example-unreachable
@@ -126,22 +129,48 @@ Exit codes: 0 done, or nothing to do; 1 something local failed; 2 wrong usage or
 }
 
 func (a *app) switchOff(ctx context.Context, reason string) error {
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
+	cfg, errConfig := a.loadConfig()
+	if errors.Is(errConfig, errNoConfig) {
+		return errConfig
 	}
+	known := true
+	if errConfig != nil {
+		cfg, known = salvageConfig(a.configPath)
+	}
+	if before := readSwitch(cfg.State); before != nil && before.Since != "" {
+		line(a.stdout, "all policies are off since %s, until \"starttls-policy enable\": %s", before.Since, before.Reason)
+	} else if err := a.pull(cfg.State, reason); err != nil {
+		return errors.Join(errConfig, err)
+	}
+	if !known {
+		return errors.Join(errConfig, errors.New("the daemon answers NOTFOUND; what mail servers read of files stays full, for these are not known"))
+	}
+	if errConfig != nil {
+		line(a.stderr, "starttls-policy: warning: %v", flat{errConfig})
+	}
+	return a.rewriteTable(ctx, cfg)
+}
+
+// pull writes the file. On a full disk an empty one will do: the switch is there by its name, and the reason is lost.
+func (a *app) pull(state, reason string) error {
 	data, err := json.Marshal(switchedOff{Since: stamp(a.now()), Reason: reason})
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(cfg.State, 0o755); err != nil {
+	if err := os.MkdirAll(state, 0o755); err != nil {
 		return err
 	}
-	if err := durable.WriteFile(filepath.Join(cfg.State, switchFile), append(data, '\n'), 0o644); err != nil {
-		return err
+	path := filepath.Join(state, switchFile)
+	if err := durable.WriteFile(path, append(data, '\n'), 0o644); err != nil {
+		f, errEmpty := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|syscall.O_NONBLOCK, 0o644)
+		if errEmpty != nil {
+			return errors.Join(err, errEmpty)
+		}
+		f.Close()
+		line(a.stderr, "starttls-policy: warning: since when and why could not be written: %v", err)
 	}
 	line(a.stdout, "all policies are off until \"starttls-policy enable\": %s", reason)
-	return a.rewriteTable(ctx, cfg)
+	return nil
 }
 
 func (a *app) switchOn(ctx context.Context) error {

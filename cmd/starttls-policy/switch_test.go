@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror/storetest/strace"
 )
 
 // slowPostmap stands in front of the PATH for a postmap that takes its time over a table that is not empty: it tells that it
@@ -105,6 +107,50 @@ func TestSwitchThatCannotBeRead(t *testing.T) {
 			m.runs(0, "enable")
 			m.runs(0, "status")
 		})
+	}
+}
+
+// A mistake in the configuration does not keep anybody from the kill switch. Where the rest can be read, the files are emptied as
+// well; where not, it says so and fails.
+func TestSwitchInAWrongConfiguration(t *testing.T) {
+	const files = "[postfix]\nmap = \"DIR/table\"\n"
+	for wrong, code := range map[string]int{"[nonsense]\nx = 1\n": 0, "[wrong\n": exitUsage, "[serve]\nlisten = [\"nowhere\"]\n": exitUsage} {
+		m := newMachine(t, files)
+		m.runs(0, "update")
+		m.configure(files + wrong)
+		out := m.runs(code, "disable", "--reason", "now")
+		off := readSwitch(m.dir + "/var")
+		table, err := os.ReadFile(m.dir + "/table")
+		if off == nil || off.Reason != "now" || err != nil || strings.Contains(string(table), "a.example") != (code != 0) || !strings.Contains(out, "c.toml:") {
+			t.Errorf("%s: %+v, %v\n%s\n%s", wrong, off, err, out, table)
+		}
+		// Pulled again it keeps its reason, and does what was left to do.
+		m.configure(files)
+		if out := m.runs(0, "disable", "--reason", "later"); !strings.Contains(out, "off since 2026-03-01T13:00:00Z, until \"starttls-policy enable\": now") {
+			t.Errorf("%s:\n%s", wrong, out)
+		}
+		if table, err := os.ReadFile(m.dir + "/table"); err != nil || strings.Contains(string(table), "a.example") || readSwitch(m.dir+"/var").Reason != "now" {
+			t.Errorf("%s: %v\n%s", wrong, err, table)
+		}
+	}
+}
+
+// On a full disk the switch is pulled all the same, and a table that Postfix reads as it is gets empty.
+func TestSwitchOnAFullDisk(t *testing.T) {
+	tracer, w := strace.Find(t), newCrashWorld(t)
+	for _, name := range []string{"var/" + switchFile, "var/" + defaultTable} {
+		c := copyClient(t, w.base.dir)
+		if !strings.Contains(string(c.read("c.toml")), "texthash") {
+			t.Skip("the table is compiled here")
+		}
+		p := strace.Point{Path: filepath.Join(c.dir, name), Call: "/^rename", Inject: "error=ENOSPC"}
+		r := strace.Run(t, tracer, p, w.program, c.arguments("disable", "--reason", "full")...)
+		if !r.Fired || readSwitch(filepath.Join(c.dir, "var")) == nil {
+			t.Errorf("%s: fired %t:\n%s", name, r.Fired, r.Output)
+		}
+		if table := c.read("var/" + defaultTable); strings.Contains(string(table), "secure match=") {
+			t.Errorf("%s: the table is not empty:\n%s\n%s", name, r.Output, table)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror"
@@ -100,6 +101,10 @@ func (t *table) write(ctx context.Context) error {
 		if err == nil && text != nil {
 			var changed bool
 			changed, err = install(ctx, t.config, text, still)
+			if errors.Is(err, syscall.ENOSPC) && t.report.Off != "" && os.Truncate(string(t.config.Map), 0) == nil {
+				// That is an empty table, or makes room for one: who reads the compiled form does not read the text.
+				changed, err = install(ctx, t.config, text, still)
+			}
 			t.report.Written = t.report.Written || changed
 		}
 		if err != nil && !errors.Is(err, errOvertaken) {
