@@ -180,8 +180,12 @@ func (s *system) socketInUse(t *testing.T) {
 func (s *system) tableInUse(t *testing.T) {
 	s.t = t
 	s.run(0, "postconf -e smtp_tls_policy_maps=proxy:cdb:"+state+"/postfix-tls-policy")
-	s.run(0, "cp /etc/starttls-policy/config.toml /aside.toml && echo 'wrong = true' >>/etc/starttls-policy/config.toml")
-	s.run(1, "dpkg -r starttls-policy", "cannot be emptied", "there is no key")
+	s.run(0, "cp /etc/starttls-policy/config.toml /aside.toml && echo '[wrong' >>/etc/starttls-policy/config.toml")
+	s.run(1, "dpkg -r starttls-policy", "cannot be emptied", "config.toml:")
+	// Nor with no table in main.cf: another mail server may read what stays full.
+	s.run(0, "postconf -X smtp_tls_policy_maps")
+	s.run(1, "dpkg -r starttls-policy", "not all that mail servers read could be emptied")
+	s.run(0, "postconf -e smtp_tls_policy_maps=proxy:cdb:"+state+"/postfix-tls-policy")
 	s.run(0, "mv /aside.toml /etc/starttls-policy/config.toml")
 	s.run(0, listed, "secure match=mx.a.example")
 	s.run(0, "dpkg -r starttls-policy", "An empty table stays")
