@@ -59,12 +59,12 @@ const proposeExample = `  $ starttls-list propose new.example list
 // proposeFlags are the flags of "propose" as given.
 type proposeFlags struct {
 	previewFlags
-	ehlo, mode                   string
-	mxs                          []string
+	ehlo, mode            string
+	mxs                   []string
 	leave, emergency, dry bool
-	asJSON                       bool
-	timeout                      time.Duration
-	proofName                    string
+	asJSON                bool
+	timeout               time.Duration
+	proofName             string
 
 	bulk, alias, failed string
 }
