@@ -100,7 +100,7 @@ func openKept(dir, digest string, chain *transparency.TrustChain) (Kept, error) 
 }
 
 func readProof(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func readProof(path string) ([]byte, error) {
 
 // bytes reads the list. Errors wrap ErrDamaged.
 func (k Kept) bytes() ([]byte, error) {
-	data, err := os.ReadFile(k.path)
+	data, err := durable.ReadFile(k.path)
 	if err == nil && sum(data) != k.Release.ListDigest {
 		err = fmt.Errorf("%s is not the list of release %d", k.path, k.Release.Release)
 	}

@@ -125,7 +125,7 @@ func (c *Client) Undo() error {
 
 // readPin returns nil when there is none, or when its time is over. Errors wrap ErrDamaged.
 func (c *Client) readPin(s *state) (*Pin, error) {
-	data, err := os.ReadFile(filepath.Join(c.Dir, pinFile))
+	data, err := durable.ReadFile(filepath.Join(c.Dir, pinFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -200,12 +200,12 @@ func (c *Client) settlePin(h *held, cand *candidate, out *Outcome) (err error) {
 
 // Mark changes whenever another list may be in force: for whoever keeps one in memory.
 func (c *Client) Mark() string {
-	state, err := os.ReadFile(filepath.Join(c.Dir, stateFile))
+	state, err := durable.ReadFile(filepath.Join(c.Dir, stateFile))
 	if err != nil {
 		return err.Error()
 	}
 	mark := fmt.Sprintf("%x", sha256.Sum256(state))
-	pin, err := os.ReadFile(filepath.Join(c.Dir, pinFile))
+	pin, err := durable.ReadFile(filepath.Join(c.Dir, pinFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return mark
 	}

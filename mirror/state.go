@@ -75,7 +75,7 @@ func loadState(dir string) (*state, error) {
 }
 
 func readState(path string) (*state, error) {
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (s *state) save(dir string) error {
 	}
 	data := fmt.Appendf(nil, "%s%x\n%s", stateHeader, sha256.Sum256(body), body)
 	path := filepath.Join(dir, stateFile)
-	if old, err := os.ReadFile(path); err == nil {
+	if old, err := durable.ReadFile(path); err == nil {
 		if _, err := readState(path); err == nil {
 			if err := durable.WriteFile(filepath.Join(dir, stateOldFile), old, 0o644); err != nil {
 				return err
@@ -168,7 +168,7 @@ func (s *state) loadList(dir string) (policy.List, error) {
 // listBytes reads the held list's file, whatever its name is at the moment. Errors wrap ErrDamaged.
 func (s *state) listBytes(dir string) (data []byte, name string, err error) {
 	for _, name := range []string{ListPath, listOldFile} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
+		data, err := durable.ReadFile(filepath.Join(dir, name))
 		if err == nil && sum(data) == s.release.ListDigest {
 			return data, name, nil
 		}
@@ -202,7 +202,7 @@ func keepAs(path, second string) error {
 	if os.Link(path, second) == nil {
 		return durable.SyncDir(filepath.Dir(path))
 	}
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func keepAs(path, second string) error {
 }
 
 func fileDigest(path string) (d [32]byte, err error) {
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if err != nil {
 		return d, err
 	}

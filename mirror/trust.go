@@ -134,7 +134,7 @@ func storeTrust(dir string, t *transparency.Trust) error {
 	}
 	path := filepath.Join(dir, TrustPath(t.Version))
 	for _, p := range []string{path, path + copySuffix} {
-		if data, err := os.ReadFile(p); err == nil && bytes.Equal(data, t.Note()) {
+		if data, err := durable.ReadFile(p); err == nil && bytes.Equal(data, t.Note()) {
 			continue
 		}
 		if err := durable.WriteFile(p, t.Note(), 0o644); err != nil {
@@ -226,7 +226,7 @@ func trustNumbers(folder string) ([]int64, error) {
 func readTrust(path string, chain *transparency.TrustChain) (*transparency.TrustChain, error) {
 	var errs []error
 	for _, p := range []string{path, path + copySuffix} {
-		data, err := os.ReadFile(p)
+		data, err := durable.ReadFile(p)
 		if err == nil {
 			var next *transparency.TrustChain
 			if next, err = extendTrust(chain, data); err == nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +42,7 @@ func Open(path string, live *socketmap.Live) (*Book, error) {
 }
 
 func (b *Book) read() error {
-	file, err := os.Open(b.path)
+	file, err := durable.Open(b.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -65,7 +64,7 @@ func (l *Live) Save(path string) error {
 // Restore reads what Save wrote. A damaged line costs only itself; the error counts them. The domains are asked again at
 // their first use, and each policy counts while it is valid, by the clock of then.
 func (l *Live) Restore(path string) error {
-	file, err := os.Open(path)
+	file, err := durable.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

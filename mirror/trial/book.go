@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/policy"
@@ -67,7 +66,7 @@ func ReadVisits(path string) ([]Visit, error) {
 
 // readJSON leaves into as it is when there is no file.
 func readJSON(path string, limit int64, into any) error {
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/policy/mta/maillog"
 )
 
@@ -45,7 +46,7 @@ type Reading struct {
 // Read counts what the log at path has more than at the last time, also when it was rotated since, by renaming or by
 // copying and truncating, and compressed. now has the location of the log's times. On an error nothing has changed.
 func (t *Tally) Read(path string, now time.Time, listed Listed) (r Reading, err error) {
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if err != nil {
 		return r, err
 	}
@@ -53,9 +54,6 @@ func (t *Tally) Read(path string, now time.Time, listed Listed) (r Reading, err 
 	info, err := f.Stat()
 	if err != nil {
 		return r, err
-	}
-	if !info.Mode().IsRegular() {
-		return r, fmt.Errorf("%s is no regular file", path)
 	}
 	next := *t
 	c, linker, seen := next.begin(now, listed), new(maillog.Linker), int64(0)
@@ -173,7 +171,7 @@ func (p Position) rest(walk func(part io.Reader, count bool) error) error {
 // restOf reads the rest of the file at path if its beginning is the log's: that of a renamed one, or of a copy.
 func (p Position) restOf(path string, walk func(part io.Reader, count bool) error) (found bool, err error) {
 	open := func() (io.ReadCloser, error) {
-		f, err := os.Open(path)
+		f, err := durable.Open(path)
 		if err != nil || !strings.HasSuffix(path, ".gz") {
 			return f, err
 		}
