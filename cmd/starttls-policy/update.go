@@ -129,6 +129,7 @@ func (a *app) update(ctx context.Context, cfg config, o updateOptions) (updateRe
 		return report, err
 	}
 	defer unlock()
+	a.sweepTables(cfg)
 	table := a.newTable(ctx, cfg, lists)
 	if table != nil && len(lists) > 1 {
 		// A list that has expired must not wait until the mirrors of those before it have answered. What fails here
