@@ -16,11 +16,11 @@ var outcomes = map[int]string{
 func (c updateCounts) plus(r updateReport) updateCounts {
 	next := updateCounts{Outcomes: map[string]int64{}, MirrorErrors: map[string]int64{}}
 	for _, name := range outcomes {
-		next.Outcomes[name] = c.Outcomes[name]
+		next.Outcomes[name] = max(0, c.Outcomes[name]) // by a file that somebody wrote into; a counter is none below zero
 	}
 	next.Outcomes[outcomes[r.Exit]]++
 	for list, n := range c.MirrorErrors {
-		next.MirrorErrors[list] = n
+		next.MirrorErrors[list] = max(0, n)
 	}
 	for _, l := range r.Lists {
 		next.MirrorErrors[l.Name] += int64(len(l.Problems))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -265,7 +264,7 @@ func (r updateReport) save(state string) error {
 // loadLastUpdate returns the zero report when there is none that can be read: status can do without.
 func loadLastUpdate(state string) updateReport {
 	var r updateReport
-	data, err := os.ReadFile(filepath.Join(state, lastUpdate))
+	data, err := durable.ReadFile(filepath.Join(state, lastUpdate))
 	if err != nil || json.Unmarshal(data, &r) != nil {
 		return updateReport{}
 	}
