@@ -268,7 +268,7 @@ func (l *yearLog) polled() {
 			l.say("client", "client %d at %s: %s %v", p.client, p.at, p.out, p.err)
 		case i < 0 || l.releases[i].Leaf.ListDigest != p.list:
 			l.say("client", "client %d at %s has a list that is not that of release %d", p.client, p.at, p.release)
-		case p.at.Sub(l.releases[i].Leaf.Timestamp) > 26*time.Hour+l.truth.idle(p.at.Add(-26*time.Hour), p.at):
+		case p.at.Sub(l.releases[i].Leaf.Timestamp) > 26*time.Hour+l.truth.idle(l.releases[i].Leaf.Timestamp, p.at):
 			l.say("client", "client %d at %s has release %d of %s", p.client, p.at, p.release, l.releases[i].Leaf.Timestamp)
 		}
 	}
