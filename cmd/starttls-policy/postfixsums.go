@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/starttls-everywhere/policylist/mirror/durable"
 )
 
 // sumsSuffix is appended to a compiled table's name for the file that says what was made from what, as sha256sum(1) does.
@@ -27,14 +29,9 @@ func tableSums(p postfixConfig) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// fileSum is the SHA-256 of a regular file; of anything else, reading might never end.
+// fileSum is the SHA-256 of a regular file.
 func fileSum(path string) ([]byte, error) {
-	if info, err := os.Stat(path); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func readSwitch(state string) *switchedOff {
 	if off, _ := lookSwitch(state); !off {
 		return nil
 	}
-	data, err := readRegular(filepath.Join(state, switchFile))
+	data, err := durable.ReadFile(filepath.Join(state, switchFile))
 	var s switchedOff
 	if err == nil {
 		err = json.Unmarshal(data, &s)
@@ -53,16 +53,6 @@ func readSwitch(state string) *switchedOff {
 		s.Reason = fmt.Sprintf("the file %s cannot be read: %v", switchFile, err)
 	}
 	return &s
-}
-
-// readRegular does not wait at a named pipe.
-func readRegular(path string) ([]byte, error) {
-	if info, err := os.Stat(path); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
-	}
-	return os.ReadFile(path)
 }
 
 // watchSwitch looks at the file at most ten times a second, however often it is asked. While nobody can tell whether it is
