@@ -214,7 +214,10 @@ func emptyExport(f mta.Format, h mta.Header, why string) ([]byte, error) {
 
 // replaceFile does nothing when the file is as it should be. data that is empty is a file as well.
 func replaceFile(path string, data []byte) (changed bool, err error) {
-	held, err := os.ReadFile(path)
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return false, fmt.Errorf("%s is no regular file, and would be replaced by one", path) // a device, by root
+	}
+	held, err := durable.ReadFile(path)
 	if err == nil && bytes.Equal(held, data) {
 		return false, nil
 	}
