@@ -38,6 +38,10 @@ var rows = map[string]row{
 		f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8642:QUERY cdb:"+ourTable)
 		f.Sockets = []Socket{{Entry: "socketmap:inet:127.0.0.1:8642:QUERY", Place: "127.0.0.1:8642", Silent: "refused"}}
 	}, "doctor.map.order doctor.socket.silent", "postconf -e 'smtp_tls_policy_maps = cdb:" + ourTable + ", socketmap:inet:127.0.0.1:8642:QUERY' && postfix reload"},
+	"order, out of reach": {healthy, func(f *Facts) {
+		f.set("smtp_tls_policy_maps", "socketmap:unix:/run/s:QUERY cdb:"+ourTable)
+		f.Sockets = []Socket{{Entry: "socketmap:unix:/run/s:QUERY", Place: "/run/s", Blocked: "mode 0600"}}
+	}, "doctor.map.order doctor.socket.permission", "'smtp_tls_policy_maps = cdb:" + ourTable + ", socketmap:unix:/run/s:QUERY'"},
 	"behind": {healthy, func(f *Facts) { f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8642:QUERY cdb:"+ourTable) }, "doctor.map.behind", "else: postconf -e 'smtp_tls_policy_maps = cdb:" + ourTable + ", socketmap:inet:127.0.0.1:8642:QUERY'"},
 	"mixed": {withDaemon, func(f *Facts) {
 		f.Table = healthy().Table
@@ -58,7 +62,12 @@ var rows = map[string]row{
 		f.Table.Dialect, f.Table.Fixed = "sni", true
 		f.set("smtp_tls_mandatory_protocols", ">=TLSv1.2")
 	}, "doctor.dialect.old", "auto"},
-	"new map name":          {withDaemon, func(f *Facts) { f.Postfix.Version = "3.5.25" }, "doctor.dialect.new", "'smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:sni'"},
+	"new map name": {withDaemon, func(f *Facts) { f.Postfix.Version = "3.5.25" }, "doctor.dialect.new", "'smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:sni'"},
+	"newer map name": {withDaemon, func(f *Facts) {
+		f.Postfix.Version = "3.1.4"
+		f.set("smtp_tls_policy_maps", "socketmap:inet:127.0.0.1:8461:tlsrpt")
+		f.Sockets[0].Entry = "socketmap:inet:127.0.0.1:8461:tlsrpt"
+	}, "doctor.dialect.new", "'smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:legacy'"},
 	"old map name":          {withDaemon, func(f *Facts) { f.Postfix.Version = "3.10.5" }, "doctor.dialect.old", "'smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:tlsrpt'"},
 	"level none":            {healthy, func(f *Facts) { f.set("smtp_tls_security_level", "") }, "doctor.level.none", "transport smtp, relay"},
 	"level none of one":     {healthy, func(f *Facts) { f.override("smtp_tls_security_level", "none") }, "doctor.level.none", "none, transport relay"},
@@ -123,6 +132,7 @@ var rows = map[string]row{
 	"temporary for a list": {withDaemon, func(f *Facts) { f.Sockets[0].Listed.Reply = "TEMP disk" }, "doctor.socket.answer", "a.example"},
 	"listed is not found":  {withDaemon, func(f *Facts) { f.Sockets[0].Listed.Reply = "NOTFOUND" }, "doctor.socket.list", "starttls-policy explain a.example"},
 	"public":               {withDaemon, func(f *Facts) { f.Daemon.Listen = append(f.Daemon.Listen, "192.0.2.1:8461") }, "doctor.socket.public", "192.0.2.1:8461"},
+	"private is public":    {withDaemon, func(f *Facts) { f.Daemon.Listen = append(f.Daemon.Listen, "10.0.0.1:8461") }, "doctor.socket.public", "10.0.0.1:8461"},
 	"resolver silent":      {healthy, func(f *Facts) { f.Resolvers[0].Failed = "SERVFAIL" }, "doctor.resolver.silent", "SERVFAIL"},
 	"resolver for dane": {withDaemon, func(f *Facts) {
 		f.Daemon.DANE, f.Resolvers[0].Secure = true, false
@@ -141,6 +151,10 @@ var rows = map[string]row{
 		f.Daemon.TrustAD, f.Resolvers[0].Loopback, f.Resolvers[0].Address = true, false, "192.0.2.53:53"
 		f.set("smtp_dns_support_level", "dnssec")
 	}, "doctor.resolver.remote", "192.0.2.53:53"},
+	"resolver remote and silent": {withDaemon, func(f *Facts) {
+		f.Daemon.TrustAD, f.Resolvers[0].Loopback, f.Resolvers[0].Address, f.Resolvers[0].Failed = true, false, "192.0.2.53:53", "timeout"
+		f.set("smtp_dns_support_level", "dnssec")
+	}, "doctor.resolver.remote doctor.resolver.silent", "192.0.2.53:53"},
 	"resolver in chroot": {healthy, func(f *Facts) { f.Postfix.ChrootResolver = "/x differs" }, "doctor.resolver.chroot", "/x differs"},
 	"list unreadable":    {healthy, func(f *Facts) { f.Lists[0].Error = "permission denied" }, "doctor.list.unreadable", "permission denied"},
 	"list damaged":       {healthy, func(f *Facts) { f.Lists[0].Damaged = "checksum" }, "doctor.list.damaged", "checksum"},
