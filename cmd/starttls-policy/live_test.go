@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -176,6 +177,26 @@ func TestLiveMXNarrowsSuffixes(t *testing.T) {
 	v.says("legacy", "suffix.example", "OK secure match=.mail.example")
 	v.must(v.lab.SetFault("mixed.example", "MX", "servfail")) // the exact name alone would make mail to the others wait
 	v.says("legacy", "mixed.example", "OK secure match=.mail.example:mx.exact.example")
+}
+
+// TestLiveMXNarrowsNoCrowd: where not all hosts are known, or more than a line may name, the patterns stay: a host left out
+// would have its mail wait.
+func TestLiveMXNarrowsNoCrowd(t *testing.T) {
+	v := newLiving(t, livingEntries)
+	hosts := func(count int, suffix string) (names []string) {
+		for i := range count {
+			names = append(names, fmt.Sprintf("mx%d.%s", i, suffix))
+		}
+		return names
+	}
+	v.domain("suffix.example", false, "", hosts(policy.MaxMXs+1, "mail.example")...)
+	v.says("legacy", "suffix.example", "OK secure match=.mail.example")
+	v.domain("suffix.example", false, "", append(hosts(discovery.MaxHosts, "thief.example"), "z.mail.example")...)
+	v.wait(2 * time.Minute)
+	v.says("legacy", "suffix.example", "OK secure match=.mail.example")
+	v.domain("suffix.example", false, "", append(hosts(discovery.MaxHosts-1, "thief.example"), "z.mail.example")...)
+	v.wait(2 * time.Minute)
+	v.says("legacy", "suffix.example", "OK secure match=z.mail.example")
 }
 
 // TestLiveMXNarrowsOverrides: the administrator's patterns mean one label as the list's do, also for a domain that nobody
