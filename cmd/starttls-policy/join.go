@@ -96,10 +96,7 @@ func (a *app) join(c *cobra.Command, o joinOptions) error {
 	}
 	report := joinReport{Trust: trust.Version, Origin: trust.Origin, Config: a.configPath, Wrote: plan.text != nil}
 	if plan.text != nil {
-		if err := os.MkdirAll(filepath.Dir(a.configPath), 0o755); err != nil {
-			return err
-		}
-		if err := durable.WriteFile(a.configPath, plan.text, 0o644); err != nil {
+		if err := writeConfig(a.configPath, plan.text); err != nil {
 			return err
 		}
 	}
@@ -309,4 +306,15 @@ func joinTrust(ctx context.Context, dir string, entry listConfig, fingerprint [3
 		return nil, failed(err, "nothing was written")
 	}
 	return t, nil
+}
+
+// writeConfig writes the configuration where its name leads: a link that somebody keeps under version control stays one.
+func writeConfig(path string, text []byte) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, text, 0o644)
 }
