@@ -32,5 +32,20 @@ func ReadFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(f)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	// All at once: a buffer that grows copies and clears a list of a hundred megabytes several times, and as the runtime
+	// interrupts neither, the answers of a daemon would wait for it.
+	all := make([]byte, info.Size())
+	n, err := io.ReadFull(f, all)
+	switch {
+	case err == io.EOF || err == io.ErrUnexpectedEOF: // it has become shorter
+		return all[:n], nil
+	case err != nil:
+		return nil, err
+	}
+	more, err := io.ReadAll(f) // it has become longer
+	return append(all, more...), err
 }

@@ -30,6 +30,14 @@ func TestReadFile(t *testing.T) {
 			t.Errorf("%s: %q, %v", p, data, err)
 		}
 	}
+	for _, want := range []string{"", strings.Repeat("line\n", 1<<18)} {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := durable.ReadFile(path); err != nil || string(data) != want {
+			t.Errorf("%d bytes read of %d, %v", len(data), len(want), err)
+		}
+	}
 	pipe := filepath.Join(dir, "pipe")
 	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
 		t.Fatal(err)
