@@ -27,13 +27,7 @@ type keylessBundle struct {
 			} `json:"rfc3161Timestamps"`
 		} `json:"timestampVerificationData"`
 	} `json:"verificationMaterial"`
-	MessageSignature struct {
-		MessageDigest struct {
-			Algorithm string `json:"algorithm"`
-			Digest    []byte `json:"digest"`
-		} `json:"messageDigest"`
-		Signature []byte `json:"signature"`
-	} `json:"messageSignature"`
+	MessageSignature messageSignature `json:"messageSignature"`
 }
 
 // VerifyKeyless checks that a keyless bundle is about list and signed by the key in its own certificate. Who that is, and

@@ -160,6 +160,15 @@ var ErrBundle = errors.New("the bundle is no release key's signature over this l
 // bundleMediaType is what sigstore's protobuf-specs call this form.
 const bundleMediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
+// messageSignature is the part of a bundle that signs: over the message, whose digest stands beside.
+type messageSignature struct {
+	MessageDigest struct {
+		Algorithm string `json:"algorithm"`
+		Digest    []byte `json:"digest"`
+	} `json:"messageDigest"`
+	Signature []byte `json:"signature"`
+}
+
 // VerifyBundle checks a cosign bundle (sigstore bundle v0.3 with a message signature) over list by the release keys
 // of trust. A bundle with more in it, such as a certificate or an entry of another log, is refused.
 func VerifyBundle(data []byte, trust *transparency.Trust, list []byte) error {
@@ -170,13 +179,7 @@ func VerifyBundle(data []byte, trust *transparency.Trust, list []byte) error {
 				Hint []byte `json:"hint"` // the key's ID
 			} `json:"publicKey"`
 		} `json:"verificationMaterial"`
-		MessageSignature struct {
-			MessageDigest struct {
-				Algorithm string `json:"algorithm"`
-				Digest    []byte `json:"digest"`
-			} `json:"messageDigest"`
-			Signature []byte `json:"signature"`
-		} `json:"messageSignature"`
+		MessageSignature messageSignature `json:"messageSignature"`
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()

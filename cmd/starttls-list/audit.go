@@ -46,17 +46,22 @@ type auditFlags struct {
 	json                   bool
 }
 
+// needsMirror are the arguments of a command that asks mirrors: the address of one at least.
+func needsMirror(who string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usage(c, fmt.Errorf("%s needs the address of a mirror", who))
+		}
+		return nil
+	}
+}
+
 func newAuditCommand() *cobra.Command {
 	var f auditFlags
 	c := &cobra.Command{
 		Use: "audit URL… --trust FILE", Short: "replays a mirror from its first log entry and compares all it serves",
 		Long: auditLong, Example: auditExample,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usage(c, errors.New("an audit needs the address of a mirror"))
-			}
-			return nil
-		},
+		Args: needsMirror("an audit"),
 		RunE: func(c *cobra.Command, args []string) error { return runAudit(c, args, f) },
 	}
 	c.Flags().StringVar(&f.trust, "trust", "", "file with the signed trust version to start from")

@@ -53,12 +53,7 @@ func newFreshnessCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "freshness URL… --trust FILE", Short: "says how long clients can live on what mirrors have",
 		Long: freshnessLong, Example: freshnessExample,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usage(c, errors.New("freshness needs the address of a mirror"))
-			}
-			return nil
-		},
+		Args: needsMirror("freshness"),
 		RunE: func(c *cobra.Command, args []string) error { return runFreshness(c, args, f) },
 	}
 	flags, l := c.Flags(), &f.limits
