@@ -72,7 +72,9 @@ const (
 	thin = 12 * time.Hour
 )
 
-// add appends a look that is later than all others; one that is not is the same scan once more.
+// add appends a look that is later than all others. One of the same second is the same scan once more: a merge is as old as
+// its newest vote, so a vantage whose file came late adds to what that second showed. The fuller one stands, and of two
+// with as many voters the later word. One that is older was overtaken.
 func (t *track) add(l gate.Look) {
 	if l.Voters == 0 {
 		return // nobody looked
@@ -84,13 +86,26 @@ func (t *track) add(l gate.Look) {
 		return
 	}
 	end := t.Spans[last].end()
-	switch {
-	case at <= end:
-	case t.Spans[last].shows(s):
+	switch same := t.Spans[last].shows(s); {
+	case at < end, at == end && (same || s.Voters < t.Spans[last].Voters):
+	case at == end:
+		t.dropLast()
+		t.add(l)
+	case same:
 		t.Spans[last].extend(at)
 	default:
 		t.Spans = append(t.Spans, s)
 	}
+}
+
+// dropLast takes the newest look away.
+func (t *track) dropLast() {
+	s := &t.Spans[len(t.Spans)-1]
+	if len(s.At) > 1 {
+		s.At = s.At[:len(s.At)-1]
+		return
+	}
+	t.Spans = t.Spans[:len(t.Spans)-1]
 }
 
 func (s span) end() (at int64) {

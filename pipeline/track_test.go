@@ -78,6 +78,39 @@ func TestTracksKeepLooks(t *testing.T) {
 	}
 }
 
+// TestTracksOfOneSecond: a vantage whose evidence came late is added to the look that the others made; one that went missing
+// takes nothing from it, and the same scan read again changes nothing.
+func TestTracksOfOneSecond(t *testing.T) {
+	early, two, three, one := lookAt(t, 0), lookAt(t, 24), lookAt(t, 24), lookAt(t, 24)
+	two.Voters, two.Good, one.Voters, one.Good, one.Bad = 2, 0, 1, 1, 0
+	three.Good, three.Bad = 2, 1
+	corrected := three
+	corrected.Good, corrected.Bad = 3, 0
+	late := lookAt(t, 12)
+	for _, c := range []struct {
+		name string
+		add  []gate.Look
+		want []gate.Look
+	}{
+		{"a vantage comes late", []gate.Look{early, two, three}, []gate.Look{early, three}},
+		{"a vantage is missing", []gate.Look{early, three, one, two}, []gate.Look{early, three}},
+		{"as many vantages say another thing", []gate.Look{early, three, corrected}, []gate.Look{early, corrected}},
+		{"the same again", []gate.Look{early, three, three}, []gate.Look{early, three}},
+		{"the first look is replaced", []gate.Look{two, three}, []gate.Look{three}},
+		{"it shows what the one before showed", []gate.Look{early, corrected, lookAt(t, 24)}, []gate.Look{early, lookAt(t, 24)}},
+		{"the end of a span is replaced", []gate.Look{early, lookAt(t, 24), corrected}, []gate.Look{early, corrected}},
+		{"overtaken", []gate.Look{early, three, late}, []gate.Look{early, three}},
+	} {
+		tr := &track{Domain: "a.example"}
+		for _, l := range c.add {
+			tr.add(l)
+		}
+		if got, _, err := tr.history(); err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v\n%+v, want\n%+v", c.name, err, got, c.want)
+		}
+	}
+}
+
 // TestTracksForget: what is old goes, looks close together are thinned without losing a day, and nobody fills the state.
 func TestTracksForget(t *testing.T) {
 	tr := &track{Domain: "a.example"}
