@@ -20,6 +20,7 @@ const (
 	codeEvidenceOther   = "evidence.other-policy"
 	codeScanFailed      = "scan.failed"
 	codeScanPartial     = "scan.incomplete"
+	codeScanLeftOut     = "scan.left-out"
 )
 
 func evidenceCodes() []policy.Code {
@@ -28,6 +29,8 @@ func evidenceCodes() []policy.Code {
 			Fix: "look at its resolver, its network and its canary; the next release looks again"},
 		{ID: codeScanPartial, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the scan was not of the whole list, so this release lets nothing new in and nothing ask for more",
 			Fix: "look which shards or vantages are missing, and whether a canary looked wrong; the next whole scan puts it right"},
+		{ID: codeScanLeftOut, Rules: []string{"R36"}, Severity: policy.Warning, Summary: "the scan left out a few domains of the list, of which nothing can be said: their changes wait, and nobody else's",
+			Fix: "let the vantages scan what the list has besides the source (probe --published), and look at what they say of these domains"},
 		{ID: codeEvidenceRefused, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the evidence cannot be used, so this release lets nothing new in",
 			Fix: "run starttls-list probe merge --source LIST on the files, which says what is wrong, and have the vantages scan again"},
 		{ID: codeEvidenceStale, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the evidence is older than 24 hours or from the future, so this release lets nothing new in",

@@ -23,7 +23,11 @@ type Gate struct {
 // gated looks at everything and decides by the gate: what is listed must be seen to be demoted, or to ask to leave.
 func (p *Publisher) gated(ctx context.Context, c Checked, last *Published, t *tracks, out *Probed) error {
 	out.looks, out.tracks = map[policy.Domain]gate.Look{}, t
-	targets := everything(wantedOf(c, last), last.list())
+	kept := last.list()
+	if last.imported() {
+		kept = policy.List{} // what the source does not take over goes whatever is seen of it
+	}
+	targets := everything(wantedOf(c, last), kept)
 	results, err := p.observe(ctx, c, targets, out)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
 	"github.com/starttls-everywhere/policylist/policy"
@@ -22,34 +23,51 @@ func (p *Publisher) unseen(ctx context.Context, targets []probe.Target, why erro
 	return fill(nil, targets, codeScanFailed), nil
 }
 
-// whole reports whether the scan was of the whole list: all that is listed and stays in the source was looked at, by a
-// quorum. What was left out says nothing about those domains; but a release lets in what is new on the word that the rest
-// of the list was looked after, too. The alarm is among the findings; one that there is already says more.
+// leftOut is how many of so many listed domains a scan may leave out and still be one of the whole list: one in a
+// hundred, and one of ten or more. A missing vantage or shard costs more than that; a single domain must not keep all
+// others from joining, and is held by itself.
+func leftOut(due int) int { return max(due/100, min(1, due/10)) }
+
+// whole reports whether the scan was of the whole list: all that is listed was looked at but for a few, by a quorum.
+// What was left out says nothing about those domains; but a release lets in what is new on the word that the rest of the
+// list was looked after, too. The alarm is among the findings; one that there is already says more.
 func (p *Publisher) whole(before policy.List, wanted []policy.Entry, targets []probe.Target, results map[policy.Domain]probe.Result, out *Probed) {
 	if p.blind() || hasErrors(out.findings) {
 		return
 	}
-	asked := make(map[policy.Domain]bool, len(targets))
-	for _, t := range targets {
-		asked[t.Domain] = true
-	}
-	due, left := 0, 0
+	stays := make(map[policy.Domain]bool, len(wanted))
 	for _, e := range wanted {
-		if _, listed := before.Lookup(e.Domain); !listed || !asked[e.Domain] {
-			continue // nobody else is asked about where only changes are looked at
+		stays[e.Domain] = true
+	}
+	due, left, dropped := 0, []string{}, 0
+	for _, t := range targets {
+		if _, listed := before.Lookup(t.Domain); !listed {
+			continue
 		}
 		due++
-		if codes := results[e.Domain].Codes; slices.Contains(codes, codeEvidenceAbsent) || slices.Contains(codes, codeWithdrawn) {
-			left++
+		if codes := results[t.Domain].Codes; slices.Contains(codes, codeEvidenceAbsent) || slices.Contains(codes, codeWithdrawn) {
+			left = append(left, t.Domain.String())
+			if !stays[t.Domain] {
+				dropped++
+			}
 		}
 	}
+	why := fmt.Sprintf("%d of %d listed domains were left out", len(left), due)
+	if dropped > 0 {
+		why += fmt.Sprintf(", of which the source has dropped %d (probe --published looks after those)", dropped)
+	}
 	switch {
-	case left > 0:
-		out.partial(fmt.Sprintf("%d of %d listed domains were left out: ", left, due))
+	case len(left) > leftOut(due):
+		out.partial(why + ": ")
 	case due > 0 && out.voters < out.quorum:
 		out.partial(fmt.Sprintf("%d of the vantages looked, and it takes %d: ", out.voters, out.quorum))
+	case len(left) > 0:
+		out.findings = append(out.findings, evidenceFinding(codeScanLeftOut, "", why+" ("+strings.Join(left[:min(len(left), maxNamed)], " ")+"): "))
 	}
 }
+
+// maxNamed is how many domains that a scan left out are named.
+const maxNamed = 10
 
 func (p *Probed) partial(why string) {
 	p.findings = append(p.findings, evidenceFinding(codeScanPartial, "", why))

@@ -179,3 +179,68 @@ func TestGateWithoutAScan(t *testing.T) {
 		t.Errorf("then all is well: %v, held %v", out.Changes(), holds(out.Held))
 	}
 }
+
+// TestOneDomainLeftOut: a domain of ten or more that is missing from the evidence waits by itself; a second one is the sign
+// of a scan that was not of the whole list.
+func TestOneDomainLeftOut(t *testing.T) {
+	v := newVantagePoints(t, 2)
+	entry := `"d%02d.example": {"mode":"testing","mxs":["%s.example"]}`
+	list := func(mx string, n int) {
+		var lines []string
+		for i := range n {
+			lines = append(lines, fmt.Sprintf(entry, i, mx))
+		}
+		v.write("list/many.json", `{"policies":{`+strings.Join(lines, ",")+"}}")
+		checked, err := pipeline.Check(t.Context(), v.Source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.entries, v.started = checked.Entries(), v.now
+	}
+	lost := []string{}
+	v.says = func(_ string, e policy.Entry) (string, string) {
+		if slices.Contains(lost, e.Domain.String()) {
+			return "", ""
+		}
+		return "pass", ""
+	}
+	v.ScanAll = true
+	list("mx", 11)
+	before := v.release().Leaf().Count
+	lost = []string{"d01.example"}
+	list("mx2", 12)
+	out := v.release()
+	if len(alarms(out)) > 0 || len(out.Findings) != 1 || out.Findings[0].Code != "scan.left-out" || out.Leaf().Count != before+1 ||
+		!strings.Contains(out.Findings[0].Summary, fmt.Sprintf("1 of %d listed domains were left out (d01.example): ", before)) {
+		t.Errorf("one is missing: %+v, %v", out.Leaf(), out.Findings)
+	}
+	if len(out.Held) != 1 || out.Held[0].Change.Domain.String() != "d01.example" || !slices.Equal(out.Held[0].Codes, []string{"evidence.absent"}) {
+		t.Errorf("held %+v", out.Held)
+	}
+	lost = append(lost, "d02.example")
+	list("mx2", 13)
+	if out = v.release(); !slices.Equal(alarms(out), []string{"scan.incomplete"}) || out.Leaf().Count != before+1 {
+		t.Errorf("two are missing: %+v, %v", out.Leaf(), out.Findings)
+	}
+}
+
+// TestDroppedDomainIsLookedAt: the vantages must look at a listed domain that the source dropped, too, or its owner's wish
+// is never seen; where they do not, a release says what they lack.
+func TestDroppedDomainIsLookedAt(t *testing.T) {
+	a, b := &sightOf{mx: "mx.a.example", sts: "testing"}, &sightOf{mx: "mx.b.example", sts: "testing"}
+	g := newGated(t, map[string]*sightOf{"a.example": a, "b.example": b})
+	entry := `"%s": {"mode":"testing","mxs":["mx.%s"],"managed-by":"mta-sts"}`
+	g.source(fmt.Sprintf(entry, "a.example", "a.example"), fmt.Sprintf(entry, "b.example", "b.example"))
+	if changed, _ := g.day(); len(changed) != 2 {
+		t.Fatal(changed)
+	}
+	g.source(fmt.Sprintf(entry, "a.example", "a.example"))
+	b.sts = "none"
+	delete(g.domains, "b.example") // vantages that go by the source alone
+	g.now = g.now.Add(24 * time.Hour)
+	if out := g.release(); !slices.Equal(alarms(out), []string{"scan.incomplete"}) || !strings.Contains(out.Findings[0].Summary, "of which the source has dropped 1 (probe --published") {
+		t.Errorf("%v", out.Findings)
+	}
+	g.domains["b.example"] = b
+	g.is(g.until("remove.owner b.example"), 3, "gone") // 48 hours, in days of 23
+}

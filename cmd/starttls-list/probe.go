@@ -24,7 +24,9 @@ Verdicts: pass; warn (it would, but something is amiss); fail (it would not, a f
 "starttls-list code CODE" explains.
 
 Domains are given by name, or taken from a source list: all of them (--all), or those that a change since a Git
-revision touches (--changed --base REV). From a source, the live MX names are also held against the entry's mxs.
+revision touches (--changed --base REV). From a source, the live MX names are also held against the entry's mxs. What a source
+drops stays listed until its owner's wish to leave has stood its time: --published MIRROR adds what is listed to --all, so
+that the scan sees that wish.
 
 Mail servers want to know who asks: --ehlo is the full name of the machine that you run this on.
 
@@ -47,6 +49,7 @@ const probeExample = `  $ starttls-list probe --ehlo probe.operator.example good
 type probeFlags struct {
 	all, changed         bool
 	base                 string
+	published, trust     string
 	resolver             string
 	trustAD              bool
 	roots                string
@@ -78,6 +81,8 @@ func newProbeCommand() *cobra.Command {
 	flags.BoolVar(&f.all, "all", false, "probe every domain of the source list SOURCE")
 	flags.BoolVar(&f.changed, "changed", false, "probe the domains of SOURCE that differ from the revision --base")
 	flags.StringVar(&f.base, "base", "", "Git revision to compare with")
+	flags.StringVar(&f.published, "published", "", "with --all: a mirror of the list, to look also at what is listed and no longer in SOURCE")
+	flags.StringVar(&f.trust, "trust", "", "with --published: file with the signed trust version to start from")
 	flags.StringVar(&f.resolver, "resolver", "", "recursive DNS resolver, ADDR:PORT (default: the first of /etc/resolv.conf)")
 	flags.BoolVar(&f.trustAD, "trust-ad", false, "believe and record the resolver's AD bit: it validates DNSSEC and the way to it is safe")
 	flags.StringVar(&f.roots, "roots", "", "PEM file with root certificates (default: the built-in Mozilla roots)")
@@ -153,6 +158,8 @@ func (f *probeFlags) check() error {
 		return errors.New("--smtp-port: 0 is no TCP port")
 	case f.httpsPort == 0:
 		return errors.New("--https-port: 0 is no TCP port")
+	case f.checkPublished() != nil:
+		return f.checkPublished()
 	case f.out != "":
 		if err := checkOut(f.out); err != nil {
 			return fmt.Errorf("--out: %w", err)

@@ -27,7 +27,9 @@ func (f *probeFlags) targets(c *cobra.Command, args []string) ([]probe.Target, e
 		if len(args) != 1 {
 			return nil, usage(c, errors.New("name one source list"))
 		}
-		targets, err = f.listed(c, args[0])
+		if targets, err = f.listed(c, args[0]); err == nil {
+			targets, err = f.withPublished(c, targets)
+		}
 	case len(args) == 0:
 		return nil, usage(c, errors.New("no domain given"))
 	default:

@@ -25,6 +25,7 @@ import (
 //	tlsa HOST U S M [HEX]             a TLSA record, about the server's certificate unless HEX says otherwise
 //	secure NAME…                      what the resolver vouches for
 //	proof DOMAIN MODE MX…             its owner's proof of control for that entry
+//	leave DOMAIN                      its owner's wish to be taken off the list
 //	record …                          any other record
 func startScriptLab(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
@@ -70,6 +71,10 @@ func furnish(l *lab.Lab, verb, rest string) error {
 		return nil
 	case "proof":
 		return furnishProof(l, words)
+	case "leave":
+		r := proof.For(policy.Policy{}, time.Now().AddDate(0, 0, proofDays))
+		r.Kind, r.Change = proof.Remove, ""
+		return l.AddRecord(fmt.Sprintf("%s.%s 60 IN TXT %q", proof.Name, words[0], r))
 	case "record":
 		return l.AddRecord(rest)
 	}
