@@ -1,0 +1,100 @@
+package tlsrpt
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
+)
+
+// maxContributionAge is how many days after its day a contribution may come: a sender waits 2 to 26 hours from the day's end,
+// and for as long as the network or this server is away.
+const maxContributionAge = 4
+
+// Refusals of a contribution.
+var (
+	// ErrClosed says that the month's secret is gone: nobody can be told from anybody in it any more.
+	ErrClosed = errors.New("the month of the contribution is closed")
+	// ErrSecond says that there is one of this contributor and day.
+	ErrSecond = errors.New("there is a contribution of this contributor and day")
+)
+
+// Contributed is a contribution as it is kept. Within a month a pseudonym is one contributor; those of different months have
+// nothing to do with each other.
+type Contributed struct {
+	Pseudonym string // 32 hex digits
+	tlsrpt.Contribution
+}
+
+// Contribute stores what a contributor, whose signature was verified, tells of one day. Its name is not kept. Errors are those
+// of a store, ErrOutOfTime, ErrClosed and ErrSecond.
+func (s *Store) Contribute(ctx context.Context, contributor policy.Domain, c tlsrpt.Contribution) error {
+	today := tlsrpt.DayOf(s.opts.Now())
+	if c.Day >= today || c.Day < today-maxContributionAge {
+		return fmt.Errorf("%w: %s is not over, or more than %d days ago", ErrOutOfTime, c.Day, maxContributionAge)
+	}
+	body, err := tlsrpt.MarshalContribution(c)
+	if err != nil {
+		return err
+	}
+	body = bytes.TrimRight(body, " ")
+	secret, err := s.monthSecret(ctx, MonthOf(c.Day))
+	if err != nil {
+		return err
+	}
+	return s.submit(ctx, func(t *transaction) (refusal, failure error) {
+		bucket, key := t.Bucket(bucketContributions), []byte(c.Day.String()+"\x00"+pseudonym(secret, contributor))
+		switch {
+		case t.closed(MonthOf(c.Day)):
+			return ErrClosed, nil
+		case bucket.Get(key) != nil:
+			return ErrSecond, t.count(CountDuplicates, 1)
+		case t.taken+int64(len(body)) > s.opts.Space:
+			return fmt.Errorf("%w: it may take %d bytes", ErrFull, s.opts.Space), nil
+		}
+		t.taken += int64(len(body))
+		if err := bucket.Put(key, body); err != nil {
+			return nil, err
+		}
+		return nil, t.count(CountContributions, 1)
+	})
+}
+
+func pseudonym(secret []byte, contributor policy.Domain) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("policylist pseudonym v1\n" + contributor.String()))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// Contributions calls yield with what was contributed of the days from one to another, both included, by day. yield must not
+// call the store.
+func (s *Store) Contributions(ctx context.Context, from, to tlsrpt.Day, yield func(Contributed) error) error {
+	return s.scan(ctx, bucketContributions, from, to, func(_ tlsrpt.Day, key string, value []byte) error {
+		c, err := tlsrpt.ValidateContribution(tlsrpt.Pad(bytes.Clone(value)))
+		if err != nil {
+			return storeDamage(bucketContributions, err)
+		}
+		return yield(Contributed{key, c})
+	})
+}
+
+// Month is a month in UTC, "2026-01".
+type Month string
+
+const monthFormat = "2006-01"
+
+// MonthOf returns the month of a day.
+func MonthOf(d tlsrpt.Day) Month { return Month(d.Begin().Format(monthFormat)) }
+
+// last is the month's last day; an error for what is no month.
+func (m Month) last() (tlsrpt.Day, error) {
+	begin, err := time.Parse(monthFormat, string(m))
+	return tlsrpt.DayOf(begin.AddDate(0, 1, 0)) - 1, err
+}

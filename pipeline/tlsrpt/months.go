@@ -1,0 +1,95 @@
+package tlsrpt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
+)
+
+// closedKey is the key in bucketMeta that says that a month's secret is gone for good; a new one would give a contributor
+// a second pseudonym.
+const closedKey = "closed/"
+
+// monthLife is how long after its last day a month's secret stays at most, also when nobody publishes: the last contribution
+// has come, and the last cell of seven days is over.
+const monthLife = 14
+
+func (t *transaction) closed(m Month) bool {
+	return t.Bucket(bucketMeta).Get([]byte(closedKey+string(m))) != nil
+}
+
+// MonthSecret returns the 32 random bytes of a month, which Contribute makes with the month's first contribution. The error
+// wraps fs.ErrNotExist when there is none, and ErrClosed when there is none any more.
+func (s *Store) MonthSecret(ctx context.Context, m Month) ([]byte, error) {
+	if err := s.stillOpen(ctx, m); err != nil {
+		return nil, err
+	}
+	secret, err := readSecret(s.path(monthsName, string(m)), false)
+	return secret, storeError(err)
+}
+
+// monthSecret is MonthSecret, and makes it where there is none.
+func (s *Store) monthSecret(ctx context.Context, m Month) ([]byte, error) {
+	if err := s.stillOpen(ctx, m); err != nil {
+		return nil, err
+	}
+	secret, err := readSecret(s.path(monthsName, string(m)), true)
+	return secret, storeError(err)
+}
+
+// stillOpen is ErrClosed for a month that is closed.
+func (s *Store) stillOpen(ctx context.Context, m Month) error {
+	if _, err := m.last(); err != nil {
+		return err
+	}
+	return s.view(ctx, func(tx *bbolt.Tx) error {
+		if (&transaction{Tx: tx}).closed(m) {
+			return fmt.Errorf("%w: %s", ErrClosed, m)
+		}
+		return nil
+	})
+}
+
+// CloseMonth takes no more contributions of a month, and then deletes its secret: from then on not even the operator can tell
+// whose pseudonym is whose. For when the month's last cell is published. Closing it again does nothing.
+func (s *Store) CloseMonth(ctx context.Context, m Month) error {
+	if _, err := m.last(); err != nil {
+		return fmt.Errorf("%q is no month as 2026-01 is", string(m))
+	}
+	err := s.update(ctx, func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketMeta).Put([]byte(closedKey+string(m)), []byte{1})
+	})
+	if err != nil {
+		return err
+	}
+	return storeError(forget(s.path(monthsName, string(m))))
+}
+
+// closeOldMonths closes months whose time is over although nobody published them.
+func (s *Store) closeOldMonths(ctx context.Context, today tlsrpt.Day) (closed []Month, err error) {
+	entries, err := os.ReadDir(s.path(monthsName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, storeError(err)
+	}
+	for _, e := range entries {
+		m := Month(e.Name())
+		last, err := m.last()
+		if err != nil || today <= last+monthLife {
+			continue
+		}
+		if err := s.CloseMonth(ctx, m); err != nil {
+			return closed, err
+		}
+		closed = append(closed, m)
+	}
+	return closed, nil
+}
