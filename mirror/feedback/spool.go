@@ -1,0 +1,144 @@
+package feedback
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror/durable"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
+)
+
+const (
+	// maxSpool is how many files of a spool are read: a large sender's reports of two weeks.
+	maxSpool = 500_000
+	// fresh is how young a file may be whose writing has not ended. tlsrpt-reportd writes under the final name.
+	fresh = time.Minute
+	// maxComplaints is how many files that are no reports are named.
+	maxComplaints = 5
+)
+
+// Spool is what one reading of a spool found.
+type Spool struct {
+	Files    int      // read
+	Reports  int      // of them about the day, each once
+	Unusable int      // were no reports
+	Names    []string // of the first of those, with the reason
+	reports  []*tlsrpt.Report
+}
+
+// ReadSpool reads a folder of RFC 8460 files, JSON or gzip, as sys4's tlsrpt-reportd writes them to a destination "directory:…"
+// ("tlsrpt-DOMAIN-ID-RANDOM.json"), and keeps what they say of listed domains on one day. The same report twice counts once. A
+// file that is no report is passed over and named; one that may still be written is ErrLater. Names that begin with a dot,
+// folders and links are nothing of ours.
+func ReadSpool(dir string, day tlsrpt.Day, now time.Time, listed func(policy.Domain) (policy.Policy, bool)) (*Spool, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) > maxSpool {
+		return nil, fmt.Errorf("%s: more than %d files; remove old ones", dir, maxSpool)
+	}
+	s, seen := &Spool{}, map[string]bool{}
+	for _, entry := range entries {
+		if !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		r, err := readReport(filepath.Join(dir, entry.Name()), now)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+			continue
+		case errors.Is(err, ErrLater):
+			return nil, err
+		case errors.Is(err, fs.ErrPermission):
+			return nil, err // most likely none of them can be read
+		case err != nil:
+			if s.Files++; s.Unusable < maxComplaints {
+				s.Names = append(s.Names, err.Error())
+			}
+			s.Unusable++
+			continue
+		}
+		s.Files++
+		s.take(r, day, seen, listed)
+	}
+	return s, nil
+}
+
+// take keeps of a report what Scrub will ask for, so that memory does not grow with the spool.
+func (s *Spool) take(r *tlsrpt.Report, day tlsrpt.Day, seen map[string]bool, listed func(policy.Domain) (policy.Policy, bool)) {
+	on, ok := r.Day()
+	if !ok || on != day {
+		return
+	}
+	about := policy.Domain{}
+	if len(r.Policies) > 0 {
+		about = r.Policies[0].Domain
+	}
+	key := r.Key(policy.Domain{}, about).Digest()
+	if r.ID != "" && seen[key] {
+		return
+	}
+	seen[key] = true
+	s.Reports++
+	for _, t := range tlsrpt.Tallies(r) {
+		if _, ok := listed(t.Domain); ok {
+			r.Notes = nil
+			s.reports = append(s.reports, r)
+			return
+		}
+	}
+}
+
+// readReport names the file in its errors.
+func readReport(path string, now time.Time) (*tlsrpt.Report, error) {
+	limits := tlsrpt.DefaultLimits()
+	f, err := durable.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, int64(limits.Compressed)+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > limits.Compressed {
+		return nil, fmt.Errorf("%s: more than %d bytes", path, limits.Compressed)
+	}
+	r, err := tlsrpt.Read(data, limits)
+	if err == nil {
+		name := filepath.Base(path)
+		r.Attribute(tlsrpt.Hint{Domain: domainOf(name), FileName: name})
+		return r, nil
+	}
+	if info, errStat := f.Stat(); errStat == nil && now.Sub(info.ModTime()).Abs() < fresh {
+		return nil, fmt.Errorf("%w: %s may still be written", ErrLater, path)
+	}
+	return nil, fmt.Errorf("%s: %w", path, err)
+}
+
+// domainOf finds the domain in "tlsrpt-DOMAIN-ID-RANDOM.json"; zero in any other name.
+func domainOf(name string) policy.Domain {
+	text, ours := strings.CutPrefix(strings.TrimSuffix(name, ".json"), "tlsrpt-")
+	for range 2 {
+		text = text[:max(0, strings.LastIndexByte(text, '-'))]
+	}
+	d, err := policy.NormalizeDomain(text)
+	if !ours || err != nil {
+		return policy.Domain{}
+	}
+	return d
+}
+
+// Contribution makes a day's contribution of what was read.
+func (s *Spool) Contribution(key Key, day tlsrpt.Day, listed func(policy.Domain) (policy.Policy, bool)) tlsrpt.Contribution {
+	return tlsrpt.Scrub(s.reports, day, reportID(key, day), listed)
+}
+
+func reportID(key Key, day tlsrpt.Day) string { return fmt.Sprintf("%x", key.ReportID(day)) }
