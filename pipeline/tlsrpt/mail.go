@@ -149,8 +149,8 @@ func isFieldName(name []byte) bool {
 
 // entity looks into a part: a multipart, a forwarded message, or a leaf that may be a report.
 func (w *mailWalk) entity(header message.Header, body []byte, depth int) {
-	if depth > w.limits.Depth || w.parts >= w.limits.Parts {
-		w.fail(fmt.Errorf("%w: a mail of more than %d parts or %d levels", tlsrpt.ErrLimit, w.limits.Parts, w.limits.Depth))
+	if depth > w.limits.Depth {
+		w.fail(fmt.Errorf("%w: a mail of more than %d levels", tlsrpt.ErrLimit, w.limits.Depth))
 		return
 	}
 	w.parts++
@@ -171,10 +171,14 @@ func (w *mailWalk) entity(header message.Header, body []byte, depth int) {
 
 func (w *mailWalk) multipart(body []byte, boundary string, depth int) {
 	parts := textproto.NewMultipartReader(bytes.NewReader(body), boundary)
-	for len(w.found) < w.limits.Reports && w.parts < w.limits.Parts {
+	for len(w.found) < w.limits.Reports {
 		part, err := parts.NextPart()
 		if err != nil {
 			return // the end, or what follows it cannot be told apart
+		}
+		if w.parts >= w.limits.Parts {
+			w.fail(fmt.Errorf("%w: a mail of more than %d parts", tlsrpt.ErrLimit, w.limits.Parts))
+			return
 		}
 		content, _ := io.ReadAll(part) // a message cut off midway has the rest of its last part
 		w.entity(message.Header{Header: part.Header}, content, depth+1)
