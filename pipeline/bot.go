@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
+	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/gate"
 )
@@ -59,6 +61,7 @@ type BotRun struct {
 	Bot     string
 	Changes []BotChange // sorted by domain
 	Left    []BotLeft   // sorted by domain
+	source  string
 	files   []editedFile
 }
 
@@ -70,7 +73,7 @@ type editedFile struct {
 // Plan decides about every entry. It is a function of source, knowledge and time: the same give the same files, byte for
 // byte, and what it wrote needs no second time.
 func (b Bot) Plan(ctx context.Context, source string, k *Known) (*BotRun, error) {
-	run := &BotRun{Bot: b.Name}
+	run := &BotRun{Bot: b.Name, source: source}
 	for _, e := range k.checked.Source().Entries() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -92,7 +95,7 @@ func (b Bot) Plan(ctx context.Context, source string, k *Known) (*BotRun, error)
 			run.Left = append(run.Left, BotLeft{e.Domain, v.left, v.why})
 		}
 	}
-	return run, run.edit(ctx, source, k.checked.Source())
+	return run, run.edit(ctx, k.checked.Source())
 }
 
 func entryOf(d policy.Domain, p *policy.Policy) []policy.Entry {
@@ -148,11 +151,11 @@ func (k *Known) decide(e policy.SourceEntry, d knownDomain, wanted policy.Policy
 }
 
 // edit makes the new files.
-func (r *BotRun) edit(ctx context.Context, source string, s *policy.Source) error {
+func (r *BotRun) edit(ctx context.Context, s *policy.Source) error {
 	if len(r.Changes) == 0 {
 		return nil
 	}
-	t, err := readTree(source)
+	t, err := readTree(r.source)
 	if err != nil {
 		return err
 	}
@@ -234,8 +237,17 @@ func definedIn(t tree, alias string) (string, error) {
 var ErrChangedMeanwhile = errors.New("the source was changed meanwhile")
 
 // Write replaces the files, each atomically. It first looks at all of them: when one is not as it was read, nothing is
-// written. A crash between two files leaves the rest for the next run, which finds it still to do.
+// written. A crash between two files leaves the rest for the next run, which finds it still to do and clears up. Of two bots
+// at once one gives way.
 func (r *BotRun) Write() error {
+	if len(r.files) == 0 {
+		return nil
+	}
+	unlock, err := lockSource(r.source)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	for _, f := range r.files {
 		if err := stillThere(f.old); err != nil {
 			return err
@@ -245,8 +257,20 @@ func (r *BotRun) Write() error {
 		if err := replace(f.old, f.new); err != nil {
 			return err
 		}
+		if err := durable.Sweep(filepath.Dir(f.old.Path), filepath.Base(f.old.Path)); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// lockSource keeps others from a source while its files are replaced: each would overwrite what it had not read.
+func lockSource(source string) (unlock func(), err error) {
+	unlock, err = durable.LockDir(source)
+	if errors.Is(err, durable.ErrLocked) {
+		err = fmt.Errorf("%w: somebody is editing it: %w", ErrChangedMeanwhile, err)
+	}
+	return unlock, err
 }
 
 // stillThere says what keeps a file that was read from being replaced. Of a symbolic link nobody knows who else uses its

@@ -42,6 +42,7 @@ type crashWorld struct {
 	env     []string          // more of its environment
 	started func(*os.Process) // is told of each process; may be nil
 	state   func() string     // the folder of the state, or of a copy; nil: it is the operator's
+	sets    map[string]int    // how often the log sets domains, where not once
 
 	held   map[int64][32]byte // SHA-256 of the list that clients held under each release number
 	trees  map[tlog.Tree]bool // of all checkpoints that a mirror showed
@@ -76,13 +77,19 @@ func newCrashWorld(t testing.TB, program string, names ...string) *crashWorld {
 	return w
 }
 
-// begin makes the first releases and lets the clients join.
+// begin makes the first releases, and lets the clients join.
 func (w *crashWorld) begin() {
 	w.t.Helper()
 	w.change("fill", crashFill)
 	w.finish()
 	w.change("second", 1)
 	w.finish()
+	w.join()
+}
+
+// join lets the clients begin.
+func (w *crashWorld) join() {
+	w.t.Helper()
 	w.open()
 	for _, c := range w.clients {
 		if err := os.MkdirAll(c.Dir, 0o755); err != nil {
@@ -98,7 +105,7 @@ func (w *crashWorld) begin() {
 // copy is the same world in another folder.
 func (w *crashWorld) copy(t testing.TB) *crashWorld {
 	t.Helper()
-	c := &crashWorld{t: t, program: w.program, home: memoryDir(t), names: w.names, now: w.now}
+	c := &crashWorld{t: t, program: w.program, home: memoryDir(t), names: w.names, now: w.now, args: w.args, sets: w.sets}
 	if err := os.CopyFS(c.home, os.DirFS(w.home)); err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +168,7 @@ type crashRun struct {
 // crashEnd is how it ended.
 type crashEnd struct {
 	moments []string
+	held    []string // "domain code…", by the gate
 	killed  bool
 	lied    bool
 	err     error // with what it said, where it ended by itself with an error
@@ -189,8 +197,11 @@ func (w *crashWorld) run(r crashRun) crashEnd {
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		what, name, _ := strings.Cut(lines.Text(), " ")
 		end.lied = end.lied || what == "lied"
-		if what == "at" {
+		switch what {
+		case "at":
 			end.moments = append(end.moments, name)
+		case "held":
+			end.held = append(end.held, name)
 		}
 		if r.at != nil {
 			r.at(lines.Text())

@@ -40,6 +40,13 @@ func Format(ctx context.Context, source string, write bool) ([]Formatted, error)
 	for _, f := range t.rest {
 		jobs = append(jobs, job{f, policy.FormatFragment})
 	}
+	if write && t.single == nil {
+		unlock, err := lockSource(source)
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
+	}
 	var out []Formatted
 	for _, j := range jobs {
 		if err := ctx.Err(); err != nil {

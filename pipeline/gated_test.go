@@ -224,7 +224,7 @@ func TestGateOverWeeks(t *testing.T) {
 	}
 }
 
-func policyOf(t *testing.T, mode string, mxs ...string) *policy.Policy {
+func policyOf(t testing.TB, mode string, mxs ...string) *policy.Policy {
 	t.Helper()
 	m, err := policy.ParseMode(mode)
 	if err != nil {

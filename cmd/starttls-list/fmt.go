@@ -35,6 +35,9 @@ func format(c *cobra.Command, source string, only bool) error {
 	if errors.Is(err, pipeline.ErrSource) {
 		return &term.Exit{Code: exitUsage, Err: err, Hint: "SOURCE is a directory with list.json, or one file in the 0.1 format"}
 	}
+	if errors.Is(err, pipeline.ErrChangedMeanwhile) {
+		return &term.Exit{Code: exitFail, Err: err, Hint: "run it again"}
+	}
 	if err != nil {
 		return err
 	}

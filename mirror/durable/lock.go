@@ -44,6 +44,26 @@ func Lock(path string) (unlock func(), err error) {
 	}, nil
 }
 
+// LockDir takes an exclusive lock on a folder itself, for one in which a lock file would be in people's way. Whoever holds it
+// has it until unlock, or until the process ends; it keeps nobody out who does not ask for it.
+func LockDir(dir string) (unlock func(), err error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrLocked
+		}
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return func() {
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		f.Close()
+	}, nil
+}
+
 // own closes a file to others that an earlier version left open to them, and gives one that root has made to the owner of the
 // folder at once: were root killed, that user could never lock it. A file with a second name may be one elsewhere, to which
 // a hostile owner of the folder leads root; it is left alone.

@@ -144,3 +144,30 @@ func TestLockOfTwoUsers(t *testing.T) {
 	}
 	lock(t, path)
 }
+
+// TestLockDir: two who ask for a folder do not have it at once, and nothing is left in it.
+func TestLockDir(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := durable.LockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := durable.LockDir(dir); !errors.Is(err, durable.ErrLocked) {
+		t.Errorf("a second time: %v", err)
+	}
+	unlock()
+	if unlock, err = durable.LockDir(dir); err != nil {
+		t.Fatalf("after the first is done: %v", err)
+	}
+	unlock()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v %v", err, left)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := durable.LockDir(file); err == nil {
+		t.Error("a file was locked as a folder")
+	}
+}
