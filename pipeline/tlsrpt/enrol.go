@@ -28,7 +28,7 @@ const (
 // that is down for a weekend enrols nobody else.
 const (
 	lookEvery   = 24 * time.Hour
-	lookWaiting = time.Hour
+	lookWaiting = time.Hour // for the first time, or after one that failed
 	lookPatient = 7 * 24 * time.Hour
 )
 
@@ -180,7 +180,7 @@ func sameURI(uri, host, token string) bool {
 // Due reports whether it is time to look at the record again.
 func (e Enrolment) Due(now time.Time) bool {
 	every := lookEvery
-	if e.State == Waiting && now.Sub(e.Added) < lookPatient {
+	if e.State == Waiting && now.Sub(e.Added) < lookPatient || e.State == Enrolled && !e.Looked.Equal(e.Seen) {
 		every = lookWaiting
 	}
 	return now.Sub(e.Looked) >= every

@@ -1,0 +1,340 @@
+package tlsrpt_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/pipeline/lab"
+	intake "github.com/starttls-everywhere/policylist/pipeline/tlsrpt"
+	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
+)
+
+// post sends a body to a path of an intake and returns the status and the answer.
+func post(t testing.TB, in http.Handler, path string, body []byte, headers ...string) (int, string) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "https://"+host+path, bytes.NewReader(body))
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	in.ServeHTTP(w, r)
+	if w.Code == http.StatusTooManyRequests || w.Code == http.StatusServiceUnavailable {
+		if w.Header().Get("Retry-After") == "" {
+			t.Errorf("%d without Retry-After", w.Code)
+		}
+	}
+	return w.Code, w.Body.String()
+}
+
+// newIntake is an intake that knows who has enrolled.
+func (w *world) newIntake(opts intake.IntakeOptions) *intake.Intake {
+	w.t.Helper()
+	opts.Host, opts.Now = host, w.clock.now
+	if w.dns != nil && opts.Keys == nil {
+		opts.Keys = w.dns
+	}
+	in := intake.NewIntake(w.store, opts)
+	if err := in.Refresh(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	return in
+}
+
+func (w *world) path(name string) string { return intake.ReportPath + w.store.Token(domain(w.t, name)) }
+
+// What each body gets; whatever its label, a body is what it is.
+func TestIntakeAnswers(t *testing.T) {
+	w := newWorld(t, intake.Options{})
+	w.enrolled("a.example")
+	in := w.newIntake(intake.IntakeOptions{})
+	good := []byte(reportText("Sender", "1", 5, 2, "a.example"))
+	const zipType, jsonType = "application/tlsrpt+gzip", "application/tlsrpt+json"
+	for _, c := range []struct {
+		name, label string
+		body        []byte
+		status      int
+		says        string
+	}{
+		{"gzip", zipType, zipped(string(good)), 201, "taken to be shown"},
+		{"the same as JSON", jsonType, good, 200, "taken before"},
+		{"gzip with the label of JSON", jsonType, zipped(reportText("Sender", "2", 1, 0, "a.example")), 201, "taken"},
+		{"JSON with the label of gzip", zipType, []byte(reportText("Sender", "3", 1, 0, "a.example")), 201, "taken"},
+		{"no label", "", []byte(reportText("Sender", "4", 1, 0, "a.example")), 201, "taken"},
+		{"another label", "text/html", []byte(reportText("Sender", "5", 1, 0, "a.example")), 201, "taken"},
+		{"bytes after gzip (case 11)", zipType, append(zipped(reportText("Sender", "6", 1, 0, "a.example")), "\r\n"...), 201, "taken"},
+		{"no domain (case 5)", jsonType, []byte(strings.Replace(reportText("Sender", "7", 1, 2, "a.example"), `,"policy-domain":"a.example"`, "", 1)), 201, "taken"},
+		{"no policies (case 23)", jsonType, []byte(reportText("Sender", "8", 0, 0)), 200, "no sessions"},
+		{"about another domain (case 32)", jsonType, []byte(reportText("Sender", "9", 1, 0, "b.example")), 422, "does not tell of a.example"},
+		{"half a report", jsonType, good[:len(good)/2], 400, ""},
+		{"half a gzip", zipType, zipped(string(good))[:80], 400, ""},
+		{"a megabyte of zeros (case 36)", zipType, zipped(string(make([]byte, 1<<20))), 413, ""},
+		{"many megabytes of zeros", zipType, zipped(string(make([]byte, 64<<20))), 413, ""},
+		{"nested arrays", jsonType, []byte(strings.Repeat("[", 1_000_000)), 400, ""},
+		{"nested arrays within", jsonType, []byte(`{"policies":` + strings.Repeat("[", 1_000_000)), 413, ""},
+		{"text", jsonType, []byte("hello"), 400, ""},
+		{"nothing", jsonType, nil, 400, ""},
+		{"more than a body may have", jsonType, append(good, bytes.Repeat([]byte(" "), 4<<20)...), 413, "more than"},
+		{"no range", jsonType, []byte(`{"report-id":"1","policies":[]}`), 200, ""},
+		{"of last year", jsonType, bytes.ReplaceAll(good, []byte("2026-01-10"), []byte("2025-01-10")), 400, "out of time"},
+	} {
+		status, says := post(t, in, w.path("a.example"), c.body, "Content-Type", c.label)
+		if status != c.status || !strings.Contains(says, c.says) || strings.Count(says, "\n") != 1 || len(says) > 400 {
+			t.Errorf("%s: %d, %q; want %d, %q", c.name, status, says, c.status, c.says)
+		}
+	}
+	got := rows(t, w.store, "2026-01-10")
+	if len(got) != 1 || got[0] != "a.example Sender false: 7 reports, 15 sessions, 4 failed" {
+		t.Errorf("%q", got)
+	}
+}
+
+// An address that there is not, one whose domain has gone, and any other path are one answer; nothing but POST is taken.
+func TestIntakeAddresses(t *testing.T) {
+	w := newWorld(t, intake.Options{})
+	w.enrolled("a.example", "gone.example")
+	if _, err := w.store.Enrol(t.Context(), domain(t, "new.example")); err != nil {
+		t.Fatal(err)
+	}
+	w.record("gone.example")
+	if e, err := w.store.Look(t.Context(), w.dns, host, domain(t, "gone.example")); err != nil || e.State != intake.Gone {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	in := w.newIntake(intake.IntakeOptions{})
+	body := []byte(reportText("Sender", "1", 5, 2, "a.example"))
+	good := w.path("a.example")
+	for _, path := range []string{
+		"/", "/tlsrpt/v1/", "/tlsrpt/v1/" + strings.Repeat("a", 32), good[:len(good)-1], good + "/", strings.ToUpper(good), w.path("gone.example"), w.path("never.example"), "/metrics",
+	} {
+		if status, says := post(t, in, path, body); status != 404 || says != "there is nothing at this address\n" {
+			t.Errorf("%s: %d %q", path, status, says)
+		}
+	}
+	if status, _ := post(t, in, w.path("new.example"), body); status != 503 {
+		t.Errorf("not looked at yet: %d", status)
+	}
+	for _, method := range []string{"GET", "PUT", "HEAD", "OPTIONS"} {
+		rec := httptest.NewRecorder()
+		in.ServeHTTP(rec, httptest.NewRequest(method, good, nil))
+		if rec.Code != 405 || rec.Header().Get("Allow") != "POST" {
+			t.Errorf("%s: %d, %q", method, rec.Code, rec.Header().Get("Allow"))
+		}
+	}
+	rec := httptest.NewRecorder()
+	in.ServeHTTP(rec, httptest.NewRequest("GET", intake.HealthPath, nil))
+	if rec.Code != 200 || rec.Body.String() != "ok\n" {
+		t.Errorf("health: %d %q", rec.Code, rec.Body)
+	}
+	if err := in.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	counts, err := w.store.DayCounts(t.Context(), day(t, "2026-01-11"), day(t, "2026-01-11"))
+	if err != nil || counts[intake.CountUnknownTokens] != 9 {
+		t.Errorf("%v, %v", counts, err)
+	}
+}
+
+// Each source and each domain has its share of an hour; another's use of it touches nobody, and time gives it back.
+func TestIntakeLimits(t *testing.T) {
+	w := newWorld(t, intake.Options{})
+	w.enrolled("a.example", "b.example")
+	in := w.newIntake(intake.IntakeOptions{PerSource: 3, PerToken: 5, Proxy: true})
+	n := 0
+	send := func(from, to string) int {
+		t.Helper()
+		n++
+		status, _ := post(t, in, w.path(to), []byte(reportText("Sender", fmt.Sprint(n), 1, 0, to)), "X-Forwarded-For", "203.0.113.99, "+from)
+		return status
+	}
+	for i, c := range []struct {
+		from, to string
+		want     int
+	}{
+		{"192.0.2.1", "a.example", 201}, {"192.0.2.1", "a.example", 201}, {"192.0.2.1", "a.example", 201}, {"192.0.2.1", "a.example", 429}, {"192.0.2.1", "b.example", 429},
+		{"2001:db8::1", "a.example", 201}, {"2001:db8::ffff:1", "a.example", 201}, {"2001:db8:0:1::1", "a.example", 429}, {"2001:db8:0:1::1", "b.example", 201},
+		{"192.0.2.2", "b.example", 201},
+	} {
+		if got := send(c.from, c.to); got != c.want {
+			t.Errorf("%d: %v: %d", i, c, got)
+		}
+	}
+	w.clock.pass(20 * time.Minute)
+	if a, b := send("192.0.2.1", "a.example"), send("192.0.2.1", "a.example"); a != 201 || b != 429 {
+		t.Errorf("after a third of an hour: %d, %d", a, b)
+	}
+}
+
+// Bodies in hand share a budget: what does not fit comes later, and what was taken is given back.
+func TestIntakeMemory(t *testing.T) {
+	w := newWorld(t, intake.Options{})
+	w.enrolled("a.example")
+	in := w.newIntake(intake.IntakeOptions{Memory: 1 << 20})
+	padded := func(id string, n int) []byte {
+		return append([]byte(reportText("Sender", id, 1, 0, "a.example")), bytes.Repeat([]byte(" "), n)...)
+	}
+	if status, _ := post(t, in, w.path("a.example"), padded("1", 400<<10)); status != 503 {
+		t.Errorf("over the budget: %d", status)
+	}
+	for i := range 20 {
+		if status, says := post(t, in, w.path("a.example"), padded(fmt.Sprint("x", i), 60<<10)); status != 201 {
+			t.Fatalf("within it: %d %s", status, says)
+		}
+	}
+	stuck, sent := io.Pipe()
+	done := make(chan int)
+	go func() {
+		r := httptest.NewRequest(http.MethodPost, w.path("a.example"), stuck)
+		rec := httptest.NewRecorder()
+		in.ServeHTTP(rec, r)
+		done <- rec.Code
+	}()
+	if _, err := sent.Write(padded("y", 200<<10)); err != nil { // returns when all is taken
+		t.Fatal(err)
+	}
+	if status, _ := post(t, in, w.path("a.example"), padded("z", 10)); status != 503 {
+		t.Errorf("beside a large one: %d", status)
+	}
+	sent.CloseWithError(io.ErrUnexpectedEOF)
+	if status := <-done; status != 400 {
+		t.Errorf("a body that stops: %d", status)
+	}
+	if status, _ := post(t, in, w.path("a.example"), padded("z", 10)); status != 201 {
+		t.Errorf("after the large one: %d", status)
+	}
+}
+
+// contributorKey is of the seed 00…00.
+func contributorKey() ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+}
+
+// contribution is a signed contribution of 2026-01-10.
+func contribution(t testing.TB, name, id string) (body []byte, headers []string) {
+	t.Helper()
+	body, err := tlsrpt.MarshalContribution(tlsrpt.Contribution{ID: strings.Repeat(id, 32), Day: day(t, "2026-01-10"),
+		Entries: []tlsrpt.Contributed{{Domain: domain(t, "listed.example"), Type: tlsrpt.STS, Successful: 100}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body, []string{tlsrpt.ContributorHeader, name, tlsrpt.SignatureHeader, tlsrpt.SignContribution(contributorKey(), host, domain(t, name), body)}
+}
+
+func keyRecord(name string, key ed25519.PrivateKey) string {
+	return fmt.Sprintf("%s.%s 60 IN TXT %q", tlsrpt.KeyLabel, name, tlsrpt.KeyRecord(key.Public().(ed25519.PublicKey)))
+}
+
+// A contribution counts once for its contributor and day, under a name that nobody can take back, and not without its key.
+func TestContributions(t *testing.T) {
+	w := newWorld(t, intake.Options{})
+	w.startLab()
+	if err := w.lab.AddRecord(keyRecord("sender.example", contributorKey())); err != nil {
+		t.Fatal(err)
+	}
+	canary := func(tlsrpt.Contribution) []tlsrpt.Notice { return []tlsrpt.Notice{tlsrpt.NoticeCanary} }
+	in := w.newIntake(intake.IntakeOptions{Notices: canary})
+	body, signed := contribution(t, "sender.example", "0")
+	second, signedToo := contribution(t, "sender.example", "1")
+	stranger, signedByStranger := contribution(t, "stranger.example", "2")
+	plain := []byte(reportText("Sender", "1", 100, 0, "listed.example"))
+	signedPlain := []string{signed[0], signed[1], signed[2], tlsrpt.SignContribution(contributorKey(), host, domain(t, "sender.example"), plain)}
+	for _, c := range []struct {
+		name    string
+		body    []byte
+		headers []string
+		status  int
+		want    tlsrpt.ReceiptStatus
+	}{
+		{"no signature", body, nil, 403, tlsrpt.ReceiptRefused},
+		{"another body", second, signed, 403, tlsrpt.ReceiptRefused},
+		{"no key", stranger, signedByStranger, 403, tlsrpt.ReceiptRefused},
+		{"no contribution", plain, signedPlain, 400, tlsrpt.ReceiptRefused},
+		{"good", body, signed, 201, tlsrpt.ReceiptAccepted},
+		{"good again", body, signed, 200, tlsrpt.ReceiptDuplicate},
+		{"a second of the day", second, signedToo, 200, tlsrpt.ReceiptDuplicate},
+		{"too large", bytes.Repeat([]byte(" "), tlsrpt.MaxContribution+1), signed, 413, tlsrpt.ReceiptRefused},
+	} {
+		status, text := post(t, in, tlsrpt.FeedbackPath, c.body, c.headers...)
+		var r tlsrpt.Receipt
+		if err := json.Unmarshal([]byte(text), &r); err != nil || status != c.status || r.Status != c.want || (r.Reason == "") != (c.want != tlsrpt.ReceiptRefused) {
+			t.Errorf("%s: %d %s, %v", c.name, status, text, err)
+		}
+		if accepted := c.want == tlsrpt.ReceiptAccepted; accepted != (len(r.Notices) == 1) {
+			t.Errorf("%s: notices %v", c.name, r.Notices)
+		}
+	}
+	n := 0
+	err := w.store.Contributions(t.Context(), 0, 30000, func(c intake.Contributed) error {
+		n++
+		if c.ID != strings.Repeat("0", 32) || len(c.Pseudonym) != 32 || c.Day != day(t, "2026-01-10") || len(c.Entries) != 1 {
+			t.Errorf("%+v", c)
+		}
+		return nil
+	})
+	if n != 1 || err != nil {
+		t.Errorf("%d contributions, %v", n, err)
+	}
+	w.clock.pass(8 * 24 * time.Hour)
+	late, signedLate := contribution(t, "sender.example", "3")
+	if status, _ := post(t, in, tlsrpt.FeedbackPath, late, signedLate...); status != 400 {
+		t.Errorf("a week late: %d", status)
+	}
+}
+
+// A key is looked up once a day, and at once when it was changed; without the DNS nothing is refused for good.
+func TestContributorKeys(t *testing.T) {
+	w := newWorld(t, intake.Options{})
+	w.enrolled("a.example")
+	name := tlsrpt.KeyLabel + ".sender.example"
+	other := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+	in := w.newIntake(intake.IntakeOptions{})
+	n := 0
+	send := func(key ed25519.PrivateKey) int {
+		t.Helper()
+		n++
+		body := []byte(reportText("Sender", fmt.Sprint(n), 1, 0, "a.example"))
+		status, _ := post(t, in, w.path("a.example"), body, tlsrpt.ContributorHeader, "Sender.Example", tlsrpt.SignatureHeader, tlsrpt.SignContribution(key, host, domain(t, "sender.example"), body))
+		return status
+	}
+	if err := w.lab.SetFault(name, "TXT", lab.DNSServFail); err != nil {
+		t.Fatal(err)
+	}
+	if got := send(contributorKey()); got != 503 {
+		t.Errorf("no DNS: %d", got)
+	}
+	if err := w.lab.SetFault(name, "TXT", ""); err != nil {
+		t.Fatal(err)
+	}
+	set := func(key ed25519.PrivateKey) {
+		t.Helper()
+		if err := w.lab.RemoveRecords(name, "TXT"); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.lab.AddRecord(keyRecord("sender.example", key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(contributorKey())
+	before := w.lab.Asked(name, "TXT")
+	if a, b := send(contributorKey()), send(contributorKey()); a != 201 || b != 201 || w.lab.Asked(name, "TXT") != before+1 {
+		t.Errorf("%d, %d, after %d questions", a, b, w.lab.Asked(name, "TXT")-before)
+	}
+	set(other)
+	if got := send(other); got != 403 {
+		t.Errorf("a key that was changed within five minutes: %d", got)
+	}
+	w.clock.pass(6 * time.Minute)
+	if a, b := send(other), send(contributorKey()); a != 201 || b != 403 {
+		t.Errorf("the new key: %d, the old: %d", a, b)
+	}
+	want := "a.example sender.example true: 3 reports, 3 sessions, 0 failed"
+	if got := rows(t, w.store, "2026-01-10"); len(got) != 1 || got[0] != want {
+		t.Errorf("%q", got)
+	}
+}
