@@ -55,14 +55,28 @@ func knownProvider(registered string) bool {
 	}, registered)
 }
 
-// registeredDomain returns the name that was registered above host: one label more than the public suffix. A public
-// suffix itself has none.
-func registeredDomain(host Domain) string {
+// RegisteredDomain returns the name that was registered above host: one label more than the public suffix. A public
+// suffix itself has none, "".
+func RegisteredDomain(host Domain) string {
 	name, err := publicsuffix.EffectiveTLDPlusOne(host.name)
 	if err != nil {
 		return ""
 	}
 	return name
+}
+
+// PublicSuffix returns the suffix under which a registry sells d: "co.uk" of a.co.uk. The private part of the public suffix
+// list does not count; a name outside the list has its last label.
+func PublicSuffix(d Domain) string {
+	suffix, icann := publicsuffix.PublicSuffix(d.name)
+	for !icann {
+		_, above, found := strings.Cut(suffix, ".")
+		if !found {
+			break // no rule: the last label
+		}
+		suffix, icann = publicsuffix.PublicSuffix(above)
+	}
+	return suffix
 }
 
 // mailSuffixes are public suffixes that take mail themselves, so that they may be listed (rule R13): the government of

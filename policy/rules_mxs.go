@@ -101,10 +101,10 @@ func (r *nodeReader) foreign(n *Node, d Domain, p Policy, mxs *Node) {
 	if len(p.MXs) < 2 || slices.IndexFunc(p.MXs, func(m MXPattern) bool { return !underOrSame(m.Base(), d) }) < 0 {
 		return
 	}
-	own := registeredDomain(d)
+	own := RegisteredDomain(d)
 	var strange []MXPattern
 	for _, m := range p.MXs {
-		if reg := registeredDomain(m.Base()); reg != own && !knownProvider(reg) {
+		if reg := RegisteredDomain(m.Base()); reg != own && !knownProvider(reg) {
 			strange = append(strange, m)
 		}
 	}
@@ -131,13 +131,13 @@ func underOrSame(host, d Domain) bool {
 // under another registered domain than d and than the MX hosts, and with no known provider (rule R53). at is the place
 // to show.
 func ForeignUnused(d Domain, p Policy, live []Domain, at Position) []Finding {
-	near := []string{registeredDomain(d)}
+	near := []string{RegisteredDomain(d)}
 	for _, host := range live {
-		near = append(near, registeredDomain(host))
+		near = append(near, RegisteredDomain(host))
 	}
 	var findings []Finding
 	for _, m := range p.MXs {
-		reg := registeredDomain(m.Base())
+		reg := RegisteredDomain(m.Base())
 		if slices.ContainsFunc(live, m.Matches) || slices.Contains(near, reg) || knownProvider(reg) {
 			continue
 		}

@@ -173,7 +173,7 @@ func briefs(texts []string) []string {
 
 // verified reports whether a sender that verifies by PKIX takes the certificate: the list's and MTA-STS's do.
 func (j *judge) verified(t *TLS) bool {
-	return t.Match == "yes" && t.Trust == TrustOK && j.inTime(t) && (t.Version == "TLS 1.2" || t.Version == "TLS 1.3")
+	return j.certified(t) && (t.Version == "TLS 1.2" || t.Version == "TLS 1.3")
 }
 
 // inTime reports whether the leaf is valid now.

@@ -31,6 +31,7 @@ type Reader struct {
 	started   time.Time // of the header
 	first     []byte    // the header line
 	merged    *mergedHeader
+	trustAD   map[string]bool // of a merged file, once somebody asked
 	sources   *mergedEnd
 	signature *signatureLine
 	last      policy.Domain
@@ -61,6 +62,22 @@ func (e *Reader) Header() Header { return e.header }
 
 // Merged reports whether the file joins several vantages.
 func (e *Reader) Merged() bool { return e.merged != nil }
+
+// TrustAD reports whether the vantage could tell what DNSSEC vouches for: only then does evidence without DANE say anything.
+func (e *Reader) TrustAD(vantage string) bool {
+	if e.merged == nil {
+		return e.header.TrustAD > 0
+	}
+	if e.trustAD == nil {
+		e.trustAD = make(map[string]bool)
+		for _, raw := range e.merged.files {
+			if h, err := parseHeader(raw); err == nil && h.TrustAD > 0 {
+				e.trustAD[h.Vantage] = true
+			}
+		}
+	}
+	return e.trustAD[vantage]
+}
 
 // SHA256 is the digest of all lines so far; after io.EOF, of the whole file.
 func (e *Reader) SHA256() string { return hex.EncodeToString(e.sum.Sum(nil)) }

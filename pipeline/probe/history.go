@@ -1,10 +1,7 @@
 package probe
 
 import (
-	"container/heap"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -41,33 +38,11 @@ func ReadHistory(files []EvidenceFile, each func(History) error) error {
 	if len(files) > maxHistoryFiles {
 		return fmt.Errorf("%w: %d files, a history takes at most %d", ErrEvidence, len(files), maxHistoryFiles)
 	}
-	var queue historyQueue
-	var opened []io.Closer
-	defer func() {
-		for _, c := range opened {
-			c.Close()
-		}
-	}()
-	for _, f := range files {
-		in, err := f.Open()
-		if err != nil {
-			return err
-		}
-		opened = append(opened, in)
-		r, err := NewReader(in, MaxMerged)
-		if err != nil {
-			return fmt.Errorf("%s: %w", f.Name, err)
-		}
-		c := &historyCursor{name: f.Name, reader: r}
-		more, err := c.advance()
-		if err != nil {
-			return err
-		}
-		if more {
-			queue = append(queue, c)
-		}
+	queue, closeAll, err := openSorted(files)
+	defer closeAll()
+	if err != nil {
+		return err
 	}
-	heap.Init(&queue)
 	for len(queue) > 0 {
 		h, err := queue.next()
 		if err != nil {
@@ -80,55 +55,15 @@ func ReadHistory(files []EvidenceFile, each func(History) error) error {
 	return nil
 }
 
-// historyCursor is a file and the line that it stands at.
-type historyCursor struct {
-	name   string
-	reader *Reader
-	line   Line
-}
-
-func (c *historyCursor) advance() (more bool, err error) {
-	c.line, err = c.reader.Next()
-	if errors.Is(err, io.EOF) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", c.name, err)
-	}
-	return true, nil
-}
-
-// historyQueue is a heap of files by the domains that they stand at.
-type historyQueue []*historyCursor
-
-// Len, Less, Swap, Push and Pop implement heap.Interface.
-func (q historyQueue) Len() int { return len(q) }
-func (q historyQueue) Less(i, k int) bool {
-	return q[i].line.Domain.String() < q[k].line.Domain.String()
-}
-func (q historyQueue) Swap(i, k int) { q[i], q[k] = q[k], q[i] }
-func (q *historyQueue) Push(x any)   { *q = append(*q, x.(*historyCursor)) }
-func (q *historyQueue) Pop() any {
-	last := (*q)[len(*q)-1]
-	*q = (*q)[:len(*q)-1]
-	return last
-}
-
 // next collects all points of the first domain.
-func (q *historyQueue) next() (History, error) {
+func (q *sortedQueue) next() (History, error) {
 	domain := (*q)[0].line.Domain
 	var points []point
 	for len(*q) > 0 && (*q)[0].line.Domain == domain {
 		c := (*q)[0]
 		points = append(points, pointOf(c))
-		more, err := c.advance()
-		switch {
-		case err != nil:
+		if err := q.step(); err != nil {
 			return History{}, err
-		case more:
-			heap.Fix(q, 0)
-		default:
-			heap.Pop(q)
 		}
 	}
 	spans, err := spansOf(points)
@@ -149,7 +84,7 @@ type point struct {
 	vantages []string
 }
 
-func pointOf(c *historyCursor) point {
+func pointOf(c *sortedCursor) point {
 	l := c.line
 	p := point{series: l.Vantage, file: c.name, at: l.At, since: l.Since, verdict: l.Verdict, codes: l.Codes}
 	if !c.reader.Merged() {
