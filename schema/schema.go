@@ -44,12 +44,13 @@ const (
 	EvidenceMergedEnd    Kind = "evidence-merged-end"    // the last line
 
 	Findings Kind = "findings" // what check --format json prints
+	Survey   Kind = "survey"   // the statistics of a survey
 )
 
 // Kinds returns all formats.
 func Kinds() []Kind {
 	return []Kind{Settings, Fragment, OldList, List, ChangeLeaf, TrustLeaf, ReleaseLeaf, EvidenceHeader, EvidenceDomain, EvidenceSignature,
-		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, Findings}
+		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, Findings, Survey}
 }
 
 // Text returns the schema of kind as it is published.

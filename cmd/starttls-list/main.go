@@ -59,7 +59,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetHelpCommand(term.HelpCommand(usage))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
-	root.AddCommand(newProbeCommand())
+	root.AddCommand(newProbeCommand(), newSurveyCommand())
 	root.AddCommand(newCheckCommand(), newPreviewCommand(), newFmtCommand(), newCodeCommand())
 	root.AddCommand(newInitCommand(), newReleaseCommand(), newPendingCommand(), newRecoverCommand(), newImportCommand(), newTrustCommand(), newLogCommand(), newDemoCommand())
 	root.AddCommand(newProposeCommand())

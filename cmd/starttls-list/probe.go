@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
@@ -83,6 +84,13 @@ func newProbeCommand() *cobra.Command {
 	flags.StringVar(&f.base, "base", "", "Git revision to compare with")
 	flags.StringVar(&f.published, "published", "", "with --all: a mirror of the list, to look also at what is listed and no longer in SOURCE")
 	flags.StringVar(&f.trust, "trust", "", "with --published: file with the signed trust version to start from")
+	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object a line")
+	f.scanFlags(flags)
+	return c
+}
+
+// scanFlags are those of a scan, whatever its domains are and whatever becomes of the results.
+func (f *probeFlags) scanFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.resolver, "resolver", "", "recursive DNS resolver, ADDR:PORT (default: the first of /etc/resolv.conf)")
 	flags.BoolVar(&f.trustAD, "trust-ad", false, "believe and record the resolver's AD bit: it validates DNSSEC and the way to it is safe")
 	flags.StringVar(&f.roots, "roots", "", "PEM file with root certificates (default: the built-in Mozilla roots)")
@@ -97,12 +105,10 @@ func newProbeCommand() *cobra.Command {
 	flags.StringVar(&f.out, "out", "", "write the evidence to this file")
 	flags.BoolVar(&f.resume, "resume", false, "with --out: go on with the scan that an earlier run did not finish, and let a later one go on with this")
 	flags.StringVar(&f.previous, "previous", "", "evidence of the last scan, to tell since when a verdict stands")
-	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object a line")
 	flags.Uint16Var(&f.smtpPort, "smtp-port", 25, "port of mail servers, also in the names of TLSA records")
 	flags.Uint16Var(&f.httpsPort, "https-port", 443, "port of MTA-STS policy hosts")
 	flags.DurationVar(&f.timeout, "timeout", 90*time.Second, "longest duration of one SMTP session")
 	flags.DurationVar(&f.expiryAlarm, "expiry-warning", 14*24*time.Hour, "warn this long before a certificate expires")
-	return c
 }
 
 func (f *probeFlags) run(c *cobra.Command, args []string) error {
@@ -113,22 +119,16 @@ func (f *probeFlags) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	opts, err := f.options()
+	p, err := f.prober(c)
 	if err != nil {
-		return usage(c, err)
+		return err
 	}
-	p, err := probe.New(opts)
-	if errors.Is(err, probe.ErrOptions) && !f.ehloFits() {
-		return &term.Exit{Code: exitUsage, Err: err, Hint: "give --ehlo this machine's full host name, or --allow-loopback for a lab"}
-	}
-	if err != nil {
-		return usage(c, err)
-	}
-	worst, err := f.scan(c, p, targets)
-	if errors.Is(err, probe.ErrVantage) {
-		return &term.Exit{Code: exitInconclusive, Err: err,
-			Hint: "none of these results counts, and no evidence was written; check this machine's own network: outbound port 25, SMTP inspection, resolver"}
-	}
+	worst := probe.Pass
+	show := printer(c.OutOrStdout(), f.asJSON)
+	err = f.scan(c, p, targets, scanResults{
+		earlier: func(l probe.Line) error { worst = probe.Worse(worst, l.Verdict); return nil },
+		fresh:   func(r probe.Result) error { worst = probe.Worse(worst, r.Verdict); return show(r) },
+	})
 	if err != nil {
 		return err
 	}
@@ -139,6 +139,22 @@ func (f *probeFlags) run(c *cobra.Command, args []string) error {
 		return &term.Exit{Code: exitInconclusive}
 	}
 	return nil
+}
+
+// prober is made of the flags.
+func (f *probeFlags) prober(c *cobra.Command) (*probe.Prober, error) {
+	opts, err := f.options()
+	if err != nil {
+		return nil, usage(c, err)
+	}
+	p, err := probe.New(opts)
+	if errors.Is(err, probe.ErrOptions) && !f.ehloFits() {
+		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: "give --ehlo this machine's full host name, or --allow-loopback for a lab"}
+	}
+	if err != nil {
+		return nil, usage(c, err)
+	}
+	return p, nil
 }
 
 // check refuses flags that do not fit, before anything is asked on the network.
@@ -189,37 +205,46 @@ func (f *probeFlags) interrupted(err error, done, total int) error {
 	return &term.Exit{Code: exitInternal, Err: fmt.Errorf("interrupted after %d of %d domains", done, total), Hint: hint}
 }
 
-// scan probes, prints and writes the evidence; it returns the worst verdict.
-func (f *probeFlags) scan(c *cobra.Command, p *probe.Prober, targets []probe.Target) (probe.Verdict, error) {
+// scanResults is what becomes of the results of a scan, in the order of its targets.
+type scanResults struct {
+	earlier func(probe.Line) error   // those that a run before this one wrote, with --resume
+	fresh   func(probe.Result) error // those of this run; it may print
+}
+
+// scan probes and writes the evidence.
+func (f *probeFlags) scan(c *cobra.Command, p *probe.Prober, targets []probe.Target, to scanResults) error {
 	ctx := c.Context()
 	evidence, err := f.openEvidence(ctx, p, targets, c.ErrOrStderr())
 	if err != nil {
-		return "", f.interrupted(err, 0, len(targets))
+		return f.interrupted(err, 0, len(targets))
 	}
 	defer evidence.discard()
 	if evidence.done > 0 {
 		fmt.Fprintf(c.ErrOrStderr(), "starttls-list: going on with %s%s: %d of %d domains stand\n", f.out, partialSuffix, evidence.done, len(targets))
+		if err := evidence.earlier(to.earlier); err != nil {
+			return err
+		}
 	}
-	show := printer(c.OutOrStdout(), f.asJSON)
 	bar := newScanProgress(c.OutOrStdout(), c.ErrOrStderr(), len(targets), evidence.done, time.Now)
 	defer bar.end()
-	worst, done := evidence.worst, evidence.done
+	done := evidence.done
 	err = p.Each(ctx, targets[done:], func(r probe.Result) error {
-		worst = probe.Worse(worst, r.Verdict)
 		if err := evidence.add(r); err != nil {
 			return err
 		}
 		done++
 		defer bar.show(done)
-		return bar.aside(func() error { return show(r) })
+		return bar.aside(func() error { return to.fresh(r) })
 	})
 	if errors.Is(err, probe.ErrVantage) {
 		evidence.worthless()
+		return &term.Exit{Code: exitInconclusive, Err: err,
+			Hint: "none of these results counts, and no evidence was written; check this machine's own network: outbound port 25, SMTP inspection, resolver"}
 	}
 	if err != nil {
-		return "", f.interrupted(err, done, len(targets))
+		return f.interrupted(err, done, len(targets))
 	}
-	return worst, evidence.finish()
+	return evidence.finish()
 }
 
 func (f *probeFlags) options() (probe.Options, error) {

@@ -30,13 +30,12 @@ type evidenceFile struct {
 	to     *probe.EvidenceWriter
 	key    ed25519.PrivateKey // nil: unsigned
 	done   int                // targets of which an earlier run wrote the lines
-	worst  probe.Verdict      // of those
 	unlock func()             // nil without --resume: then what is not finished is of no use
 }
 
 // openEvidence begins the file of a scan, or goes on with the one that a run before this one left.
 func (f *probeFlags) openEvidence(ctx context.Context, p *probe.Prober, targets []probe.Target, stderr io.Writer) (*evidenceFile, error) {
-	e := &evidenceFile{path: f.out, worst: probe.Pass}
+	e := &evidenceFile{path: f.out}
 	if f.out == "" {
 		return e, nil
 	}
@@ -132,7 +131,7 @@ func (e *evidenceFile) goOn(header probe.Header, targets []probe.Target, stderr 
 		return err
 	}
 	if left.Done > 0 {
-		e.to, e.done, e.worst = left.Writer(e.file), left.Done, left.Worst
+		e.to, e.done = left.Writer(e.file), left.Done
 	}
 	return nil
 }
@@ -150,6 +149,24 @@ func (e *evidenceFile) setAside(keep int64) error {
 	}
 	_, err := io.Copy(e.file, io.NewSectionReader(old, 0, keep))
 	return err
+}
+
+// earlier gives the lines that stand to each.
+func (e *evidenceFile) earlier(each func(probe.Line) error) error {
+	r, err := probe.NewReader(io.NewSectionReader(e.file, 0, probe.MaxEvidence), probe.MaxEvidence)
+	if err != nil {
+		return err
+	}
+	for range e.done {
+		line, err := r.Next()
+		if err != nil {
+			return err
+		}
+		if err := each(line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *evidenceFile) add(r probe.Result) error {
