@@ -9,31 +9,21 @@ import (
 	"os"
 	"os/user"
 	"strconv"
-	"syscall"
-	"time"
 
-	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/starttls-everywhere/policylist/cmd/internal/sockets"
 )
 
 // listen returns systemd's sockets where it passed some, else those of the configuration. systemd holds a socket while
 // "serve" is restarted, so that a question waits instead of failing.
 func (s *served) listen(ctx context.Context) ([]net.Listener, error) {
-	passed, err := activation.Listeners()
-	if err != nil {
-		return nil, err
-	}
-	var out []net.Listener
-	for _, l := range passed {
-		if l != nil { // nil is a socket that is none to listen on
-			out = append(out, l)
-		}
-	}
-	if len(out) > 0 {
-		return out, nil
+	passed, err := sockets.Passed()
+	if err != nil || len(passed) > 0 {
+		return passed, err
 	}
 	if len(s.config.Serve.Listen) == 0 {
 		return nil, errors.New("no socket to listen on")
 	}
+	var out []net.Listener
 	for _, place := range s.config.Serve.Listen {
 		l, err := s.listenAt(ctx, place)
 		if err != nil {
@@ -50,13 +40,7 @@ func (s *served) listenAt(ctx context.Context, place listenPlace) (net.Listener,
 	if !place.loopback() {
 		s.log.Warn("everybody who reaches this address can ask, unencrypted", "address", address)
 	}
-	if network == "unix" {
-		if err := removeStale(address); err != nil {
-			return nil, err
-		}
-	}
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, network, address)
+	l, err := sockets.Listen(ctx, network, address)
 	if err != nil || network != "unix" {
 		return l, err
 	}
@@ -83,27 +67,4 @@ func (s *served) permit(path string) error {
 		}
 	}
 	return os.Chmod(path, fs.FileMode(s.config.Serve.Mode))
-}
-
-// removeStale removes a socket that a killed process left. Another file, or a socket that answers, is an error: two of us
-// on one path would take turns in deleting it.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is in the way, and no socket", path)
-	}
-	c, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		c.Close()
-		return fmt.Errorf("%s: somebody answers there already", path)
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return err
-	}
-	return os.Remove(path)
 }
