@@ -96,6 +96,12 @@ func TestFiguresFuzz(t *testing.T) {
 		"policy/mtasts.FuzzPolicy",                // MTA-STS policy
 		"policy/mtasts.FuzzRecord",                // MTA-STS record
 		"policy/discovery.FuzzParseTLSRPT",        // TLSRPT record
+		"policy/tlsrpt.FuzzRead",                  // TLS report
+		"policy/tlsrpt.FuzzParseFileName",         // its file's name
+		"policy/tlsrpt.FuzzScrub",                 // what a contribution is made of
+		"policy/tlsrpt.FuzzValidateContribution",  // and one that came
+		"pipeline/tlsrpt.FuzzReadMail",            // a report's mail
+		"pipeline/tlsrpt.FuzzAuthenticate",        // its signatures and their keys
 		"policy/proof.FuzzParse",                  // proof of control
 		"policy/discovery.FuzzAnswer",             // DNS
 		"pipeline/probe.FuzzReply",                // SMTP

@@ -203,3 +203,33 @@ func TestAuthenticateHugeKey(t *testing.T) {
 		t.Error(why)
 	}
 }
+
+// fixedKey answers every look-up with one record.
+type fixedKey string
+
+func (k fixedKey) LookupTXT(_ context.Context, name string) discovery.Answer {
+	return discovery.Answer{Name: name, Type: "TXT", Status: discovery.NoError, TXT: []string{string(k)}}
+}
+
+// FuzzAuthenticate: whatever signatures and key records hold, nothing panics, and reasons are printable. Who holds no key signs
+// nothing: the only record that a signature could verify with is the fuzzer's own.
+func FuzzAuthenticate(f *testing.F) {
+	mail := report(part("application/tlsrpt+gzip", "base64", lines(zipped(mailed))))
+	f.Add("v=1; a=rsa-sha256; d=sender.example; s=a; h=from; bh=AAAA; b=AAAA", "v=DKIM1; k=rsa; s=tlsrpt; p=AAAA")
+	f.Add("v=1; a=ed25519-sha256; c=relaxed/relaxed; d=sender.example; s=a; h=From:TLS-Report-Submitter; bh=; b=", "k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")
+	f.Add("v=1; q=dns/txt; l=0; t=x; x=-1", "s=*:tlsrpt; s=;;p")
+	f.Fuzz(func(t *testing.T, signature, key string) {
+		signature = strings.NewReplacer("\r", "", "\n", "").Replace(signature)
+		found, err := intake.ReadMail([]byte("DKIM-Signature: "+signature+"\r\n"+mail), intake.DefaultMailLimits())
+		if err != nil {
+			return // the header is over a limit
+		}
+		a := found[0].Authenticate(context.Background(), fixedKey(key))
+		if strings.ContainsFunc(strings.Join(a.Reasons, ""), func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Errorf("%q", a.Reasons)
+		}
+		if !a.Submitter.IsZero() && a.Submitter.String() != "sender.example" {
+			t.Errorf("%+v", a)
+		}
+	})
+}

@@ -46,8 +46,8 @@ func (r *Report) attributeDomain(told policy.Domain, name FileName) {
 	if r.Recipient.IsZero() {
 		r.Recipient = domain
 	}
-	if domain.IsZero() {
-		domain, source = domainWithin(r.ID), "the report-id"
+	if within := domainWithin(r.ID); domain.IsZero() && !r.isSender(within) {
+		domain, source = within, "the report-id"
 	}
 	if domain.IsZero() {
 		domain, source = r.onlyDomain(), "the other entries"
@@ -78,12 +78,12 @@ func (r *Report) onlyDomain() policy.Domain {
 	return only
 }
 
-// domainWithin finds the domain in a report-id as "2026-01-10T00:00:00Z_d.example" or "<1768003200.7@d.example>": the last piece
-// that is a domain. Pieces of other senders' ids, which hold the sender's own name after "@" or a plus sign, would mislead; an id with
-// two domains in it tells nothing.
+// domainWithin finds the one domain in a report-id as "2026-01-10T00:00:00Z_d.example". What follows "@" is the sender's own host, as
+// in a Message-ID; two domains tell nothing.
 func domainWithin(id string) policy.Domain {
 	var found policy.Domain
-	pieces := strings.FieldsFunc(id, func(c rune) bool { return strings.ContainsRune("_!@+<>:/ ,;()", c) })
+	id, _, _ = strings.Cut(id, "@")
+	pieces := strings.FieldsFunc(id, func(c rune) bool { return strings.ContainsRune("_!+<>:/ ,;()", c) })
 	if len(pieces) > 16 {
 		return found
 	}
@@ -98,6 +98,13 @@ func domainWithin(id string) policy.Domain {
 		}
 	}
 	return found
+}
+
+// isSender reports whether d is the sender's own domain, as its contact address tells.
+func (r *Report) isSender(d policy.Domain) bool {
+	_, host, _ := strings.Cut(r.Contact, "@")
+	contact, err := policy.NormalizeDomain(strings.Trim(host, "> "))
+	return err == nil && contact == d
 }
 
 // FileName is what the name of a report's file says (RFC 8460 section 5.1):

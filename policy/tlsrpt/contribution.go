@@ -143,9 +143,10 @@ func scanContribution(s *canonical.Scanner) (c Contribution) {
 	s.Literal(`{"date-range":{"end-datetime":`)
 	end := s.Str(len(time.RFC3339))
 	s.Literal(`,"start-datetime":`)
-	begin, err := time.Parse(time.RFC3339, s.Str(len(time.RFC3339)))
-	c.Day = DayOf(begin)
-	if err != nil || !begin.Equal(c.Day.Begin()) || end != c.Day.End().Format(time.RFC3339) || c.Day < 0 {
+	begin := s.Str(len(time.RFC3339))
+	at, err := time.Parse(time.RFC3339, begin)
+	c.Day = DayOf(at)
+	if err != nil || begin != c.Day.Begin().Format(time.RFC3339) || end != c.Day.End().Format(time.RFC3339) || c.Day < 0 {
 		s.Fail("the range is not one whole UTC day")
 	}
 	s.Literal(`},"policies":[`)

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -68,6 +68,9 @@ func Marshal(r *Report) ([]byte, error) {
 	if r.ID == "" {
 		return nil, unwritable("/report-id", "it is empty")
 	}
+	if !readable(r.Organization, r.Contact, r.ID) {
+		return nil, unwritable("", "its text is not UTF-8")
+	}
 	for i := range r.Policies {
 		at := fmt.Sprintf("/policies/%d", i)
 		p, err := marshalPolicy(at, &r.Policies[i])
@@ -82,11 +85,7 @@ func Marshal(r *Report) ([]byte, error) {
 	if err := encoder.Encode(w); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnwritable, err)
 	}
-	b := bytes.TrimSuffix(out.Bytes(), []byte{'\n'})
-	if !utf8.ValidString(r.Organization + r.Contact + r.ID) {
-		return nil, unwritable("", "its text is not UTF-8")
-	}
-	return b, nil
+	return bytes.TrimSuffix(out.Bytes(), []byte{'\n'}), nil
 }
 
 func unwritable(path, format string, args ...any) error {
@@ -127,7 +126,7 @@ func marshalPolicy(at string, p *Policy) (wirePolicy, error) {
 			return wirePolicy{}, unwritable(at+"/policy/mx-host", "%q is no pattern", s)
 		}
 	}
-	if !utf8.ValidString(strings.Join(p.Strings, "")) {
+	if !readable(p.Strings...) {
 		return wirePolicy{}, unwritable(at+"/policy/policy-string", "it is not UTF-8")
 	}
 	return w, nil
@@ -140,13 +139,18 @@ func marshalDetail(at string, d *Detail) (wireDetail, error) {
 	if !countable(d.Failed) {
 		return wireDetail{}, unwritable(at+"/failed-session-count", "counts are 0 to %d", int64(MaxCount))
 	}
-	if !utf8.ValidString(d.ReceivingMX + d.ReceivingHELO + d.Information + d.Reason) {
+	if !readable(d.ReceivingMX, d.ReceivingHELO, d.Information, d.Reason) {
 		return wireDetail{}, unwritable(at, "its text is not UTF-8")
 	}
 	return wireDetail{
 		Result: d.Result, SendingIP: addressText(d.SendingIP), ReceivingMX: d.ReceivingMX, ReceivingHELO: d.ReceivingHELO,
 		ReceivingIP: addressText(d.ReceivingIP), Failed: d.Failed, Information: d.Information, Reason: d.Reason,
 	}, nil
+}
+
+// readable reports whether all texts are UTF-8, which JSON demands (RFC 8259 section 8.1).
+func readable(texts ...string) bool {
+	return !slices.ContainsFunc(texts, func(s string) bool { return !utf8.ValidString(s) })
 }
 
 func countable(n int64) bool { return n >= 0 && n <= MaxCount }

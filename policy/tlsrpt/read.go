@@ -2,7 +2,6 @@ package tlsrpt
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 	"time"
 )
@@ -123,10 +122,5 @@ func (p *parser) check() {
 		r.note(NoteRange, "/date-range", "it ends before it begins")
 	case span > 49*time.Hour:
 		r.note(NoteRange, "/date-range", "it spans %d days", int(span/(24*time.Hour)))
-	}
-	for i := range r.Policies {
-		if reported := &r.Policies[i]; reported.Domain.IsZero() {
-			r.note(NoteAbsent, fmt.Sprintf("/policies/%d/policy/policy-domain", i), "it is absent")
-		}
 	}
 }

@@ -22,11 +22,15 @@ func (p *parser) dateRange() {
 
 // policies reads the array; one object in its place is its only item.
 func (p *parser) policies() {
-	p.report.Policies = nil
+	p.report.Policies, p.details = nil, 0
 	p.items("an object", func(i int) bool {
 		if i == p.limits.Policies {
 			p.s.err = fmt.Errorf("%w: more than %d policies", ErrLimit, p.limits.Policies)
 			p.s.pos = len(p.s.src)
+			return true
+		}
+		if p.s.peek() != '{' {
+			p.wrong("an object", p.s.skip())
 			return true
 		}
 		p.report.Policies = append(p.report.Policies, p.policy())
@@ -35,12 +39,12 @@ func (p *parser) policies() {
 }
 
 func (p *parser) policy() Policy {
-	out := Policy{Type: OtherPolicy}
-	summary := false
+	var out Policy
+	summary, named := false, false
 	p.members(func(name string) bool {
 		switch name {
 		case "policy":
-			p.which(&out)
+			named = p.which(&out)
 		case "summary":
 			summary = true
 			p.summary(&out)
@@ -62,16 +66,24 @@ func (p *parser) policy() Policy {
 	case explained > out.Failed:
 		p.note(NoteCount, "its details count %d failures, its summary %d", explained, out.Failed)
 	}
+	if out.Type == "" {
+		p.note(NoteAbsent, "it has no policy-type; it counts as %q", OtherPolicy)
+		out.Type = OtherPolicy
+	}
+	if !named {
+		p.note(NoteAbsent, "it has no policy-domain")
+	}
 	return out
 }
 
-func (p *parser) which(out *Policy) {
+// which reads "policy" and reports whether it names a domain, if one that is none.
+func (p *parser) which(out *Policy) (named bool) {
 	p.members(func(name string) bool {
 		switch name {
 		case "policy-type":
 			out.Type = p.policyType()
 		case "policy-domain":
-			out.Domain = p.domain()
+			out.Domain, named = p.domain()
 		case "policy-string":
 			out.Strings = p.texts()
 		case "mx-host":
@@ -81,6 +93,7 @@ func (p *parser) which(out *Policy) {
 		}
 		return true
 	})
+	return named
 }
 
 func (p *parser) summary(out *Policy) {
@@ -102,6 +115,10 @@ func (p *parser) failureDetails(out *Policy) {
 	p.details -= len(out.Details)
 	out.Details = nil
 	p.items("an object", func(i int) bool {
+		if p.s.peek() != '{' {
+			p.wrong("an object", p.s.skip())
+			return true
+		}
 		if p.details >= p.limits.Details {
 			if p.s.skip(); p.details == p.limits.Details {
 				p.note(NoteTooMany, "more than %d details were left out", p.limits.Details)

@@ -110,10 +110,11 @@ func (p *parser) resultType() ResultType {
 }
 
 // domain brings a name into its one form (RFC 8460 section 4.4 demands A-labels; not all senders know).
-func (p *parser) domain() policy.Domain {
+// named is false where there is nothing.
+func (p *parser) domain() (d policy.Domain, named bool) {
 	text := p.textOr("")
 	if text == "" {
-		return policy.Domain{}
+		return d, false
 	}
 	d, err := policy.NormalizeDomain(strings.TrimSpace(text))
 	switch {
@@ -122,7 +123,7 @@ func (p *parser) domain() policy.Domain {
 	case d.String() != text:
 		p.note(NoteDomain, "%s was read as %s", quote(text), d)
 	}
-	return d
+	return d, true
 }
 
 // count reads a number of sessions. Numbers in quotes and whole ones written as 3.0 or 3e2 count; others are 0.
@@ -213,7 +214,7 @@ func (p *parser) time() time.Time {
 		return p.sane(t, text)
 	}
 	for _, layout := range []string{
-		"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05 -0700",
+		time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05 -0700",
 		"2006-01-02T15:04:05 Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02T15:04", time.DateOnly, time.RFC1123Z, time.RFC1123,
 	} {
 		if t, err := time.Parse(layout, strings.ToUpper(text)); err == nil {

@@ -118,36 +118,38 @@ func (s *scanner) skip() string {
 // literal is a number, true, false or null, as it stands.
 type literal string
 
+// kind takes any text of digits, signs, points and exponents for a number: whoever needs one parses it.
 func (l literal) kind() string {
-	switch l {
-	case "null":
+	switch {
+	case l == "null":
 		return "null"
-	case "true", "false":
+	case l == "true" || l == "false":
 		return "a boolean"
+	case strings.Trim(string(l), "+-.0123456789eE") == "" && strings.ContainsAny(string(l), "0123456789"):
+		return "a number"
 	}
-	return "a number"
+	return "a word"
 }
 
-// word consumes a literal. What is none is an error.
+// word consumes a literal. Python's NaN and None are let pass for what they are, since they stand for one value only.
 func (s *scanner) word() literal {
 	start := s.pos
-	for s.pos < len(s.src) && strings.IndexByte("+-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", s.src[s.pos]) >= 0 {
+	for s.pos < len(s.src) && isWordByte(s.src[s.pos]) {
 		s.pos++
 	}
-	w := literal(s.src[start:min(s.pos, start+64)])
-	if !w.valid() {
-		s.pos = start
+	if s.pos == start {
 		s.fail("a value should stand here, not %s", s.next())
+		return ""
+	}
+	w := literal(s.src[start:min(s.pos, start+64)])
+	if w.kind() == "a word" {
+		s.lenient(NoteSyntax, "the word "+quote(string(w)))
 	}
 	return w
 }
 
-// valid takes any text of digits, signs, points and exponents for a number: whoever needs one parses it.
-func (l literal) valid() bool {
-	if l == "null" || l == "true" || l == "false" {
-		return true
-	}
-	return l != "" && strings.Trim(string(l), "+-.0123456789eE") == "" && strings.ContainsAny(string(l), "0123456789")
+func isWordByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.' || c == '_'
 }
 
 // text consumes a string and returns it in valid UTF-8, cut to maxText bytes.
@@ -193,8 +195,8 @@ func (s *scanner) slowText() string {
 		switch {
 		case c == '\\':
 			if r, n = s.escape(); n == 0 {
-				s.fail("%s is no escape", s.next())
-				return ""
+				s.lenient(NoteSyntax, "a backslash that begins no escape")
+				r, n = '\\', 1
 			}
 		case c < 0x20:
 			s.lenient(NoteSyntax, "a control character in a string")

@@ -16,13 +16,9 @@ func Scrub(reports []*Report, day Day, id string, listed func(policy.Domain) (po
 		kind   PolicyType
 	}
 	exact := map[key]*scrubbed{}
-	sessions := map[policy.Domain]int64{}
 	for _, r := range reports {
 		if on, ok := r.Day(); !ok || on != day {
 			continue
-		}
-		for _, t := range Tallies(r) {
-			sessions[t.Domain] = add(sessions[t.Domain], t.Sessions)
 		}
 		owner := r.owners()
 		for i := range r.Policies {
@@ -40,7 +36,8 @@ func Scrub(reports []*Report, day Day, id string, listed func(policy.Domain) (po
 	}
 	c := Contribution{ID: id, Day: day}
 	for k, s := range exact {
-		if e := s.entry(k.domain, k.kind); sessions[k.domain] >= MinSessions && e.Successful+e.Failed > 0 {
+		// What has not MinSessions of one kind has no bucket either.
+		if e := s.entry(k.domain, k.kind); e.Successful+e.Failed > 0 {
 			c.Entries = append(c.Entries, e)
 		}
 	}

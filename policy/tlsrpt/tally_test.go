@@ -39,7 +39,11 @@ func entries(texts ...string) string {
 func show(tallies []tlsrpt.Tally) string {
 	var lines []string
 	for _, t := range tallies {
-		line := fmt.Sprintf("%s %s %d sessions %d failed", t.Domain, t.Day, t.Sessions, t.Failed)
+		name := t.Domain.String()
+		if t.Domain.IsZero() {
+			name = "unattributed"
+		}
+		line := fmt.Sprintf("%s %s %d sessions %d failed", name, t.Day, t.Sessions, t.Failed)
 		for _, p := range t.Policies {
 			line += fmt.Sprintf("; %s %d/%d", p.Type, p.Successful, p.Failed)
 			for _, r := range p.Results {
