@@ -22,16 +22,22 @@ func (s *served) update(ctx context.Context) error {
 	if period == 0 {
 		period = defaultUpdate
 	}
-	wait := time.Duration(rand.Int64N(int64(time.Minute)))
+	nowAndThen(ctx, period, rand.Int64N, s.runUpdate)
+	return nil
+}
+
+// nowAndThen calls do within a minute, and then about once a period, until ctx ends: up to a tenth of the period sooner or
+// later, so that a thousand machines that came back together do not stay together. random(n) is in [0, n).
+func nowAndThen(ctx context.Context, period time.Duration, random func(n int64) int64, do func(context.Context)) {
+	wait := time.Duration(random(int64(time.Minute)))
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-time.After(wait):
 		}
-		s.runUpdate(ctx)
-		// A fifth of the period apart, so that a thousand machines that came back together do not stay together.
-		wait = period - period/10 + time.Duration(rand.Int64N(int64(period/5)))
+		do(ctx)
+		wait = period - period/10 + time.Duration(random(int64(period/5)))
 	}
 }
 

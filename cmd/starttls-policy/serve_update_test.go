@@ -2,11 +2,71 @@ package main
 
 import (
 	"context"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
+
+// The first update is within a minute, all others are a period apart, give or take a tenth; none comes after the end.
+func TestUpdatesAreAPeriodApart(t *testing.T) {
+	const period = 6 * time.Hour
+	for name, c := range map[string]struct {
+		random func(n int64) int64
+		want   []time.Duration
+	}{
+		"soonest": {func(int64) int64 { return 0 }, []time.Duration{0, 9 * period / 10, 18 * period / 10}},
+		"latest":  {func(n int64) int64 { return n - 1 }, []time.Duration{time.Minute - 1, time.Minute + 11*period/10 - 2, time.Minute + 22*period/10 - 3}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			ctx, end := context.WithCancel(t.Context())
+			var got []time.Duration
+			nowAndThen(ctx, period, c.random, func(context.Context) {
+				if got = append(got, time.Since(begin)); len(got) == 3 {
+					end()
+				}
+			})
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%s: %v, want %v", name, got, c.want)
+			}
+		})
+	}
+}
+
+// A thousand daemons that a power cut started together ask together once, and then never again.
+func TestUpdatesDrawApart(t *testing.T) {
+	const daemons, period = 1000, 6 * time.Hour
+	var busiest []int
+	for round := range 3 {
+		minutes := map[time.Duration]int{}
+		for i := range daemons {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				ctx, end := context.WithCancel(t.Context())
+				did := 0
+				nowAndThen(ctx, period, rand.New(rand.NewPCG(uint64(i), 0)).Int64N, func(context.Context) {
+					if did++; did == round+1 {
+						minutes[time.Since(begin).Truncate(time.Minute)]++
+						end()
+					}
+				})
+			})
+		}
+		most := 0
+		for _, n := range minutes {
+			most = max(most, n)
+		}
+		busiest = append(busiest, most)
+	}
+	if busiest[0] != daemons || busiest[1] > daemons/25 || busiest[2] > daemons/25 {
+		t.Errorf("in the busiest minute of each round %v of %d ask", busiest, daemons)
+	}
+}
 
 // The daemon's own update is a process that fetches and verifies; what it found is in force at the next look.
 func TestDaemonUpdatesItsLists(t *testing.T) {
