@@ -30,10 +30,11 @@ type gated struct {
 // sightOf is what there is to see of a domain.
 type sightOf struct {
 	mx      string
-	expired bool   // its certificate
-	gone    bool   // it does not exist
-	sts     string // mode, "" for no policy
-	txt     string // proof of control
+	expired bool     // its certificate
+	gone    bool     // it does not exist
+	sts     string   // mode, "" for no policy
+	stsMXs  []string // its MX patterns; nil: mx
+	txt     string   // proof of control
 }
 
 func newGated(t *testing.T, domains map[string]*sightOf) *gated {
@@ -121,7 +122,10 @@ func (s *sightOf) observation(name string, now time.Time, blind bool) probe.Obse
 		STS: &probe.STS{Record: probe.Lookup{Name: "_mta-sts." + name, Status: "nxdomain", Type: "TXT"}, Status: "none"},
 	}
 	if s.sts != "" {
-		o.STS.Status, o.STS.Policy = "ok", &probe.STSPolicy{MaxAge: 10886400, Mode: s.sts, Track: "self-service", MXs: []string{s.mx}}
+		o.STS.Status, o.STS.Policy = "ok", &probe.STSPolicy{MaxAge: 10886400, Mode: s.sts, Track: "self-service", MXs: s.stsMXs}
+		if s.stsMXs == nil {
+			o.STS.Policy.MXs = []string{s.mx}
+		}
 	}
 	reading := proof.Parse([]string{s.txt}, now)
 	o.Proof = &probe.Proof{Change: reading.Change, Kind: string(reading.Kind), Status: string(reading.Status), Record: probe.Lookup{Name: proof.Name + "." + name, Status: "ok", Type: "TXT"}}
