@@ -43,6 +43,9 @@ const (
 	EvidenceMergedDomain Kind = "evidence-merged-domain" // every line between
 	EvidenceMergedEnd    Kind = "evidence-merged-end"    // the last line
 
+	EvidenceFeedback Kind = "evidence-feedback" // a line behind those of the vantages
+	Feedback         Kind = "feedback"          // what mail servers reported, one week
+
 	Findings Kind = "findings" // what check --format json prints
 	Survey   Kind = "survey"   // the statistics of a survey
 )
@@ -50,7 +53,7 @@ const (
 // Kinds returns all formats.
 func Kinds() []Kind {
 	return []Kind{Settings, Fragment, OldList, List, ChangeLeaf, TrustLeaf, ReleaseLeaf, EvidenceHeader, EvidenceDomain, EvidenceSignature,
-		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, Findings, Survey}
+		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, EvidenceFeedback, Feedback, Findings, Survey}
 }
 
 // Text returns the schema of kind as it is published.
