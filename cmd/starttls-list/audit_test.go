@@ -186,12 +186,18 @@ func (o *operator) nextTrust(expires time.Time) *transparency.Trust {
 // nextTrustWith also has another witness policy, in C2SP tlog-policy lines.
 func (o *operator) nextTrustWith(expires time.Time, policy string) *transparency.Trust {
 	o.t.Helper()
+	return o.signedTrust(o.p.Trust.Newest().Version+1, expires, policy)
+}
+
+// signedTrust is a version with the keys of the newest.
+func (o *operator) signedTrust(version int64, expires time.Time, policy string) *transparency.Trust {
+	o.t.Helper()
 	old := o.p.Trust.Newest()
 	witnesses, err := transparency.ParseWitnessPolicy(policy)
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	next, err := transparency.NewTrust(old.Version+1, expires, old.RootK, old.RootVKeys(), old.ReleaseK, old.ReleaseKeys(), old.LogVKey(), witnesses)
+	next, err := transparency.NewTrust(version, expires, old.RootK, old.RootVKeys(), old.ReleaseK, old.ReleaseKeys(), old.LogVKey(), witnesses)
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/mirror/audit"
+	"github.com/starttls-everywhere/policylist/transparency"
 	"github.com/starttls-everywhere/policylist/transparency/witness/witnesstest"
 )
 
@@ -110,6 +111,32 @@ func TestFreshnessOfOneMirror(t *testing.T) {
 	l.finds(exitWarned, public, audit.FreshAging)
 	l.Limits.Life = 0.001
 	l.finds(exitFail, public, audit.FreshAging, audit.FreshHalfLife)
+}
+
+// An operator whose trust ended signs version 1 once more, with a later end, instead of making version 2. His own publisher
+// is content; clients have the version 1 that they joined with, keep the list of before, and take nothing newer.
+func TestFreshnessAfterTheTrust(t *testing.T) {
+	op := newOperator(t)
+	op.release(0)
+	l, public := newFreshLooker(t, op), []string{op.public()}
+	ends := op.p.Trust.Newest().Expires
+	again := op.signedTrust(1, ends.AddDate(1, 0, 0), op.p.Trust.Newest().Witnesses.String())
+	chain, err := transparency.NewTrustChain(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(op.public(), "trust", "1")); err != nil { // or the mirror keeps the first
+		t.Fatal(err)
+	}
+	op.p.Trust, op.now = chain, ends.Add(-2*time.Hour)
+	op.release(0)
+	l.finds(exitFail, public, audit.FreshTrustLast)
+	op.now = ends
+	op.release(0)
+	l.finds(exitFail, public, audit.FreshTrustEnd)
+	if m := l.last.Mirrors[0]; m.Verified || !strings.Contains(m.Findings[0].Summary, "after the end of trust version 1") {
+		t.Errorf("verified %v: %q", m.Verified, m.Findings[0].Summary)
+	}
 }
 
 // Several mirrors: one that lags, one that is stuck, a second history, one that is down, ones that serve rubbish.
