@@ -38,7 +38,16 @@ func (c *court) asked() *row {
 	default:
 		r.byProof()
 	}
+	r.reported()
 	return r
+}
+
+// reported holds what asks senders for more while others report that it fails. What gives protection back after a demotion is
+// not asked for, and so not held: a lie would keep it away.
+func (r *row) reported() {
+	if r.Feedback != "" && r.change.New != nil && r.change.New.Mode == policy.Enforce && r.change.Class.Has(policy.Strengthened|policy.Added) {
+		r.lacks(codeFeedback, "%s", r.Feedback)
+	}
 }
 
 // reasonOf names a change that was asked for in the log.
@@ -108,6 +117,10 @@ func (r *row) byProof() {
 		delay = 0
 	case class.Has(policy.Weakened):
 		delay = demoteProofDelay
+	}
+	if r.Canary {
+		r.proven(0) // mail cannot arrive, and that is the point of it
+		return
 	}
 	since, ok := r.proven(delay)
 	switch class := r.change.Class; {

@@ -15,6 +15,9 @@ func (c *court) automatic() []*row {
 	if c.Published == nil {
 		return []*row{c.restore()}
 	}
+	if c.Canary {
+		return c.ofCanary()
+	}
 	if c.Published.Mode == policy.Enforce {
 		rows = append(rows, c.emergency())
 	}
@@ -29,6 +32,18 @@ func (c *court) automatic() []*row {
 		}
 	} else {
 		rows = append(rows, c.death(), c.restore())
+	}
+	return rows
+}
+
+// ofCanary is what its owner may begin, and its end: a demotion would be no news.
+func (c *court) ofCanary() []*row {
+	rows := []*row{c.goneAway()}
+	if c.Published.Mode == policy.Enforce {
+		rows = append(rows, c.emergency())
+	}
+	if c.Wanted != nil {
+		rows = append(rows, c.leaves())
 	}
 	return rows
 }

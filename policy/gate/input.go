@@ -67,7 +67,12 @@ type Input struct {
 	Approval  *Approval        // two maintainers' consent to this change
 	Looks     []Look           // sorted by time
 	Log       []Logged         // the domain's changes, oldest first
-	Now       time.Time
+	// Feedback is what mail servers report against the entry that is wanted, "" for nothing. It holds what asks senders for more,
+	// and has no part in anything else: whoever can report could weaken an entry otherwise.
+	Feedback string
+	// Canary says that the operator lists the domain to see who does not enforce: it is broken on purpose.
+	Canary bool
+	Now    time.Time
 }
 
 // Approval is a reviewed commit. The forge sees to it that two maintainers agreed; its reason is theirs to give.

@@ -170,6 +170,10 @@ func (c *tableCase) read(line int, word, rest string) bool {
 		c.in.Wanted = policyOf(c.t, rest)
 	case "override":
 		c.in.Override = rest
+	case "feedback":
+		c.in.Feedback = rest
+	case "canary":
+		c.in.Canary = true
 	case "approved":
 		c.in.Approval = &gate.Approval{Reason: rest}
 	case "vantages":
