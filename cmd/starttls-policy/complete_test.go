@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // A shell is offered what is held here: listed domains, lists, formats. No mirror is asked, nothing is written, and what
@@ -128,13 +130,17 @@ func TestManual(t *testing.T) {
 	if code := run(t.Context(), []string{"manual", dir}, world{&out, &out, time.Now}); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, out.String())
 	}
-	commands := 0
+	var all []*cobra.Command
 	for _, c := range newRoot(&app{}).Commands() {
-		if c.Hidden {
+		all = append(append(all, c), c.Commands()...)
+	}
+	commands := 0
+	for _, c := range all {
+		if c.Hidden || c.Parent().Name() == "completion" {
 			continue
 		}
 		commands++
-		page, err := os.ReadFile(filepath.Join(dir, "man1", "starttls-policy-"+c.Name()+".1"))
+		page, err := os.ReadFile(filepath.Join(dir, "man1", strings.ReplaceAll(c.CommandPath(), " ", "-")+".1"))
 		if err != nil {
 			t.Error(err)
 		}

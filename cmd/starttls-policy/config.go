@@ -35,6 +35,7 @@ type config struct {
 	Exports  []exportConfig
 	Serve    *serveConfig
 	Metrics  metricsConfig
+	Feedback *feedbackConfig // nil: nobody is told anything
 	// Overrides are what this machine's administrator says, Adopt the domains whose testing policies it enforces.
 	Overrides socketmap.Overrides
 	Adopt     adopted
@@ -74,6 +75,7 @@ type configFile struct {
 	Testing   testingFile                      `toml:"testing"`
 	Serve     *serveFile                       `toml:"serve"`
 	Metrics   metricsFile                      `toml:"metrics"`
+	Feedback  *feedbackFile                    `toml:"feedback"`
 	Overrides []overrideFile                   `toml:"override"`
 	Adopt     []setting[adoptName, *adoptName] `toml:"early-adopter"`
 }
@@ -100,7 +102,7 @@ func (n *listName) UnmarshalText(text []byte) error {
 	if len(text) == 0 || len(text) > 64 {
 		return fmt.Errorf("list name %q: it takes 1 to 64 letters", text)
 	}
-	for _, taken := range []string{stateLock, lastUpdate, defaultTable, switchFile, policiesFile, leftOutBook, testingFiles} {
+	for _, taken := range []string{stateLock, lastUpdate, defaultTable, switchFile, policiesFile, leftOutBook, testingFiles, feedbackFiles} {
 		if strings.HasPrefix(string(text), taken) { // the table also has compiled forms
 			return fmt.Errorf("list name %q: names that begin with %q belong to files in the state folder", text, taken)
 		}
@@ -253,6 +255,11 @@ func (f configFile) config() (c config, err error) {
 	serve.Written = written
 	c.Serve, c.Adopt = &serve, adoptedBy(f.Adopt)
 	c.Metrics.Textfile = f.Metrics.Textfile.value
+	if f.Feedback != nil {
+		if c.Feedback, err = f.Feedback.config(c); err != nil {
+			return c, err
+		}
+	}
 	if c.Exports, err = f.exports(c); err != nil {
 		return c, err
 	}

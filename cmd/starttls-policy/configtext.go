@@ -23,6 +23,7 @@ state = %q
 	b.WriteString(leaveOutText)
 	b.WriteString(testingText)
 	b.WriteString(serveText)
+	b.WriteString(feedbackText(list.Name))
 	return b.String()
 }
 

@@ -81,6 +81,7 @@ func (l *look) config(ctx context.Context) {
 	if off := readSwitch(l.cfg.State); off != nil {
 		l.facts.Off = fmt.Sprintf("since %s: %s", orNever(off.Since), off.Reason)
 	}
+	l.facts.Feedback = l.app.feedbackFacts(l.cfg)
 	for domain, o := range l.cfg.Overrides {
 		if _, holds := l.cfg.Overrides.Find(domain, l.app.now()); !holds {
 			l.facts.Overrides = append(l.facts.Overrides, fmt.Sprintf("%s, until %s", domain, o.Until.AddDate(0, 0, -1).Format(time.DateOnly)))

@@ -12,7 +12,7 @@ import (
 // handOverAfter hands over what a command has written. What is wrong with the configuration the command has said itself.
 func (a *app) handOverAfter(c *cobra.Command) {
 	switch c.Name() {
-	case "join", "update", "disable", "enable", "rollback":
+	case "join", "update", "disable", "enable", "rollback", "feedback", "key":
 	default:
 		return
 	}

@@ -101,7 +101,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetHelpCommand(term.HelpCommand(usage))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.AddCommand(newJoin(a), newUpdate(a), newStatus(a), newQuery(a), newExplain(a), newVerify(a), newExport(a),
-		newServe(a), newRollback(a), newDisable(a), newEnable(a), newRefresh(a), newPing(a), newDoctor(a), newManual(), newExample(a))
+		newServe(a), newRollback(a), newDisable(a), newEnable(a), newRefresh(a), newPing(a), newDoctor(a), newFeedback(a), newManual(), newExample(a))
 	a.complete(root)
 	return root
 }

@@ -35,6 +35,7 @@ func addStanding(set *exposition.Set, cfg config, reports []listReport, last upd
 	set.Add(metricPrefix+"overrides", float64(active), "active")
 	set.Add(metricPrefix+"overrides", float64(len(cfg.Overrides)-active), "expired")
 	set.Add(metricPrefix+"disabled", truth(off))
+	addFeedback(set, cfg)
 }
 
 // outcomeNames are the values of a label, all of them from the first scrape on, so that a rate sees the first of each.

@@ -27,6 +27,8 @@ var standingMetrics = []exposition.Metric{
 	{Name: metricPrefix + "mirror_errors_total", Kind: exposition.Counter, Labels: []string{"list"}, Help: "Mirrors that an update found unusable."},
 	{Name: metricPrefix + "overrides", Kind: exposition.Gauge, Labels: []string{"state"}, Help: "Overrides in the configuration, active or expired."},
 	{Name: metricPrefix + "disabled", Kind: exposition.Gauge, Help: "1 while everything is switched off by the kill switch."},
+	{Name: metricPrefix + "feedback_notice", Kind: exposition.Gauge, Labels: []string{"code"}, Help: "1 while the list's operator says this about the mail server ([feedback]): canary-delivered is mail that should have waited."},
+	{Name: metricPrefix + "feedback_overdue", Kind: exposition.Gauge, Help: "Days of the last two weeks whose document the operator has not accepted when it was due."},
 }
 
 // staticMetrics are of the set-up without a daemon.

@@ -40,6 +40,8 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND…    run a command that must end with this code
 //	daemon ARGS…           start "starttls-policy serve" and wait until it listens; another one ends the one before
 //	enddaemon -9|-TERM     end it; its log is then the file daemon.log
+//	operator VAR NOTICE…   take documents of feedback over HTTPS, with a certificate that SSL_CERT_FILE trusts; sets VAR to the URL;
+//	                       the bodies are the files received-1, received-2 …; the notice "down" stands for an operator that is not there
 //	ask ADDRESS MAP KEY WANT   ask it, as Postfix does, until the answer is WANT; "…" at its end stands for anything
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -53,7 +55,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"publish": scriptPublish, "rotate": scriptRotate, "bulk": scriptBulk, "copyfolder": scriptCopy, "serve": scriptServe, "exits": scriptExits,
-			"daemon": scriptDaemon, "enddaemon": scriptEnd, "ask": scriptAsk,
+			"daemon": scriptDaemon, "enddaemon": scriptEnd, "ask": scriptAsk, "operator": scriptOperator,
 		},
 	})
 }

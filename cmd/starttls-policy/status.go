@@ -88,6 +88,7 @@ func (a *app) status(ctx context.Context, logs []string) error {
 	if out.Testing, err = a.testingStatus(cfg, logs); err != nil {
 		return err
 	}
+	out.Feedback = a.feedbackStatus(cfg)
 	if a.json {
 		return errors.Join(writeJSON(a.stdout, out), exit(out.Exit))
 	}
@@ -98,11 +99,12 @@ func (a *app) status(ctx context.Context, logs []string) error {
 // statusReport is what status prints. What it has of updateReport tells of now, but for Time.
 type statusReport struct {
 	updateReport
-	Table     string         `json:"table,omitempty"`
-	Files     []string       `json:"files,omitempty"`
-	Off       *switchedOff   `json:"off,omitempty"`
-	Overrides []string       `json:"overrides,omitempty"`
-	Testing   *testingReport `json:"testing,omitempty"`
+	Table     string          `json:"table,omitempty"`
+	Files     []string        `json:"files,omitempty"`
+	Off       *switchedOff    `json:"off,omitempty"`
+	Overrides []string        `json:"overrides,omitempty"`
+	Testing   *testingReport  `json:"testing,omitempty"`
+	Feedback  *feedbackReport `json:"feedback,omitempty"`
 }
 
 func (a *app) printStatus(out statusReport, cfg config) {
@@ -132,6 +134,9 @@ func (a *app) printStatus(out statusReport, cfg config) {
 	}
 	if out.Testing != nil {
 		out.Testing.print(a.stdout)
+	}
+	if out.Feedback != nil {
+		out.Feedback.print(a.stdout)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
 )
 
-// mostExposure is ten times what "systemd-analyze security" may say of a service, of 100: it says 13 for both. What is
+// mostExposure is ten times what "systemd-analyze security" may say of a service, of 100: it says 13 for all. What is
 // left is that they talk to the network and to systemd, see the machine's files, and write some that others read.
 const mostExposure = "15"
 
@@ -23,7 +23,7 @@ func unitFiles(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	paths, err := filepath.Glob("systemd/starttls-policy*")
-	if err != nil || len(paths) != 4 {
+	if err != nil || len(paths) != 6 {
 		t.Fatal(paths, err)
 	}
 	for _, path := range paths {
@@ -93,6 +93,7 @@ func TestUnitsVerify(t *testing.T) {
 		"a call group of no name":      {"starttls-policy-update.service", "@system-service", "@system-services"},
 		"a socket without a service":   {"starttls-policy.socket", "[Socket]", "[Socket]\nService=nobody.service"},
 		"a calendar that never is":     {"starttls-policy-update.timer", "00/6:00:00", "00/6:61:00"},
+		"another that never is":        {"starttls-policy-feedback.timer", "=hourly", "=hourly-ish"},
 		"a drop-in with a wrong value": {"starttls-policy.socket.d/unix.conf", "0660", "0999"},
 	} {
 		spoilt := maps.Clone(files)
@@ -117,7 +118,7 @@ func TestUnitsSecurity(t *testing.T) {
 		}
 		return nil
 	}
-	for _, service := range []string{"starttls-policy.service", "starttls-policy-update.service"} {
+	for _, service := range []string{"starttls-policy.service", "starttls-policy-update.service", "starttls-policy-feedback.service"} {
 		if err := security(service, files[service]); err != nil {
 			t.Errorf("%s: %v", service, err)
 		}
@@ -153,6 +154,7 @@ func TestUnitsHoldTogether(t *testing.T) {
 		{service, "Restart", "always"}, {service, "Type", "notify"}, {service, "NotifyAccess", "main"},
 		{service, "Wants", "starttls-policy.socket"}, {service, "After", "starttls-policy.socket"}, {service, "Also", "starttls-policy.socket"},
 		{service, "ExecReload", "kill -HUP $MAINPID"}, {service, "ExecStart", "starttls-policy serve"}, {update, "ExecStart", "starttls-policy update"},
+		{settings(files["starttls-policy-feedback.service"]), "ExecStart", "starttls-policy feedback"},
 		{service, "StateDirectory", strings.TrimPrefix(defaultState, "/var/lib/")}, {service, "StateDirectoryMode", "0755"}, {service, "UMask", "0022"},
 		{service, "ProtectSystem", "strict"}, {service, "ProtectHome", "yes"}, {service, "NoNewPrivileges", "yes"}, {service, "CapabilityBoundingSet", ""},
 		{settings(files["starttls-policy-update.timer"]), "Persistent", "true"},
@@ -169,8 +171,10 @@ func TestUnitsHoldTogether(t *testing.T) {
 		}
 	}
 	sandbox := regexp.MustCompile(`(?s)\n# Its own user.*SystemCallErrorNumber=EPERM\n`)
-	if a, b := sandbox.FindString(files["starttls-policy.service"]), sandbox.FindString(files["starttls-policy-update.service"]); a == "" || a != b {
-		t.Error("the services have two sandboxes")
+	for _, name := range []string{"starttls-policy-update.service", "starttls-policy-feedback.service"} {
+		if a, b := sandbox.FindString(files["starttls-policy.service"]), sandbox.FindString(files[name]); a == "" || a != b {
+			t.Errorf("%s has a sandbox of its own", name)
+		}
 	}
 	// What is not to be tried again for is what a person has to see; 40 and 30 may pass.
 	if got := update["RestartPreventExitStatus"]; !slices.Equal(got, []string{fmt.Sprint(exitFailed, exitUsage, exitStale, exitSecurity)}) {

@@ -139,6 +139,16 @@ func (b *Book) LastSent() *Entry {
 	return nil
 }
 
+// Overdue is how many days' documents were not accepted when they were sent.
+func (b *Book) Overdue() (n int) {
+	for _, e := range b.Days {
+		if e.State == GivenUp || e.State == Waiting && e.Attempts > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 func (b *Book) outbox(day tlsrpt.Day) string {
 	return filepath.Join(b.dir, outboxPrefix+day.String()+outboxSuffix)
 }

@@ -8,7 +8,7 @@ import (
 
 // Codes is every code that Examine and History may give, in the order of the examination. They are never renamed.
 func Codes() []policy.Code {
-	return slices.Concat(serverCodes(), mapCodes(), tlsCodes(), relayCodes(), socketCodes(), listCodes(), machineCodes(), eximCodes(), logCodes())
+	return slices.Concat(serverCodes(), mapCodes(), tlsCodes(), relayCodes(), socketCodes(), listCodes(), machineCodes(), feedbackCodes(), eximCodes(), logCodes())
 }
 
 func serverCodes() []policy.Code {

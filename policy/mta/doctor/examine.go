@@ -61,7 +61,7 @@ func Examine(f Facts) []Finding {
 	var out []Finding
 	for _, rule := range []func(Facts) []Finding{
 		server, policyMaps, transports, tables, dialects, levels, authorities, protocols, relays, sockets, daemon, resolver,
-		lists, local, updates, state, exim,
+		lists, local, updates, feedback, state, exim,
 	} {
 		out = append(out, rule(f)...)
 	}

@@ -18,6 +18,7 @@ type Facts struct {
 	Exports   []Export
 	State     State
 	Update    Update
+	Feedback  *Feedback // nil: it is off
 	Resolvers []Resolver
 	Off       string   // why everything is switched off; "" while it is not
 	Overrides []string // "domain, until 2026-01-31", of overrides that have ended
