@@ -3,6 +3,7 @@ package survey_test
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -18,20 +19,10 @@ import (
 // two vantages which saw the same.
 func TestSurveyOfTheLab(t *testing.T) {
 	w := build(t, 1000)
-	slices.SortFunc(w.targets, func(a, b probe.Target) int { return cmp.Compare(a.Domain.String(), b.Domain.String()) })
-	p := w.prober()
-	header, err := p.Header(t.Context(), "")
-	must(t, err)
-	var file bytes.Buffer
-	evidence, err := probe.NewEvidence(&file, header)
-	must(t, err)
 	live := survey.New(survey.Options{Tool: "test", Min: 1})
-	must(t, p.Each(t.Context(), w.targets, func(r probe.Result) error {
-		if err := evidence.Add(r); err != nil {
-			return err
-		}
+	file := w.evidence(t, func(r probe.Result) error {
 		return live.AddLine(probe.Line{Domain: r.Domain, Raw: r.Line}, true)
-	}))
+	})
 	got := flatten(live.Report())
 	compareCounts(t, "looking", got, w.truth)
 	for _, m := range survey.Measures() {
@@ -41,10 +32,10 @@ func TestSurveyOfTheLab(t *testing.T) {
 			}
 		}
 	}
-	compareCounts(t, "evidence", flatten(tally(t, survey.Options{Min: 1}, fileOf("north", file.Bytes()))), w.truth)
-	south := bytes.ReplaceAll(file.Bytes(), []byte(`"vantage":"north"`), []byte(`"vantage":"south"`))
+	compareCounts(t, "evidence", flatten(tally(t, survey.Options{Min: 1}, fileOf("north", file))), w.truth)
+	south := bytes.ReplaceAll(file, []byte(`"vantage":"north"`), []byte(`"vantage":"south"`))
 	var joined bytes.Buffer
-	_, err = probe.Merge(&joined, []probe.EvidenceFile{fileOf("north", file.Bytes()), fileOf("south", south)}, probe.MergeOptions{Quorum: 2}, nil)
+	_, err := probe.Merge(&joined, []probe.EvidenceFile{fileOf("north", file), fileOf("south", south)}, probe.MergeOptions{Quorum: 2}, nil)
 	must(t, err)
 	both := flatten(tally(t, survey.Options{Min: 1}, fileOf("merged", joined.Bytes())))
 	for k, n := range both { // what nobody could tell has no quorum
@@ -53,6 +44,26 @@ func TestSurveyOfTheLab(t *testing.T) {
 		}
 	}
 	compareCounts(t, "merged", both, w.truth)
+}
+
+// evidence is that of a scan of the world; each gets the results too.
+func (w *world) evidence(t testing.TB, each ...func(probe.Result) error) []byte {
+	t.Helper()
+	slices.SortFunc(w.targets, func(a, b probe.Target) int { return cmp.Compare(a.Domain.String(), b.Domain.String()) })
+	p := w.prober()
+	header, err := p.Header(t.Context(), "")
+	must(t, err)
+	var file bytes.Buffer
+	out, err := probe.NewEvidence(&file, header)
+	must(t, err)
+	must(t, p.Each(t.Context(), w.targets, func(r probe.Result) error {
+		err := out.Add(r)
+		for _, f := range each {
+			err = errors.Join(err, f(r))
+		}
+		return err
+	}))
+	return file.Bytes()
 }
 
 // tally counts evidence.

@@ -40,7 +40,7 @@ func key(parts ...string) string { return strings.Join(parts, " ") }
 // suffixes are those of the domains, in turn.
 var suffixes = []string{"example", "co.uk", "ac.uk", "de"}
 
-// build makes a world of that many domains: the nth kind has n+4 of them, the first all that are left.
+// build makes a world of that many domains: each kind has 4 to 11 of them, the first all that are left.
 func build(t testing.TB, domains int) *world {
 	l, err := lab.Start(t.Context(), lab.Options{})
 	must(t, err)
