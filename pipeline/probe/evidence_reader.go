@@ -34,6 +34,8 @@ type Reader struct {
 	trustAD   map[string]bool // of a merged file, once somebody asked
 	sources   *mergedEnd
 	signature *signatureLine
+	feedback  []byte // see Feedback
+	ofVantage bool   // it is to be merged: nothing but what a vantage writes is in it
 	last      policy.Domain
 	err       error // what Next returns from now on
 }
@@ -79,6 +81,10 @@ func (e *Reader) TrustAD(vantage string) bool {
 	return e.trustAD[vantage]
 }
 
+// Feedback is, after io.EOF, the feedback table that a release put behind the vantages' lines, nil for none. It is canonical, and
+// its digest is the one that stands beside it; who says so is the release.
+func (e *Reader) Feedback() []byte { return e.feedback }
+
 // SHA256 is the digest of all lines so far; after io.EOF, of the whole file.
 func (e *Reader) SHA256() string { return hex.EncodeToString(e.sum.Sum(nil)) }
 
@@ -102,7 +108,7 @@ func (e *Reader) scan() ([]byte, error) {
 	}
 	e.n++
 	line := e.in.Bytes()
-	if most := e.longest(); len(line) > most {
+	if most := e.longest(); len(line) > most && !bytes.HasPrefix(line, []byte(feedbackPrefix)) {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrEvidence, most)
 	}
 	return line, nil
@@ -207,7 +213,9 @@ func (e *Reader) next() (Line, error) {
 	switch {
 	case err != nil:
 		return Line{}, e.ended(err)
-	case e.signature != nil || e.sources != nil:
+	case bytes.HasPrefix(line, []byte(feedbackPrefix)) && !e.ofVantage && e.feedback == nil && (e.merged == nil || e.sources != nil):
+		e.feedback, err = parseFeedback(line)
+	case e.signature != nil || e.sources != nil || e.feedback != nil:
 		return Line{}, fmt.Errorf("%w: a line after the last one", ErrEvidence)
 	case bytes.HasPrefix(line, []byte(`{"key":`)) && e.merged == nil:
 		err = e.takeSignature(line)

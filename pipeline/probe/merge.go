@@ -47,6 +47,7 @@ type MergeReport struct {
 	Newest    time.Time       // when the last of the scans began
 	NewestOf  string          // the vantage of that scan
 	SHA256    string          // of the merged file
+	Feedback  []byte          // of VerifyMerged: see Reader.Feedback
 }
 
 // Merge joins the files of several vantages, and the shards of one, into one line a domain, which it writes to out as
@@ -100,6 +101,7 @@ func (m *merger) openAll(files []EvidenceFile) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Name, err)
 		}
+		r.ofVantage = true
 		s.reader = r
 		m.sources = append(m.sources, s)
 	}

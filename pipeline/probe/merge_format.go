@@ -222,7 +222,7 @@ func (v *verifier) run() error {
 	if v.Keys == nil {
 		v.report.Notes = append(v.report.Notes, "no keys were given, so anybody may have written this file")
 	}
-	v.report.SHA256 = v.in.SHA256()
+	v.report.SHA256, v.report.Feedback = v.in.SHA256(), v.in.Feedback()
 	return nil
 }
 
