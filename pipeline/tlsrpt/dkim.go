@@ -131,7 +131,8 @@ func lookUpKey(ctx context.Context, client TXTClient, name string) ([]string, er
 	return keys, nil
 }
 
-// forMail takes the service type tlsrpt (RFC 8460 section 3, registered in its section 6.7) off a key record, as go-msgauth knows only those of RFC 6376.
+// forMail takes the service type tlsrpt (RFC 8460 section 3) off a key record, as go-msgauth knows
+// only those of RFC 6376.
 func forMail(record string) string {
 	tags := strings.Split(record, ";")
 	for i, tag := range tags {

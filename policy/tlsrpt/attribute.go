@@ -115,10 +115,11 @@ type FileName struct {
 	Begin, End     time.Time // UTC, from Unix seconds
 }
 
-// ParseFileName reads a report's file name, of which a path is cut to its last element. ok is false when it is none.
+// ParseFileName reads a report's file name, of which a path is cut to its last element. White space in it is that of a folded
+// header field (the RFC's own example has some). ok is false when it is none.
 func ParseFileName(s string) (f FileName, ok bool) {
 	s = path.Base(strings.ReplaceAll(s, `\`, "/"))
-	parts := strings.Split(s, "!")
+	parts := strings.Split(strings.Join(strings.Fields(s), ""), "!")
 	if len(parts) < 4 || len(parts) > 6 || len(s) > 1024 {
 		return FileName{}, false
 	}

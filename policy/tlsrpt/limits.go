@@ -14,7 +14,7 @@ var (
 type Limits struct {
 	Compressed int // bytes as received, gzip or not
 	Size       int // bytes of JSON
-	Ratio      int // bytes of JSON for each byte of gzip, once past 64 KiB: JSON of reports packs 5 to 30 times
+	Ratio      int // bytes of JSON for each byte of gzip, once past 256 KiB: reports pack 5 to 30 times, one that repeats itself 250
 	Depth      int // nested objects and arrays; RFC 8460 needs 6
 	Policies   int // items of "policies": more are refused, as each counts sessions
 	Details    int // items of "failure-details" in the whole report: more are left out with a note, the summaries count all
@@ -26,7 +26,7 @@ type Limits struct {
 // DefaultLimits are several times what the largest senders' reports of a day need.
 func DefaultLimits() Limits {
 	return Limits{
-		Compressed: 4 << 20, Size: 16 << 20, Ratio: 200, Depth: 32,
+		Compressed: 4 << 20, Size: 16 << 20, Ratio: 500, Depth: 32,
 		Policies: 1024, Details: 20_000, Strings: 64, Text: 2048, Notes: 32,
 	}
 }

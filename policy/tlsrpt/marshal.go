@@ -111,7 +111,7 @@ func marshalPolicy(at string, p *Policy) (wirePolicy, error) {
 		return wirePolicy{}, unwritable(at+"/summary", "counts are 0 to %d", int64(MaxCount))
 	}
 	w := wirePolicy{
-		Policy:  wireWhich{Type: p.Type, Strings: p.Strings, Domain: p.Domain.String(), MXHosts: p.MXHosts},
+		Policy:  wireWhich{Type: p.Type, Strings: p.Strings, Domain: p.Domain.String()},
 		Summary: wireSummary{p.Successful, p.Failed},
 	}
 	for i := range p.Details {
@@ -122,9 +122,11 @@ func marshalPolicy(at string, p *Policy) (wirePolicy, error) {
 		w.Details = append(w.Details, d)
 	}
 	for _, s := range p.MXHosts {
-		if _, err := policy.NormalizeMXPattern(s); err != nil {
+		pattern, err := policy.NormalizeMXPattern(s)
+		if err != nil {
 			return wirePolicy{}, unwritable(at+"/policy/mx-host", "%q is no pattern", s)
 		}
+		w.Policy.MXHosts = append(w.Policy.MXHosts, pattern.STS())
 	}
 	if !readable(p.Strings...) {
 		return wirePolicy{}, unwritable(at+"/policy/policy-string", "it is not UTF-8")

@@ -68,7 +68,7 @@ func (p pick) report() *tlsrpt.Report {
 		entry := tlsrpt.Policy{Type: tlsrpt.PolicyTypes()[p.IntN(3)], Domain: p.domain(), Successful: p.count() / 8, Failed: p.count() / 8}
 		for range p.IntN(3) {
 			entry.Strings = append(entry.Strings, "s"+p.text())
-			entry.MXHosts = append(entry.MXHosts, p.of("", "*.", "mx.")+p.domain().String())
+			entry.MXHosts = append(entry.MXHosts, p.of("", "*.", ".", "MX.")+p.domain().String())
 		}
 		for range p.IntN(4) {
 			d := tlsrpt.Detail{

@@ -23,7 +23,7 @@ const (
 	NoteDomain    Code = "domain"    // policy-domain was normalised, or is no domain and was left out
 	NoteAbsent    Code = "absent"    // a member that RFC 8460 has is not there
 	NoteUnknown   Code = "unknown"   // a policy-type or result-type of no registry; counts as "other"
-	NoteCount     Code = "count"     // a number of sessions was not one, or does not add up
+	NoteCount     Code = "count"     // a number of sessions was not one, or beyond all bounds
 	NoteTooMany   Code = "too-many"  // items beyond a limit were left out
 	NoteTooLong   Code = "too-long"  // a text was cut
 	NoteAttribute Code = "attribute" // an entry named no domain; one was found elsewhere

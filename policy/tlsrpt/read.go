@@ -43,7 +43,12 @@ func (p *parser) pointer() string {
 	if len(p.path) == 0 {
 		return ""
 	}
-	return "/" + strings.Join(p.path, "/")
+	var b strings.Builder
+	for _, step := range p.path {
+		b.WriteByte('/')
+		b.WriteString(pointerStep(step))
+	}
+	return b.String()
 }
 
 func (p *parser) lenient(code Code, what string) { p.note(code, "%s was let pass", what) }
@@ -96,6 +101,12 @@ func (p *parser) root() {
 			p.dateRange()
 		case "policies":
 			p.policies()
+		case "policy", "summary", "failure-details": // before draft-ietf-uta-smtp-tlsrpt-08 a report had one policy, in itself
+			if len(r.Policies) == 0 {
+				p.note(NoteName, "a member of one policy stands in the report itself")
+				r.Policies = []Policy{{Type: OtherPolicy}}
+			}
+			return p.policyMember(name, &r.Policies[0])
 		default:
 			return false
 		}

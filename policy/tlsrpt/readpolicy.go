@@ -40,47 +40,46 @@ func (p *parser) policies() {
 
 func (p *parser) policy() Policy {
 	var out Policy
-	summary, named := false, false
+	summary := false
 	p.members(func(name string) bool {
-		switch name {
-		case "policy":
-			named = p.which(&out)
-		case "summary":
-			summary = true
-			p.summary(&out)
-		case "failure-details":
-			p.failureDetails(&out)
-		default:
-			return false
-		}
-		return true
+		summary = summary || name == "summary"
+		return p.policyMember(name, &out)
 	})
-	var explained int64
-	for i := range out.Details {
-		explained = add(explained, out.Details[i].Failed)
-	}
-	switch {
-	case !summary:
+	if !summary {
 		p.note(NoteAbsent, "it has no summary; its failures are those of its details")
-		out.Failed = explained
-	case explained > out.Failed:
-		p.note(NoteCount, "its details count %d failures, its summary %d", explained, out.Failed)
+		for i := range out.Details {
+			out.Failed = add(out.Failed, out.Details[i].Failed)
+		}
 	}
 	if out.Type == "" {
-		p.note(NoteAbsent, "it has no policy-type; it counts as %q", OtherPolicy)
+		p.note(NoteAbsent, "it has no policy")
 		out.Type = OtherPolicy
-	}
-	if !named {
-		p.note(NoteAbsent, "it has no policy-domain")
 	}
 	return out
 }
 
-// which reads "policy" and reports whether it names a domain, if one that is none.
-func (p *parser) which(out *Policy) (named bool) {
+// policyMember reads a member of an item of "policies"; false for others.
+func (p *parser) policyMember(name string, out *Policy) bool {
+	switch name {
+	case "policy":
+		p.which(out)
+	case "summary":
+		p.summary(out)
+	case "failure-details":
+		p.failureDetails(out)
+	default:
+		return false
+	}
+	return true
+}
+
+func (p *parser) which(out *Policy) {
+	typed, named := false, false
+	out.Type = OtherPolicy
 	p.members(func(name string) bool {
 		switch name {
 		case "policy-type":
+			typed = true
 			out.Type = p.policyType()
 		case "policy-domain":
 			out.Domain, named = p.domain()
@@ -93,7 +92,12 @@ func (p *parser) which(out *Policy) (named bool) {
 		}
 		return true
 	})
-	return named
+	if !typed {
+		p.note(NoteAbsent, "it has no policy-type; it counts as %q", OtherPolicy)
+	}
+	if !named {
+		p.note(NoteAbsent, "it has no policy-domain")
+	}
 }
 
 func (p *parser) summary(out *Policy) {
@@ -172,10 +176,11 @@ func (p *parser) members(member func(name string) bool) {
 		p.wrong("an object", p.s.skip())
 		return
 	}
-	var seen []string
+	var room [8]string
+	seen := room[:0]
 	p.s.object(func(name string) {
 		proper := properName(name)
-		p.at(pointerStep(proper), func() {
+		p.at(proper, func() {
 			start := p.s.pos
 			if !member(proper) {
 				if p.s.pos == start {

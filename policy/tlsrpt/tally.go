@@ -21,7 +21,9 @@ type Tally struct {
 type PolicyTally struct {
 	Type               PolicyType
 	Successful, Failed int64
-	Results            []ResultTally // by Result, each once; may sum to less than Failed, or to more
+	// Results are by Result, each once. They may sum to less than Failed, or to more: one session may fail in several ways
+	// (RFC 8460 section 4).
+	Results []ResultTally
 }
 
 // ResultTally counts the sessions that ended in one result.

@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// ratioFrom is the size of JSON from which on Limits.Ratio holds: a small report with one long policy may pack any way.
-const ratioFrom = 64 << 10
+// ratioFrom is the size of JSON from which on Limits.Ratio holds: small reports may pack any way.
+const ratioFrom = 256 << 10
 
 // Unpack returns the JSON of a document that is gzip (RFC 1952) or JSON already, whatever its label said: by its first bytes.
 // Bytes behind the gzip trailer are left out with a note, a further gzip member is taken in. Errors wrap ErrLimit or ErrFormat.
