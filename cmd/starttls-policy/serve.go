@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/starttls-everywhere/policylist/mirror/feedback"
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 	"github.com/starttls-everywhere/policylist/mirror/trial"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
@@ -72,8 +73,9 @@ type served struct {
 	config  config
 	written *serveConfig // [serve] as it stands in the file; config may have other sources
 	log     *slog.Logger
-	live    *socketmap.Live // nil: only lists
-	prober  *trial.Prober   // nil: nobody is looked at
+	live    *socketmap.Live  // nil: only lists
+	prober  *trial.Prober    // nil: nobody is looked at
+	lookups feedback.Lookups // what [feedback] tells of the daemon, where that is its source
 	metrics *socketmap.Metrics
 	off     func() bool
 	started time.Time
@@ -141,6 +143,7 @@ func (s *served) prepare(lists []list) (err error) {
 	}
 	s.off = watchSwitch(s.config.State)
 	s.tellSwitch()
+	s.restoreLookups()
 	first := s.answering(s.config, lists)
 	first.SetLists(s.read(first, first.held(lists)))
 	s.current.Store(first)
@@ -153,7 +156,7 @@ func (s *served) answering(cfg config, lists []list) *answering {
 	s.seen, s.failed = make([]string, len(lists)), make([]string, len(lists))
 	return &answering{cfg, lists, &socketmap.Decider{
 		Now: s.app.now, Log: s.log, Off: s.off, Testing: cfg.Adopt.has, Overrides: cfg.Overrides, Live: s.live, Metrics: s.metrics,
-		Tried: s.wrote,
+		Tried: s.wrote, Seen: s.counts(cfg),
 	}}
 }
 
@@ -181,8 +184,10 @@ func (s *served) run(ctx context.Context, listeners []net.Listener, hangup <-cha
 	if s.prober != nil {
 		g.Go(func() error { return every(ctx, trial.Pace, func() { s.probe(ctx) }) })
 	}
+	g.Go(func() error { return every(ctx, tendEvery, s.saveLookups) })
 	notify(s.log, daemon.SdNotifyReady)
 	err := g.Wait()
+	s.saveLookups()
 	if s.prober != nil {
 		s.saveProbes()
 	}

@@ -29,7 +29,7 @@ type Asked struct {
 	TLSA    int64 `json:"tlsa,omitempty"`    // it had usable DANE
 	STS     int64 `json:"sts,omitempty"`     // it had a valid MTA-STS policy
 	Neither int64 `json:"neither,omitempty"` // it has none, and only the list protects it
-	Failed  int64 `json:"failed,omitempty"`  // its MTA-STS policy could not be had, though there should be one
+	Failed  int64 `json:"failed,omitempty"`  // whether it has an MTA-STS policy could not be seen, or one that it had is no longer confirmed
 }
 
 // Lookups counts the daemon's own decisions about listed domains. It knows how often a mail server asked and what the domain

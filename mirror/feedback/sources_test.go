@@ -189,3 +189,19 @@ func TestLookups(t *testing.T) {
 		t.Error("half a file is read")
 	}
 }
+
+// BenchmarkCount is what counting adds to an answer of the daemon: to be read beside BenchmarkAnswer of package socketmap.
+func BenchmarkCount(b *testing.B) {
+	var l Lookups
+	all := func(policy.Domain) bool { return true }
+	var asked []socketmap.Decision
+	for i := range 4096 {
+		asked = append(asked, socketmap.Decision{Domain: domain(b, fmt.Sprintf("d%d.example", i)), Source: socketmap.SourceList})
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(p *testing.PB) {
+		for i := 0; p.Next(); i++ {
+			l.Count(march2, asked[i%len(asked)], all)
+		}
+	})
+}

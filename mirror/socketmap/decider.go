@@ -30,6 +30,9 @@ type Decider struct {
 	Metrics   *Metrics
 	// Tried is told of each answer that would have been a listed policy were that not "testing"; nil: nobody is.
 	Tried func(policy.Domain)
+	// Seen is told of each decision that a mail server was answered by, before the answer goes out; nil: nobody is. It must not
+	// take long. The decision has no Why.
+	Seen func(Decision)
 
 	lists atomic.Pointer[[]Held]
 }
@@ -63,6 +66,9 @@ func (r *Decider) Answer(ctx context.Context, mapName, key string) Reply {
 	r.Metrics.count(c.Source, reply, dialect)
 	if r.Tried != nil && c.Source == SourceList && c.Policy.Mode == policy.Testing {
 		r.Tried(d)
+	}
+	if r.Seen != nil {
+		r.Seen(c)
 	}
 	if c.Downgrade != "" {
 		r.Metrics.downgrade()
