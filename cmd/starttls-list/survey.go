@@ -38,11 +38,14 @@ Exit codes: 0 counted, whatever the domains are like; 2 nothing can be said of a
 const surveyExample = `  $ starttls-list survey tranco.csv --ehlo probe.operator.example --canary good.example --out today.jsonl --resume --stats today.json
   …
   $ starttls-list survey --from today.jsonl --list list
-  domains                 3
-  verdict      pass       2  66.7%
-  verdict      fail       1  33.3%
-  mx           hosts      3  100.0%
-  …`
+  domains                         3
+  verdict      pass               1  50.0%
+  verdict      fail               1  50.0%
+  verdict      inconclusive       1
+  …
+  mta-sts      none               3  100.0%
+  …
+  code         smtp.refused-temp  1  33.3%`
 
 // surveyFlags are the flags of "survey" as given.
 type surveyFlags struct {

@@ -21,10 +21,12 @@ Shares of different lists of domains compare only so far; the number of domains 
 Exit codes: 0 ok, 3 usage or a file that is no good, 4 internal.`
 
 const compareExample = `  $ starttls-list survey compare march.json april.json
-                          2026-03-01  2026-04-01  change
-  domains                 1000        1000        +0
+                                 2026-03-01  2026-04-01  change
+  domains                        9           10          +1
+  verdict      pass              75.0%       80.0%       +5.0
+  verdict      fail              25.0%       20.0%       -5.0
   …
-  mta-sts      enforce    3.1%        3.4%        +0.3
+  code         starttls.missing  22.2%       20.0%       -2.2
   …`
 
 func newSurveyCompareCommand() *cobra.Command {
