@@ -46,6 +46,7 @@ type config struct {
 	Probe   probeConfig   `toml:"probe"`
 	Gate    gateConfig    `toml:"gate"`
 	Log     logConfig     `toml:"log"`
+	TLSRPT  tlsrptConfig  `toml:"tlsrpt"`
 	Mirrors []struct {
 		Name string `toml:"name"`
 		URL  string `toml:"url"`
@@ -105,13 +106,15 @@ server-name = ""
 certificate = ""
 key = ""
 
+` + tlsrptConfigText + `
 # Where to publish: a folder, or s3://bucket/prefix?endpoint=…&region=…  As many [[mirror]] blocks as you like.
 [[mirror]]
 name = "public"
 url = "public"
 `
 
-func readConfig(path string) (*config, error) {
+// decodeConfig decodes strictly, and judges nothing yet.
+func decodeConfig(path string) (*config, error) {
 	data, err := readFile(path, maxSmallFile)
 	if err != nil {
 		return nil, err
@@ -125,6 +128,14 @@ func readConfig(path string) (*config, error) {
 		return nil, err
 	}
 	c.dir = filepath.Dir(abs)
+	return c, nil
+}
+
+func readConfig(path string) (*config, error) {
+	c, err := decodeConfig(path)
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case c.Source == "" || c.Trust == "" || c.State == "":
 		return nil, fmt.Errorf("%s: source, trust and state must be set", path)
@@ -133,7 +144,7 @@ func readConfig(path string) (*config, error) {
 	case len(c.Mirrors) == 0:
 		return nil, fmt.Errorf("%s: no [[mirror]] to publish to", path)
 	}
-	if err := errors.Join(c.checkKeyless(), c.checkProbe(), c.checkGate(), c.checkLog(), c.checkMirrors(), c.checkState(), c.checkFolders()); err != nil {
+	if err := errors.Join(c.checkKeyless(), c.checkProbe(), c.checkGate(), c.checkLog(), c.checkMirrors(), c.checkState(), c.checkTLSRPT(), c.checkFolders()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil

@@ -38,6 +38,9 @@ func (c *config) checkFolders() error {
 			written = append(written, place{fmt.Sprintf("url of [[mirror]] number %d", i+1), c.path(folder)})
 		}
 	}
+	if c.TLSRPT.State != "" {
+		written = append(written, place{"state in [tlsrpt]", c.path(c.TLSRPT.State)})
+	}
 	others := []place{{"source", c.path(c.Source)}, {"trust", c.path(c.Trust)}, {"log in [keys]", c.path(c.Keys.Log)}}
 	for _, key := range append([]string{c.Keys.OpenPGP, c.Keys.PasswordFile}, c.Keys.Release...) {
 		if key != "" && !strings.Contains(key, "://") {

@@ -65,6 +65,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newProposeCommand())
 	root.AddCommand(newBotCommands()...)
 	root.AddCommand(newMirrorCommand(), newAuditCommand(), newMonitorCommand(), newFreshnessCommand())
+	root.AddCommand(newTLSRPTCommand())
 	root.AddCommand(newManual())
 	return root
 }

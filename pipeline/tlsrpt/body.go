@@ -58,6 +58,7 @@ func (in *Intake) report(w http.ResponseWriter, r *http.Request, d policy.Domain
 		return in.refuse(err)
 	}
 	in.setFull(false)
+	in.counted(out.counts())
 	switch {
 	case len(out.Counted) > 0 && out.Authenticated:
 		return answer{status: http.StatusCreated, line: "taken"}
@@ -102,7 +103,7 @@ func (in *Intake) body(w http.ResponseWriter, r *http.Request, limit int64, time
 			return nil, nil, &refusal{in.refuse(fmt.Errorf("%w: a body of more than %d bytes", tlsrpt.ErrLimit, limit))}
 		default:
 			free()
-			in.count(CountUnreadable, 1)
+			in.count(CountUnreadable)
 			return nil, nil, &refusal{answer{status: http.StatusBadRequest, line: "the body stops before its end"}}
 		}
 	}

@@ -122,12 +122,14 @@ func (in *Intake) contribution(w http.ResponseWriter, r *http.Request) answer {
 	case errors.As(err, &refused):
 		return receipt(refused.answer, tlsrpt.Receipt{Status: tlsrpt.ReceiptRefused, Reason: refused.line})
 	case errors.Is(err, ErrSecond):
+		in.counted(map[Count]int64{CountDuplicates: 1})
 		return receipt(answer{status: http.StatusOK}, tlsrpt.Receipt{Status: tlsrpt.ReceiptDuplicate})
 	case err != nil:
 		a := in.refuse(err)
 		return receipt(a, tlsrpt.Receipt{Status: tlsrpt.ReceiptRefused, Reason: a.line})
 	}
 	in.setFull(false)
+	in.counted(map[Count]int64{CountContributions: 1})
 	taken := tlsrpt.Receipt{Status: tlsrpt.ReceiptAccepted}
 	if in.opts.Notices != nil {
 		taken.Notices = in.opts.Notices(c)

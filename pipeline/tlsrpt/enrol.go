@@ -40,6 +40,8 @@ type Enrolment struct {
 	Looked time.Time // last look; zero for none
 	Seen   time.Time // last look that found the URI; zero for none
 	Faults []string  // what the last look found wrong with the record, fit to print
+	// LookFailed says, in what Look returns, that the record could not be read.
+	LookFailed bool
 }
 
 // enrolmentJSON is the value in bucketDomains.
@@ -60,7 +62,7 @@ func readEnrolment(name string, value []byte) (*Enrolment, error) {
 	if err := json.Unmarshal(value, &v); err != nil {
 		return nil, storeDamage(bucketDomains, err)
 	}
-	return &Enrolment{d, v.State, v.Added, v.Looked, v.Seen, v.Faults}, nil
+	return &Enrolment{Domain: d, State: v.State, Added: v.Added, Looked: v.Looked, Seen: v.Seen, Faults: v.Faults}, nil
 }
 
 // enrolment is nil for a domain that never asked.
@@ -98,16 +100,17 @@ func (s *Store) Enrol(ctx context.Context, d policy.Domain) (token string, err e
 
 // Remove forgets that a domain is enrolled; its tallies end by themselves.
 func (s *Store) Remove(ctx context.Context, d policy.Domain) (found bool, err error) {
-	return found, s.update(ctx, func(tx *bbolt.Tx) error {
+	err = s.update(ctx, func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketDomains)
 		found = bucket.Get([]byte(d.String())) != nil
 		return bucket.Delete([]byte(d.String()))
 	})
+	return found, err
 }
 
 // Enrolments returns all domains that asked, by name.
 func (s *Store) Enrolments(ctx context.Context) (all []Enrolment, err error) {
-	return all, s.view(ctx, func(tx *bbolt.Tx) error {
+	err = s.view(ctx, func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketDomains).ForEach(func(k, v []byte) error {
 			e, err := readEnrolment(string(k), v)
 			if err == nil {
@@ -116,6 +119,7 @@ func (s *Store) Enrolments(ctx context.Context) (all []Enrolment, err error) {
 			return err
 		})
 	})
+	return all, err
 }
 
 // ErrNotAsked says that Enrol was never called for the domain.
@@ -126,7 +130,7 @@ func (s *Store) Look(ctx context.Context, c *discovery.Client, host string, d po
 	found := discovery.FindTLSRPT(ctx, c, d)
 	mine := slices.ContainsFunc(found.RUA, func(uri string) bool { return sameURI(uri, host, s.Token(d)) })
 	var out Enrolment
-	return out, s.submit(ctx, func(t *transaction) (refusal, failure error) {
+	err := s.submit(ctx, func(t *transaction) (refusal, failure error) {
 		e, err := t.enrolment(d)
 		switch {
 		case err != nil:
@@ -138,6 +142,7 @@ func (s *Store) Look(ctx context.Context, c *discovery.Client, host string, d po
 		out = *e
 		return nil, t.putEnrolment(e)
 	})
+	return out, err
 }
 
 // looked notes the result of a look. One that failed says nothing about the record.
@@ -147,6 +152,7 @@ func (e *Enrolment) looked(found discovery.TLSRPT, mine bool, now time.Time) {
 	case mine:
 		e.State, e.Seen = Enrolled, now
 	case found.Status == discovery.TLSRPTFailed:
+		e.LookFailed = true
 		e.Faults = append(e.Faults, "the look-up failed: "+string(found.Answer.Status))
 		if e.State == Enrolled && now.Sub(e.Seen) > lookPatient {
 			e.State = Gone

@@ -145,7 +145,8 @@ func (t *transaction) tally(d Document, tally tlsrpt.Tally) error {
 	return t.Bucket(bucketSeen).Put(seenKey(d, tally), nil)
 }
 
-func (t *transaction) countOutcome(out Outcome) error {
+// counts is what a document adds to the counts.
+func (out Outcome) counts() map[Count]int64 {
 	counts := map[Count]int64{CountDuplicates: int64(out.Duplicates), CountForeign: int64(out.Foreign)}
 	switch {
 	case len(out.Counted) > 0 && out.Authenticated:
@@ -158,7 +159,11 @@ func (t *transaction) countOutcome(out Outcome) error {
 	if out.Unattributed > 0 {
 		counts[CountUnattributed] = 1
 	}
-	for name, n := range counts {
+	return counts
+}
+
+func (t *transaction) countOutcome(out Outcome) error {
+	for name, n := range out.counts() {
 		if n == 0 {
 			continue
 		}

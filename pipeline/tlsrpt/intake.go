@@ -53,6 +53,7 @@ type Intake struct {
 	mu       sync.Mutex
 	domains  map[[sha256.Size]byte]Enrolment // by tokenKey
 	counts   map[Count]int64                 // not yet in the store
+	total    map[Count]int64                 // since the start, with what the store counts itself
 	answers  map[int]int64                   // by HTTP status, since the start
 	full     bool                            // the last document found no room
 	stopping bool
@@ -77,7 +78,7 @@ func NewIntake(store *Store, opts IntakeOptions) *Intake {
 	}
 	return &Intake{
 		store: store, opts: opts, sources: newLimiter(opts.PerSource), tokens: newLimiter(opts.PerToken), memory: semaphore.NewWeighted(opts.Memory),
-		readers: make(chan struct{}, maxReaders), keys: newKeyCache(opts.Keys), counts: map[Count]int64{}, answers: map[int]int64{},
+		readers: make(chan struct{}, maxReaders), keys: newKeyCache(opts.Keys), counts: map[Count]int64{}, total: map[Count]int64{}, answers: map[int]int64{},
 	}
 }
 
@@ -108,8 +109,10 @@ func (in *Intake) Flush(ctx context.Context) error {
 	}
 	err := in.store.AddCounts(ctx, counts)
 	if err != nil {
+		in.mu.Lock()
+		defer in.mu.Unlock()
 		for name, n := range counts {
-			in.count(name, n)
+			in.counts[name] += n
 		}
 	}
 	return err
@@ -124,26 +127,38 @@ func (in *Intake) Stop() {
 
 // IntakeStats is what an intake has done since its start.
 type IntakeStats struct {
-	Answers  map[int]int64 // by HTTP status
-	Domains  map[EnrolmentState]int
-	Full     bool
-	Stopping bool
+	Answers   map[int]int64 // by HTTP status
+	Documents map[Count]int64
+	Domains   map[EnrolmentState]int
+	Full      bool
+	Stopping  bool
 }
 
 // Stats returns a copy.
 func (in *Intake) Stats() IntakeStats {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	s := IntakeStats{Answers: maps.Clone(in.answers), Domains: map[EnrolmentState]int{}, Full: in.full, Stopping: in.stopping}
+	s := IntakeStats{Answers: maps.Clone(in.answers), Documents: maps.Clone(in.total), Domains: map[EnrolmentState]int{}, Full: in.full, Stopping: in.stopping}
 	for _, e := range in.domains {
 		s.Domains[e.State]++
 	}
 	return s
 }
 
-func (in *Intake) count(name Count, by int64) {
+// count counts what never reaches the store.
+func (in *Intake) count(name Count) {
 	in.mu.Lock()
-	in.counts[name] += by
+	in.counts[name]++
+	in.total[name]++
+	in.mu.Unlock()
+}
+
+// counted notes what the store has counted itself.
+func (in *Intake) counted(counts map[Count]int64) {
+	in.mu.Lock()
+	for name, n := range counts {
+		in.total[name] += n
+	}
 	in.mu.Unlock()
 }
 
@@ -188,7 +203,7 @@ func (in *Intake) serve(w http.ResponseWriter, r *http.Request) answer {
 	}
 	from := source(r, in.opts.Proxy)
 	if wait, ok := in.sources.allow(from, in.opts.Now()); !ok && from != "" {
-		in.count(CountLimited, 1)
+		in.count(CountLimited)
 		return answer{status: http.StatusTooManyRequests, line: "too many requests from this address", after: wait}
 	}
 	if r.URL.Path == tlsrpt.FeedbackPath && in.opts.Keys != nil {
@@ -197,13 +212,13 @@ func (in *Intake) serve(w http.ResponseWriter, r *http.Request) answer {
 	e, ok := in.address(r.URL.Path)
 	switch {
 	case !ok || e.State == Gone:
-		in.count(CountUnknownTokens, 1)
+		in.count(CountUnknownTokens)
 		return nowhere
 	case r.Method != http.MethodPost:
 		return answer{status: http.StatusMethodNotAllowed, line: "reports are posted here (RFC 8460 section 5.4)"}
 	}
 	if wait, ok := in.tokens.allow(e.Domain.String(), in.opts.Now()); !ok {
-		in.count(CountLimited, 1)
+		in.count(CountLimited)
 		return answer{status: http.StatusTooManyRequests, line: "too many reports about this domain", after: wait}
 	}
 	if e.State == Waiting {
@@ -265,16 +280,16 @@ func (in *Intake) refuse(err error) answer {
 	line := printable(err.Error(), 300)
 	switch {
 	case errors.Is(err, tlsrpt.ErrLimit):
-		in.count(CountUnreadable, 1)
+		in.count(CountUnreadable)
 		return answer{status: http.StatusRequestEntityTooLarge, line: line}
 	case errors.Is(err, tlsrpt.ErrFormat), errors.Is(err, ErrNoDay), errors.Is(err, ErrOutOfTime):
-		in.count(CountUnreadable, 1)
+		in.count(CountUnreadable)
 		return answer{status: http.StatusBadRequest, line: line}
 	case errors.Is(err, tlsrpt.ErrForbidden), errors.Is(err, ErrClosed):
-		in.count(CountRefused, 1)
+		in.count(CountRefused)
 		return answer{status: http.StatusBadRequest, line: line}
 	case errors.Is(err, ErrSignature):
-		in.count(CountRefused, 1)
+		in.count(CountRefused)
 		return answer{status: http.StatusForbidden, line: line}
 	case errors.Is(err, ErrNoAnswer):
 		return answer{status: http.StatusServiceUnavailable, line: "the key cannot be looked up at the moment", after: 10 * time.Minute}

@@ -110,6 +110,18 @@ func appendAt(path string, size int64, data []byte) (int64, error) {
 	return size + int64(len(data)), nil
 }
 
+// Size returns the bytes that the store's files take, and how many they may take.
+func (s *Store) Size(ctx context.Context) (taken, space int64, err error) {
+	err = s.view(ctx, func(tx *bbolt.Tx) error {
+		t, err := s.begin(tx)
+		if err == nil {
+			taken = t.taken
+		}
+		return err
+	})
+	return taken, s.opts.Space, err
+}
+
 // Lines calls yield with each document that came on a day, as a line of canonical JSON (README.md) without its end, in the
 // order in which they came. The line is yield's only until it returns. Nothing for a day that is gone.
 func (s *Store) Lines(ctx context.Context, day tlsrpt.Day, yield func(line []byte) error) error {
