@@ -41,6 +41,9 @@ type Authentication struct {
 // its d= has the organisational domain of the From address, or of a signed TLS-Report-Submitter (RFC 8460 section 5.3 has reports
 // signed): a forwarder's or a gateway's own signature proves nothing about the report. Keys for tlsrpt alone ("s=tlsrpt",
 // RFC 8460 section 3) count as those for all mail do. Deadlines are the client's.
+//
+// Where one counts, m.Hint loses what is from fields that it does not cover: who passes on a signed mail could else add
+// a field that moves its sessions to another domain.
 func (m *Mailed) Authenticate(ctx context.Context, client TXTClient) Authentication {
 	var a Authentication
 	if len(m.header.Values("Dkim-Signature")) == 0 {
@@ -60,6 +63,7 @@ func (m *Mailed) Authenticate(ctx context.Context, client TXTClient) Authenticat
 	}
 	for _, v := range verifications {
 		if a.judge(m, v); !a.Submitter.IsZero() {
+			m.forget(v.HeaderKeys)
 			return Authentication{Submitter: a.Submitter}
 		}
 	}
@@ -84,7 +88,7 @@ func (a *Authentication) judge(m *Mailed, v *dkim.Verification) {
 	}
 	organisation := organisational(signer)
 	submitter := m.Submitter
-	if !slices.ContainsFunc(v.HeaderKeys, func(k string) bool { return strings.EqualFold(k, "TLS-Report-Submitter") }) {
+	if !covers(v.HeaderKeys, "TLS-Report-Submitter") {
 		submitter = policy.Domain{}
 	}
 	switch {
@@ -95,6 +99,20 @@ func (a *Authentication) judge(m *Mailed, v *dkim.Verification) {
 	default:
 		a.Submitter = organisation
 	}
+}
+
+// forget takes out of the hint what is from fields that are not signed.
+func (m *Mailed) forget(signed []string) {
+	if !covers(signed, m.domainField) {
+		m.Hint.Domain = policy.Domain{}
+	}
+	if m.nameField != "" && !covers(signed, m.nameField) {
+		m.Hint.FileName = ""
+	}
+}
+
+func covers(signed []string, field string) bool {
+	return slices.ContainsFunc(signed, func(k string) bool { return strings.EqualFold(k, field) })
 }
 
 // organisational is the domain that was registered: one label more than the public suffix. Zero for a public suffix and for

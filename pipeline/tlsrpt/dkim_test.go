@@ -18,6 +18,7 @@ import (
 	"github.com/starttls-everywhere/policylist/pipeline/lab"
 	intake "github.com/starttls-everywhere/policylist/pipeline/tlsrpt"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
+	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 )
 
 // signing is a lab whose DNS has DKIM keys of a few domains.
@@ -158,6 +159,41 @@ func TestAuthenticate(t *testing.T) {
 				t.Errorf("temporary %t, %q", a.Temporary, why)
 			}
 		})
+	}
+}
+
+// A field or a file name that somebody has added to a signed mail moves no sessions to another domain.
+func TestAuthenticatedHint(t *testing.T) {
+	s := newSigning(t)
+	s.publish("a", "sender.example", "", s.ed)
+	bare := strings.Replace(envelope, "TLS-Report-Domain: d.example\r\n", "", 1)
+	bare = strings.Replace(bare, "Subject: Report Domain: d.example\r\n Submitter", "Subject: Report\r\n Submitter", 1)
+	added := "TLS-Report-Domain: e.example\r\n"
+	disposed := "Content-Disposition: attachment; filename=\"sender.example!e.example!1768003200!1768089599.json\"\r\n"
+	inPart := strings.Replace(report(part("application/tlsrpt+json", "7bit", mailed)), envelope, bare, 1)
+	inBody := bare + "Content-Type: application/tlsrpt+json\r\n\r\n" + mailed
+	for _, c := range []struct {
+		name            string
+		mail            string
+		domain, domain2 string // by the field, by the file name
+	}{
+		{"a signed field", s.sign(strings.Replace(inPart, "MIME-Version", "TLS-Report-Domain: d.example\r\nMIME-Version", 1), "a", "sender.example", s.ed), "d.example", "d.example"},
+		{"a field that was added", added + s.sign(inPart, "a", "sender.example", s.ed), "", "d.example"},
+		{"a field beside the signed ones", s.sign(added+inPart, "a", "sender.example", s.ed, "From", "Subject"), "", "d.example"},
+		{"a signed subject", s.sign(strings.Replace(inPart, "Subject: Report", "Subject: Report Domain: d.example", 1), "a", "sender.example", s.ed), "d.example", "d.example"},
+		{"a subject beside the signed ones", s.sign(strings.Replace(inPart, "Subject: Report", "Subject: Report Domain: e.example", 1), "a", "sender.example", s.ed, "From"), "", "d.example"},
+		{"a signed file name", s.sign(disposed+inBody, "a", "sender.example", s.ed), "", "e.example"},
+		{"a file name that was added", disposed + s.sign(inBody, "a", "sender.example", s.ed), "", ""},
+	} {
+		found, err := intake.ReadMail([]byte(c.mail), intake.DefaultMailLimits())
+		if err != nil {
+			t.Fatal(c.name, err)
+		}
+		a := found[0].Authenticate(context.Background(), s.client)
+		name, _ := tlsrpt.ParseFileName(found[0].Hint.FileName)
+		if a.Submitter.String() != "sender.example" || found[0].Hint.Domain.String() != c.domain || name.Domain.String() != c.domain2 {
+			t.Errorf("%s: %q is told by %+v, for %v", c.name, found[0].Hint.Domain, found[0].Hint, a)
+		}
 	}
 }
 

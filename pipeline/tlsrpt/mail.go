@@ -39,7 +39,8 @@ var ErrNoReport = errors.New("the mail has no TLS report in it")
 type Mailed struct {
 	Report *tlsrpt.Report // read, not yet attributed
 	Body   []byte         // the document without its transfer encoding: gzip or JSON
-	// Hint has what the mail's fields and the attachment's file name tell, for Report.Attribute; its Received is zero.
+	// Hint has what the mail's fields and the attachment's file name tell, for Report.Attribute; its Received is zero. Authenticate
+	// takes out what a signature does not cover.
 	Hint tlsrpt.Hint
 	// From is the domain of the one address in From, Submitter that of TLS-Report-Submitter (RFC 8460 section 5.3), or the
 	// subject's. Both are claims; zero if there is none. See Authenticate.
@@ -47,6 +48,8 @@ type Mailed struct {
 
 	message []byte         // the innermost message around the report, as it was signed
 	header  message.Header // its header
+	// domainField and nameField are the fields of that header which Hint's Domain and FileName are from; "" for none.
+	domainField, nameField string
 }
 
 // ReadMail finds the reports in a message (RFC 5322), wherever a gateway has put them: in a multipart/report as RFC 8460
@@ -81,6 +84,7 @@ type mailWalk struct {
 type envelope struct {
 	message []byte
 	header  message.Header
+	body    []byte
 }
 
 func (w *mailWalk) fail(err error) {
@@ -102,7 +106,7 @@ func (w *mailWalk) message(raw []byte, depth int) {
 		return
 	}
 	outer := w.around
-	w.around = envelope{raw, header}
+	w.around = envelope{raw, header, body}
 	w.entity(header, body, depth)
 	w.around = outer
 }
@@ -199,6 +203,9 @@ func (w *mailWalk) leaf(header message.Header, body []byte) {
 		m := &Mailed{Report: report, Body: document, message: w.around.message, header: w.around.header}
 		m.label(header, document)
 		m.describe(header)
+		if len(body) < len(w.around.body) {
+			m.nameField = "" // a part's header is in the body of the message, which every signature covers
+		}
 		w.found = append(w.found, m)
 		return
 	}
@@ -230,11 +237,15 @@ func shortQuote(s string) string { return fmt.Sprintf("%+q", s[:min(len(s), 60)]
 func (m *Mailed) describe(part message.Header) {
 	_, disposition, _ := part.ContentDisposition()
 	_, kind, _ := part.ContentType()
-	if m.Hint.FileName = disposition["filename"]; m.Hint.FileName == "" {
-		m.Hint.FileName = kind["name"]
+	m.Hint.FileName, m.nameField = disposition["filename"], "Content-Disposition"
+	if m.Hint.FileName == "" {
+		m.Hint.FileName, m.nameField = kind["name"], "Content-Type"
 	}
 	subject := parseSubject(m.header)
-	m.Hint.Domain = firstDomain(sole(m.header, "TLS-Report-Domain"), subject["report domain"])
+	m.Hint.Domain, m.domainField = firstDomain(sole(m.header, "TLS-Report-Domain")), "TLS-Report-Domain"
+	if m.Hint.Domain.IsZero() {
+		m.Hint.Domain, m.domainField = firstDomain(subject["report domain"]), "Subject"
+	}
 	m.Submitter = firstDomain(sole(m.header, "TLS-Report-Submitter"), subject["submitter"])
 	if addresses, err := mail.ParseAddressList(sole(m.header, "From")); err == nil && len(addresses) == 1 {
 		_, domain, _ := strings.Cut(addresses[0].Address, "@")

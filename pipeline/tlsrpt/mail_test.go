@@ -223,3 +223,31 @@ func FuzzReadMail(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkReadMail finds the report in a mail as RFC 8460 has it, and reads the same document alone in the same run: the
+// ratio of the two (mail/read) is what the mail around it costs.
+//
+//	go test ./pipeline/tlsrpt -run '^$' -bench BenchmarkReadMail
+func BenchmarkReadMail(b *testing.B) {
+	raw := []byte(report(part("application/tlsrpt+gzip", "base64", lines(zipped(mailed)))))
+	document := zipped(mailed)
+	var alone float64
+	b.Run("document", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := tlsrpt.Read(document, tlsrpt.DefaultLimits()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		alone = float64(b.Elapsed()) / float64(b.N)
+	})
+	b.Run("mail", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := intake.ReadMail(raw, intake.DefaultMailLimits()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		ours := float64(b.Elapsed()) / float64(b.N)
+		b.ReportMetric(1e9/ours, "mails/s")
+		b.ReportMetric(ours/alone, "mail/read")
+	})
+}

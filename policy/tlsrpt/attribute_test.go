@@ -54,6 +54,8 @@ func TestAttribute(t *testing.T) {
 			"d.example 2026-01-10 7 sessions 0 failed; sts 7/0"},
 		{"hosts are the recipient's", entries("tlsa mx.provider.example 7/0"), tlsrpt.Hint{Domain: domain(t, "told.example")},
 			"told.example 2026-01-10 7 sessions 0 failed; tlsa 7/0"},
+		{"but not of a report that tells of others", entries("tlsa mx.provider.example 7/0", "sts d.example 1/0"), tlsrpt.Hint{Domain: domain(t, "told.example")},
+			"d.example 2026-01-10 1 sessions 0 failed; sts 1/0\nmx.provider.example 2026-01-10 7 sessions 0 failed; tlsa 7/0"},
 		{"a day stays", entries("sts d.example 7/0"), tlsrpt.Hint{Received: received.AddDate(0, 0, 9)}, "d.example 2026-01-10 7 sessions 0 failed; sts 7/0"},
 		{"a day from the file name", `{"policies":[` + entry("sts d.example 7/0") + `]}`, tlsrpt.Hint{FileName: name, Received: received.AddDate(0, 0, 9)},
 			"d.example 2026-01-10 7 sessions 0 failed; sts 7/0"},

@@ -61,7 +61,8 @@ func Tallies(r *Report) []Tally {
 
 // owners tells whose sessions an entry counts. A tlsa entry may name the TLSA base domain, which is an MX host (RFC 8460
 // section 1.1), or the recipient's domain, as several senders do: a host's sessions belong to the recipient that the report is
-// about, if that is known, or to the one domain of its other entries when the host is below it or one of its MX hosts.
+// about, if that is known and the report tells of no other, or to the one domain of its other entries when the host is below
+// it or one of its MX hosts.
 func (r *Report) owners() func(*Policy) policy.Domain {
 	named := map[policy.Domain]bool{}
 	var only *Policy
@@ -77,7 +78,7 @@ func (r *Report) owners() func(*Policy) policy.Domain {
 		switch {
 		case p.Type != TLSA || p.Domain.IsZero() || named[p.Domain]:
 			return p.Domain
-		case !r.Recipient.IsZero():
+		case !r.Recipient.IsZero() && (len(named) == 0 || len(named) == 1 && named[r.Recipient]):
 			return r.Recipient
 		case len(named) == 1 && only.hasHost(p.Domain):
 			return only.Domain
