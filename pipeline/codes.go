@@ -25,6 +25,8 @@ const (
 
 func evidenceCodes() []policy.Code {
 	return []policy.Code{
+		{ID: codeStartles, Rules: []string{"R52"}, Severity: policy.Warning, Summary: "clients keep the release back, as they would a thief's, until their administrators accept it",
+			Fix: "tell them what happened, and its number: starttls-policy update --accept RELEASE; those who do nothing keep the list that they have until it expires"},
 		{ID: codeScanFailed, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the releasing host could not look at the domains, so this release lets nothing new in",
 			Fix: "look at its resolver, its network and its canary; the next release looks again"},
 		{ID: codeScanPartial, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the scan was not of the whole list, so this release lets nothing new in and nothing ask for more",

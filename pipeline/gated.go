@@ -17,7 +17,8 @@ const codeBudgetAccepted = "budget.accepted"
 // Gate lets package gate decide what a release makes of each domain. Without it a change goes out once its domain passes
 // the probe, and nothing begins by itself.
 type Gate struct {
-	AcceptBudget bool // two maintainers let this release exceed its budget (rule R52)
+	AcceptBudget bool                   // two maintainers let this release exceed its budget (rule R52)
+	Canaries     map[policy.Domain]bool // broken on purpose: see gate.Input
 }
 
 // gated looks at everything and decides by the gate: what is listed must be seen to be demoted, or to ask to leave.
@@ -126,6 +127,7 @@ func (d *decider) one(name policy.Domain, old, new *policy.Policy) error {
 	t.forget(d.Now())
 	in := gate.Input{Domain: name, Managed: t.Managed, Published: old, Wanted: new, Override: t.Override, Now: d.Now()}
 	d.source(t, &in)
+	d.hear(&in)
 	if d.history(name, old, new) {
 		return nil
 	}
@@ -213,7 +215,11 @@ func heldBy(w gate.Wait) Held {
 // release puts together what the gate let through.
 func (d *decider) release(before policy.List) error {
 	out := d.out
-	pass, held := gate.Budget(before.Len(), out.standBehind(d.steps), d.Gate.AcceptBudget)
+	day, err := d.day(before)
+	if err != nil {
+		return err
+	}
+	pass, held := day.Budget(out.standBehind(d.steps), d.Gate.AcceptBudget)
 	var carried []policy.Change
 	for _, s := range pass {
 		out.changes = append(out.changes, mirror.ChangeLeaf{Domain: s.Change.Domain, Policy: s.Change.New, Reason: s.Reason})
@@ -222,8 +228,12 @@ func (d *decider) release(before policy.List) error {
 	for _, w := range held {
 		out.held = append(out.held, heldBy(w))
 	}
-	if len(policy.Count(before.Len(), carried).Over()) > 0 {
+	excess := day.Excess(carried)
+	if excess.Over || excess.Startles {
 		out.override = codeBudgetAccepted
+	}
+	if excess.Startles {
+		out.findings = append(out.findings, startling(d.last, excess.Touched, day.Listed))
 	}
 	slices.SortFunc(out.changes, func(a, b mirror.ChangeLeaf) int { return cmp.Compare(a.Domain.String(), b.Domain.String()) })
 	slices.SortStableFunc(out.held, func(a, b Held) int {
@@ -236,7 +246,8 @@ func (d *decider) release(before policy.List) error {
 	if out.source = d.Commit; len(edits) == 0 || hasErrors(d.checked.Findings()) {
 		out.source = "renew"
 	}
-	var err error
-	out.list, err = before.Apply(edits)
+	if out.list, err = before.Apply(edits); err == nil && !excess.Startles {
+		out.startles(before, d.last)
+	}
 	return err
 }

@@ -2,6 +2,8 @@ package pipeline_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -38,14 +40,14 @@ func newLeavers(t *testing.T, n int) *gated {
 	return g
 }
 
-// TestGateHoldsTheBudget: of 25 owners who leave on one day 20 go with one release and the rest with the next, unless two
+// TestGateHoldsTheBudget: of 25 owners who leave on one day 19 go with one release, and the rest a day later, unless two
 // maintainers accept them all. Pending shows them, and neither it nor a dry run remembers anything.
 func TestGateHoldsTheBudget(t *testing.T) {
 	g := newLeavers(t, 25)
 	before := objects(t, g.State)
 	g.now = g.now.Add(24 * time.Hour)
 	plan, _, err := g.Plan(t.Context())
-	if err != nil || len(plan.Changes()) != 20 || len(plan.Held()) != 5 || plan.Held()[0].Codes[0] != "gate.budget" {
+	if err != nil || len(plan.Changes()) != 19 || len(plan.Held()) != 6 || plan.Held()[0].Codes[0] != "gate.guard" {
 		t.Fatalf("%v %v %v", err, plan.Changes(), holds(plan.Held()))
 	}
 	g.Gate.AcceptBudget = true
@@ -62,29 +64,91 @@ func TestGateHoldsTheBudget(t *testing.T) {
 		t.Error("a dry run left something behind")
 	}
 	g.now = g.now.Add(-time.Hour)
-	if changed, held := g.day(); len(changed) != 20 || len(held) != 5 {
-		t.Fatal(changed, held)
-	}
-	g.Gate.AcceptBudget = true
-	out := g.release()
-	gone := 0
-	for _, c := range out.Changes() {
-		if c.Reason == "remove.owner" {
-			gone++
+	client := g.client("public", "")
+	fetch := func(release int64) {
+		t.Helper()
+		if got, err := client.Update(t.Context()); err != nil || got.Release.Release != release || got.Held != "" {
+			t.Fatalf("%+v, %v", got.Release, err)
 		}
 	}
-	if gone != 5 || out.Leaf().Count != 0 || out.Leaf().Override != "" {
-		t.Errorf("%d gone, %d left, override %q", gone, out.Leaf().Count, out.Leaf().Override)
+	fetch(4)
+	if changed, held := g.day(); len(changed) != 19 || len(held) != 6 {
+		t.Fatal(changed, held)
+	}
+	// Releases by the hour carry no more than one a day, also where the gate's memory is lost in between.
+	g.now = g.now.Add(time.Hour)
+	if out := g.release(); len(out.Changes()) > 0 || guarded(out) != 6 {
+		t.Fatalf("%v, held %v", out.Changes(), holds(out.Held))
+	}
+	if err := os.Remove(filepath.Join(g.State, "looks.jsonl.zst")); err != nil {
+		t.Fatal(err)
+	}
+	g.now = g.now.Add(20 * time.Hour)
+	if out := g.release(); len(out.Changes()) > 0 || guarded(out) != 6 {
+		t.Fatalf("%v, held %v", out.Changes(), holds(out.Held))
+	}
+	fetch(7)
+	g.now = g.now.Add(2 * time.Hour)
+	if out := g.release(); len(out.Changes()) != 6 || out.Leaf().Count != 0 || out.Leaf().Override != "" {
+		t.Errorf("%v, held %v, override %q", out.Changes(), holds(out.Held), out.Leaf().Override)
+	}
+	fetch(8)
+}
+
+// guarded counts what waits for the sake of clients.
+func guarded(out *pipeline.Published) (n int) {
+	for _, h := range out.Held {
+		if slices.Equal(h.Codes, []string{"gate.guard"}) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestBudgetAccepted: two maintainers let a release exceed its budget. Its leaf says so, the operator is told that clients
+// keep it back, and they do until they are told otherwise.
+func TestBudgetAccepted(t *testing.T) {
+	g := newLeavers(t, 21)
+	client := g.client("public", "")
+	if got, err := client.Update(t.Context()); err != nil || got.List.Len() != 21 {
+		t.Fatal(got.List.Len(), err)
+	}
+	g.now = g.now.Add(24 * time.Hour)
+	g.Gate.AcceptBudget = true
+	out := g.release()
+	if len(out.Changes()) != 21 || out.Leaf().Override != "budget.accepted" {
+		t.Errorf("%d changes, held %v, override %q", len(out.Changes()), holds(out.Held), out.Leaf().Override)
+	}
+	told := fmt.Sprintf("release %d touches 21 entries of a list of 21", out.Leaf().Release)
+	if len(out.Findings) != 1 || out.Findings[0].Code != "release.startles" || !strings.Contains(out.Findings[0].Summary, told) || !strings.Contains(out.Findings[0].Fix, "update --accept") {
+		t.Errorf("%+v", out.Findings)
+	}
+	if got, err := client.Update(t.Context()); err != nil || got.List.Len() != 21 || got.Held == "" {
+		t.Errorf("the client took it: %d, %v", got.List.Len(), err)
+	}
+	client.Accept = out.Leaf().Release
+	if got, err := client.Update(t.Context()); err != nil || got.List.Len() != 0 || got.Held != "" {
+		t.Errorf("the client did not take it: %d, %v", got.List.Len(), err)
 	}
 }
 
-// TestBudgetAccepted: two maintainers let a release exceed its budget, and its leaf says so.
-func TestBudgetAccepted(t *testing.T) {
-	g := newLeavers(t, 21)
-	g.now = g.now.Add(24 * time.Hour)
-	g.Gate.AcceptBudget = true
-	if out := g.release(); len(out.Changes()) != 21 || out.Leaf().Override != "budget.accepted" {
-		t.Errorf("%d changes, held %v, override %q", len(out.Changes()), holds(out.Held), out.Leaf().Override)
+// TestReleaseTellsWhatStartles: without a gate nothing is held for it, and it is told.
+func TestReleaseTellsWhatStartles(t *testing.T) {
+	o := newOperator(t, "public")
+	var lines []string
+	for i := range 60 {
+		lines = append(lines, fmt.Sprintf(`"d%02d.example": {"mode":"testing","mxs":["mx.example"]}`, i))
+	}
+	o.write("list/many.json", `{"policies":{`+strings.Join(lines, ",")+"}}")
+	if out := o.release(); len(out.Findings) > 0 {
+		t.Fatal(out.Findings)
+	}
+	for _, c := range []struct{ drop, findings int }{{10, 0}, {10 + 19, 0}, {10 + 19 + 20, 1}} {
+		o.write("list/many.json", `{"policies":{`+strings.Join(lines[c.drop:], ",")+"}}")
+		out := o.release()
+		if len(out.Findings) != c.findings || c.findings > 0 && out.Findings[0].Code != "release.startles" {
+			t.Errorf("%d left: %v", 60-c.drop, out.Findings)
+		}
 	}
 }
 

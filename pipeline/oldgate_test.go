@@ -143,7 +143,7 @@ func TestTheGateHoldsTheStepOf2020(t *testing.T) {
 		}
 		steps = append(steps, gate.Step{Change: change, Reason: "promote.evidence", Since: at.AddDate(0, 0, -7)})
 	}
-	pass, held := gate.Budget(926, steps, false)
+	pass, held := gate.Day{Listed: 926}.Budget(steps, false)
 	if inOne != 80 || len(pass) != 92 || len(held) != 361-80-92 || held[0].Findings[0].Code != "gate.budget" {
 		t.Errorf("%d in one step, %d pass, %d held", inOne, len(pass), len(held))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
+	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/gate"
 )
@@ -25,6 +26,7 @@ type Probed struct {
 	source    string // see mirror.ReleaseLeaf.Source
 	override  string
 	evidence  *observed                   // nil when nothing was observed
+	feedback  *cells.Table                // what mail servers report, nil for nothing
 	looks     map[policy.Domain]gate.Look // of this scan, where the gate decides; nil else
 	tracks    *tracks                     // what it remembers
 	findings  []policy.Finding
@@ -78,6 +80,8 @@ const codeNotProbed = "probe.off"
 func (p *Publisher) probe(ctx context.Context, c Checked, last *Published, t *tracks) (Probed, error) {
 	settings := c.Source().Settings()
 	out := Probed{author: settings.Author, origin: settings.Origin, lifetime: time.Duration(settings.LifetimeDays) * 24 * time.Hour}
+	p.readFeedback(&out)
+	out.tellFeedback(wantedOf(c, last))
 	if p.Gate != nil {
 		return out, p.gated(ctx, c, last, t, &out)
 	}
@@ -116,7 +120,9 @@ func (p *Publisher) probe(ctx context.Context, c Checked, last *Published, t *tr
 	if p.blind() && len(edits) > 0 {
 		out.override = codeNotProbed
 	}
-	out.list, err = before.Apply(edits)
+	if out.list, err = before.Apply(edits); err == nil {
+		out.startles(before, last)
+	}
 	return out, err
 }
 
@@ -179,6 +185,9 @@ func (p *Publisher) observe(ctx context.Context, c Checked, targets []probe.Targ
 		results[r.Domain] = r
 		out.see(r)
 		err = errors.Join(err, w.Add(r))
+	}
+	if err == nil {
+		_, err = packer.Write(out.feedbackLine())
 	}
 	if err == nil {
 		out.evidence, err = packer.done()

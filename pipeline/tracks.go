@@ -114,8 +114,8 @@ func (t *tracks) of(d policy.Domain) (*track, error) {
 	return have, nil
 }
 
-// bytes is the file, without what is too old by now.
-func (t *tracks) bytes(now time.Time) ([]byte, error) {
+// domains are all of which anything is remembered, sorted.
+func (t *tracks) domains() []string {
 	names := make(map[string]bool, len(t.lines)+len(t.open))
 	for name := range t.lines {
 		names[name] = true
@@ -128,6 +128,12 @@ func (t *tracks) bytes(now time.Time) ([]byte, error) {
 		sorted = append(sorted, name)
 	}
 	slices.SortFunc(sorted, strings.Compare)
+	return sorted
+}
+
+// bytes is the file, without what is too old by now.
+func (t *tracks) bytes(now time.Time) ([]byte, error) {
+	sorted := t.domains()
 	var out bytes.Buffer
 	z, err := zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1))
 	if err != nil {
@@ -236,13 +242,22 @@ func (t *track) history() (looks []gate.Look, log []gate.Logged, err error) {
 		}
 		looks = append(looks, l...)
 	}
+	log, err = t.logged(time.Time{})
+	return looks, log, err
+}
+
+// logged are the changes after a time.
+func (t *track) logged(since time.Time) (log []gate.Logged, err error) {
 	for _, l := range t.Log {
+		if !l.At.After(since) {
+			continue
+		}
 		before, err1 := policyOfJSON(l.Before)
 		after, err2 := policyOfJSON(l.After)
 		if err := errors.Join(err1, err2); err != nil {
-			return nil, nil, fmt.Errorf("%w: %s: %s: %w", ErrState, looksFile, t.Domain, err)
+			return nil, fmt.Errorf("%w: %s: %s: %w", ErrState, looksFile, t.Domain, err)
 		}
 		log = append(log, gate.Logged{At: l.At, Before: before, After: after, Reason: l.Reason})
 	}
-	return looks, log, nil
+	return log, nil
 }

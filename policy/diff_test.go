@@ -79,8 +79,21 @@ func TestBudgetHasAFloorAndAShare(t *testing.T) {
 	}
 	tally := policy.Count(5, []policy.Change{added(policy.Enforce), added(policy.Testing), {Class: policy.Weakened}, {Class: policy.MXsWidened},
 		{Class: policy.MXsReplaced}, {Class: policy.Strengthened | policy.MXsReplaced}, {Class: policy.MXsNarrowed}})
-	if tally != (policy.Tally{Listed: 5, Weakened: 2, Hardened: 3}) {
+	if tally != (policy.Tally{Listed: 5, Weakened: 2, Hardened: 3, Touched: 4}) {
 		t.Errorf("%+v", tally)
+	}
+}
+
+// What startles a client is 20 entries and more than a fifth of its list: both sides of both limits.
+func TestStartles(t *testing.T) {
+	for _, c := range []struct {
+		listed, touched int
+		want            bool
+	}{{0, 500, false}, {1, 19, false}, {1, 20, true}, {99, 19, false}, {99, 20, true}, {100, 20, false}, {100, 21, true}, {104, 21, true}, {105, 21, false}, {1000, 200, false}, {1000, 201, true}} {
+		tally := policy.Tally{Listed: c.listed, Touched: c.touched}
+		if tally.Startles() != c.want || c.listed > 0 && (c.touched > policy.Unstartling(c.listed)) != c.want {
+			t.Errorf("%d of %d: %v", c.touched, c.listed, tally.Startles())
+		}
 	}
 }
 

@@ -25,15 +25,18 @@ rest goes out. Where nobody could look at the whole list within 24 hours, nothin
 1); the list is renewed all the same. A run that was interrupted is completed by the next one, with the same bytes.
 
 With [gate] enabled the change table decides instead: changes wait until they are proven for as long as the table says,
-entries that no longer work are demoted, owners leave by their own word, and a release carries no more changes than its
-budget. What the gate holds leaves the exit code as it is; starttls-list pending shows it.
+entries that no longer work are demoted, owners leave by their own word, and the releases of a day carry no more changes
+than their budget, and none that clients would take for a thief's and keep back. What the gate holds leaves the exit code as it
+is; starttls-list pending shows it. With --accept-budget, two maintainers' word, all that waits for the budget goes out now, and the
+finding release.startles tells where clients then wait for "starttls-policy update --accept RELEASE".
 
 Where the trust names witnesses, all are asked to cosign the log's checkpoint. Without their quorum the release stays
 logged and unpublished (exit 4), and the next run asks again, or makes the next release on top of it.
 
 With --keyless the release gets, beside its signatures by keys, a bundle by Fulcio and a timestamp authority that names
 who made it (policy.json.keyless.sigstore.json, [keyless] in the configuration). One that cannot be made is missing with a
-warning; nothing waits for it longer than 30 seconds.
+warning; nothing waits for it longer than 30 seconds. --release-key and --log-key name other keys than [keys] does, such as
+those of a job in the cloud.
 
 With --dry-run and the state on S3 it tries what the store's conditional writes are worth, says whether the
 configuration has to name the only publisher, and who has the lease until when. If the state is lost, see recover.
@@ -54,6 +57,7 @@ const exitPartly = exitInconclusive
 func newReleaseCommand() *cobra.Command {
 	var config string
 	var dry, final, accept, noKey, asJSON bool
+	var keys keyFlags
 	c := &cobra.Command{
 		Use: "release --config FILE", Short: "checks, probes, signs, logs and publishes the list", Long: releaseLong, Example: releaseExample,
 		Args: exactly(0),
@@ -62,9 +66,9 @@ func newReleaseCommand() *cobra.Command {
 			case dry && final:
 				return usage(c, errors.New("--dry-run and --final exclude each other"))
 			case dry:
-				return runPlan(c, config, accept, asJSON)
+				return runPlan(c, config, &keys, accept, asJSON)
 			}
-			return runRelease(c, config, releaseFlags{final: final, accept: accept, keyless: noKey, asJSON: asJSON})
+			return runRelease(c, config, releaseFlags{keys: &keys, final: final, accept: accept, keyless: noKey, asJSON: asJSON})
 		},
 	}
 	c.Flags().StringVar(&config, "config", configName, "configuration file, as init writes it")
@@ -73,11 +77,15 @@ func newReleaseCommand() *cobra.Command {
 	c.Flags().BoolVar(&accept, "accept-budget", false, "let this release exceed its budget of changes: two maintainers agreed to all that the gate holds for it")
 	c.Flags().BoolVar(&noKey, "keyless", false, "add a bundle that names who released, by Fulcio and a timestamp authority")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	keys.add(c.Flags())
 	return c
 }
 
 // releaseFlags say how to release.
-type releaseFlags struct{ final, accept, keyless, asJSON bool }
+type releaseFlags struct {
+	keys                           *keyFlags
+	final, accept, keyless, asJSON bool
+}
 
 // acceptBudget passes --accept-budget on.
 func acceptBudget(p *pipeline.Publisher, accept bool) error {
@@ -93,13 +101,19 @@ func acceptBudget(p *pipeline.Publisher, accept bool) error {
 
 // openPublisher reads the configuration; what is wrong in it is the caller's mistake.
 func openPublisher(c *cobra.Command, path string) (*pipeline.Publisher, error) {
-	p, _, err := openConfigured(c, path)
+	p, _, err := openConfigured(c, path, &keyFlags{})
 	return p, err
 }
 
-// openConfigured is openPublisher, with the configuration itself.
-func openConfigured(c *cobra.Command, path string) (*pipeline.Publisher, *config, error) {
+// openConfigured is openPublisher with other keys, and with the configuration itself.
+func openConfigured(c *cobra.Command, path string, keys *keyFlags) (*pipeline.Publisher, *config, error) {
 	cfg, err := readConfig(path)
+	if err == nil {
+		err = keys.replace(cfg)
+	}
+	if errors.Is(err, errEmptyKey) {
+		return nil, nil, usage(c, err)
+	}
 	if err != nil {
 		return nil, nil, &term.Exit{Code: exitUsage, Err: err, Hint: "starttls-list init writes a configuration that explains every key"}
 	}
@@ -114,7 +128,7 @@ func openConfigured(c *cobra.Command, path string) (*pipeline.Publisher, *config
 }
 
 func runRelease(c *cobra.Command, path string, f releaseFlags) error {
-	p, cfg, err := openConfigured(c, path)
+	p, cfg, err := openConfigured(c, path, f.keys)
 	if err != nil {
 		return err
 	}
@@ -171,8 +185,8 @@ func releaseExit(out *pipeline.Published) error {
 	return &term.Exit{Code: code}
 }
 
-func runPlan(c *cobra.Command, config string, accept, asJSON bool) error {
-	p, err := openPublisher(c, config)
+func runPlan(c *cobra.Command, config string, keys *keyFlags, accept, asJSON bool) error {
+	p, _, err := openConfigured(c, config, keys)
 	if err != nil {
 		return err
 	}

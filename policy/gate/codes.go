@@ -26,6 +26,7 @@ const (
 	codeCurated      = "gate.curated"
 	codeSingle       = "gate.single-vantage"
 	codeBudget       = "gate.budget"
+	codeGuard        = "gate.guard"
 	codeNoEmergency  = "gate.no-emergency"
 	codeNeedsRemoval = "gate.needs-removal"
 	codeFeedback     = "gate.feedback"
@@ -69,8 +70,10 @@ func Codes() []policy.Code {
 			"let the domain's owner take it over: by proof in the DNS, or by MTA-STS"),
 		hold(codeSingle, "R36", "mail cannot arrive as the only vantage sees it, and one vantage alone demotes nobody: automatic demotion is off",
 			"let a second vantage look, and name it in list.json; until then a maintainer has to act"),
-		hold(codeBudget, "R52", "the release carries no more changes of this kind by itself",
+		hold(codeBudget, "R52", "the releases of a day carry no more changes of this kind by themselves",
 			"wait for a later release, or let two maintainers accept the whole: starttls-list release --accept-budget"),
+		hold(codeGuard, "R52", "with this change clients would take the releases of a day for those of a thief, and keep them back",
+			"wait for a later release; --accept-budget makes it now, and then every client waits for its administrator: starttls-policy update --accept RELEASE"),
 		hold(codeNoEmergency, "R37", "the owner's emergency stands in the DNS, and the vantages do not see that mail fails",
 			"ask for the entry in mode testing instead, with a proof of its own: that takes 48 hours"),
 		hold(codeNeedsRemoval, "R35", "the source drops the domain, and its owner has not asked for that",

@@ -60,11 +60,11 @@ type row struct {
 }
 
 func (c *court) row(old, new *policy.Policy, reason string) *row {
-	return &row{court: c, change: changeOf(c.Domain, old, new), reason: reason}
+	return &row{court: c, change: ChangeOf(c.Domain, old, new), reason: reason}
 }
 
-// changeOf classifies a change of one domain; old and new are not both nil, and differ.
-func changeOf(d policy.Domain, old, new *policy.Policy) policy.Change {
+// ChangeOf classifies a change of one domain; old and new are not both nil, and differ.
+func ChangeOf(d policy.Domain, old, new *policy.Policy) policy.Change {
 	list := func(p *policy.Policy) []policy.Entry {
 		if p == nil {
 			return nil

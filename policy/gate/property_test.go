@@ -294,7 +294,7 @@ func TestNoSingleVantage(t *testing.T) {
 
 // TestBudget: never more than a release carries, never less than it could, and the same choice from any order.
 func TestBudget(t *testing.T) {
-	held := 0
+	held, codes := 0, map[string]int{}
 	for seed := range uint64(200) {
 		d := throw(t, seed)
 		listed := d.IntN(3000)
@@ -309,7 +309,8 @@ func TestBudget(t *testing.T) {
 			reasons := gateReasons()
 			steps = append(steps, gate.Step{Change: changes[0], Reason: reasons[d.IntN(len(reasons))], Since: noon.Add(time.Duration(d.IntN(9)) * time.Hour)})
 		}
-		pass, waits := gate.Budget(listed, steps, false)
+		day := gate.Day{Listed: listed}
+		pass, waits := day.Budget(steps, false)
 		if len(pass)+len(waits) != len(steps) {
 			t.Fatalf("seed %d: %d and %d of %d", seed, len(pass), len(waits), len(steps))
 		}
@@ -317,26 +318,31 @@ func TestBudget(t *testing.T) {
 		for i, s := range pass {
 			changes[i] = s.Change
 		}
-		if over := policy.Count(listed, changes).Over(); len(over) > 0 {
-			t.Fatalf("seed %d: %+v", seed, over)
+		if x := day.Excess(changes); x.Over || x.Startles {
+			t.Fatalf("seed %d: %+v", seed, x)
 		}
 		for _, w := range waits {
-			if len(policy.Count(listed, append(slices.Clone(changes), w.Change)).Over()) == 0 || len(w.Findings) != 1 || w.Findings[0].Code != "gate.budget" {
+			x := day.Excess(append(slices.Clone(changes), w.Change))
+			if len(w.Findings) != 1 || w.Findings[0].Code == "gate.budget" && !x.Over || w.Findings[0].Code == "gate.guard" && !x.Startles {
 				t.Fatalf("seed %d: held without need: %+v", seed, w)
 			}
+			codes[w.Findings[0].Code]++
 		}
 		d.Shuffle(len(steps), func(i, k int) { steps[i], steps[k] = steps[k], steps[i] })
-		again, _ := gate.Budget(listed, steps, false)
+		again, _ := gate.Day{Listed: listed}.Budget(steps, false)
 		if !reflect.DeepEqual(again, pass) {
 			t.Fatalf("seed %d: another order, another choice", seed)
 		}
-		if all, none := gate.Budget(listed, steps, true); len(all) != len(steps) || len(none) > 0 {
+		if all, none := day.Budget(steps, true); len(all) != len(steps) || len(none) > 0 {
 			t.Fatalf("seed %d: accepted, and %d held", seed, len(none))
 		}
 		held += len(waits)
 	}
 	if held < 1000 {
 		t.Errorf("only %d steps were over a budget", held)
+	}
+	if codes["gate.budget"] < 100 || codes["gate.guard"] < 100 {
+		t.Errorf("held %v", codes)
 	}
 }
 
@@ -349,12 +355,12 @@ func TestBudgetOrder(t *testing.T) {
 		steps = append(steps, gate.Step{Change: c, Reason: "demote.owner", Since: noon.Add(time.Duration(-i) * time.Hour)})
 	}
 	steps[0].Reason = "demote.emergency"
-	pass, held := gate.Budget(30, steps, false)
-	if len(pass) != 20 || len(held) != 10 || pass[0].Reason != "demote.emergency" {
+	pass, held := gate.Day{Listed: 30}.Budget(steps, false)
+	if len(pass) != 19 || len(held) != 11 || pass[0].Reason != "demote.emergency" {
 		t.Fatalf("%d pass, the first for %s", len(pass), pass[0].Reason)
 	}
 	for _, w := range held { // those with the latest Since
-		if w.Since.Before(noon.Add(-10 * time.Hour)) {
+		if w.Since.Before(noon.Add(-11 * time.Hour)) {
 			t.Errorf("held since %s", w.Since)
 		}
 	}
