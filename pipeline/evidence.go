@@ -84,7 +84,7 @@ func (p *Publisher) vouched(ctx context.Context, c Checked, targets []probe.Targ
 	}
 	results := make(map[policy.Domain]probe.Result, len(targets))
 	out.quorum = c.Source().Settings().Quorum
-	merged, report, err := p.merge(ctx, c.Source().Settings(), func(m probe.Merged) {
+	merged, report, err := p.merge(ctx, c.Source().Settings(), out.feedbackLine(), func(m probe.Merged) {
 		out.voters = max(out.voters, lookers(m))
 		if pol, ok := wanted[m.Domain]; ok {
 			results[m.Domain] = about(m, pol)
@@ -116,8 +116,9 @@ func (p *Publisher) vouched(ctx context.Context, c Checked, targets []probe.Targ
 	return fill(results, targets, code), nil
 }
 
-// merge reads the evidence, merges it where that has not been done, and verifies it by the vantages of the list.
-func (p *Publisher) merge(ctx context.Context, s policy.Settings, each func(probe.Merged)) (*observed, probe.MergeReport, error) {
+// merge reads the evidence, merges it where that has not been done, and verifies it by the vantages of the list. last is
+// written behind it.
+func (p *Publisher) merge(ctx context.Context, s policy.Settings, last []byte, each func(probe.Merged)) (*observed, probe.MergeReport, error) {
 	var report probe.MergeReport
 	keys := s.VantageKeys()
 	if keys == nil {
@@ -141,6 +142,9 @@ func (p *Publisher) merge(ctx context.Context, s policy.Settings, each func(prob
 			return nil, report, err
 		}
 	} else if report, err = probe.Merge(packer, files, o, one); err != nil {
+		return nil, report, err
+	}
+	if _, err := packer.Write(last); err != nil {
 		return nil, report, err
 	}
 	merged, err := packer.done()
@@ -179,6 +183,9 @@ func verifyInto(out io.Writer, f probe.EvidenceFile, o probe.MergeOptions, each 
 	}
 	defer in.Close()
 	report, err := probe.VerifyMerged(io.TeeReader(in, out), mirror.MaxObservationsBytes, o, each)
+	if err == nil && report.Feedback != nil {
+		err = errors.New("it is a release's evidence, and ends in a feedback table: take what probe merge wrote")
+	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", f.Name, err)
 	}

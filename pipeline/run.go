@@ -50,6 +50,7 @@ type Publisher struct {
 	Evidence   EvidenceSource  // what vantages saw, instead of Observer; nil: none
 	ScanAll    bool            // probe every entry, not only those that change
 	Gate       *Gate           // decides by the change table; nil: what passes its probe goes out
+	Feedback   FeedbackSource  // what mail servers report; nil: nobody is asked
 	Keyless    Keyless         // makes an extra bundle; nil: none
 	SkipVerify bool            // do not fetch the release back as a client
 	Now        func() time.Time
