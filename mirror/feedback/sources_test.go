@@ -76,18 +76,20 @@ func TestSpool(t *testing.T) {
 	write("tlsrpt-small.example-4-z.json", report("small.example", "1", 19, 0, ""))
 	write("tlsrpt-a.example-5-z.json", strings.ReplaceAll(report("a.example", "1", 5000, 0, ""), "2026-03-02", "2026-03-01")) // another day
 	write("tlsrpt-t.a.example-6-z.json", strings.Replace(report("t.a.example", "1", 120, 0, ""), `"policy-domain":"t.a.example",`, "", 1))
+	write("tlsrpt-b.example-7-z.json", report("b.example", "1", 0, 30,
+		strings.Replace(detail("validation-failure", "mx.b.example", 20), "secret reason", "self-signed_certificate", 1)+","+detail("validation-failure", "mx.b.example", 10)))
 	write("half.json", report("a.example", "9", 1, 1, "")[:200])
 	write(".hidden.json", report("a.example", "10", 5000, 0, ""))
 	must(t, os.Symlink("/etc/passwd", filepath.Join(dir, "link.json")))
 	must(t, os.Mkdir(filepath.Join(dir, "folder.json"), 0o755))
-	listed := listing(t, map[string]string{"a.example": "mx.a.example", "small.example": "mx.small.example", "t.a.example": ".a.example"})
+	listed := listing(t, map[string]string{"a.example": "mx.a.example", "b.example": "mx.b.example", "small.example": "mx.small.example", "t.a.example": ".a.example"})
 	s, err := ReadSpool(dir, march2, time.Now(), listed)
 	must(t, err)
-	if s.Files != 8 || s.Reports != 5 || s.Unusable != 1 || len(s.Names) != 1 || !strings.Contains(s.Names[0], "half.json") {
+	if s.Files != 9 || s.Reports != 6 || s.Unusable != 1 || len(s.Names) != 1 || !strings.Contains(s.Names[0], "half.json") {
 		t.Errorf("%+v", s)
 	}
 	c := s.Contribution(testKey(t, 1), march2, listed)
-	says(t, c, "a.example sts 100/50; certificate-expired 20 listed-pattern; validation-failure 20 unlisted-mx", "t.a.example sts 100/0")
+	says(t, c, "a.example sts 100/50; certificate-expired 20 listed-pattern; validation-failure 20 unlisted-mx", "b.example sts 0/20; certificate-not-trusted 20 listed-pattern", "t.a.example sts 100/0")
 	if got := text(t, c); strings.Contains(strings.ToLower(got), "secret") || strings.Contains(got, "192.0.2") || strings.Contains(got, "mx.") {
 		t.Errorf("it tells more than it may:\n%s", got)
 	}

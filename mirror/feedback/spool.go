@@ -87,11 +87,31 @@ func (s *Spool) take(r *tlsrpt.Report, day tlsrpt.Day, seen map[string]bool, lis
 	}
 	seen[key] = true
 	s.Reports++
+	r.Notes = nil
+	explain(r)
 	for _, t := range tlsrpt.Tallies(r) {
 		if _, ok := listed(t.Domain); ok {
-			r.Notes = nil
 			s.reports = append(s.reports, r)
 			return
+		}
+	}
+}
+
+// untrusted are what Postfix 3.10 says, in OpenSSL's words, of certificates of which its result-type says only that they did not
+// verify. RFC 8460 section 4.3.1 calls them certificate-not-trusted. The words themselves never leave.
+var untrusted = map[string]bool{
+	"self-signed_certificate": true, "self-signed_certificate_in_certificate_chain": true, "unable_to_get_local_issuer_certificate": true,
+	"unable_to_get_issuer_certificate": true, "unable_to_verify_the_first_certificate": true, "unsuitable_certificate_purpose": true,
+	"certificate_not_trusted": true, "invalid_CA_certificate": true,
+}
+
+// explain finds the result-type that says most.
+func explain(r *tlsrpt.Report) {
+	for i := range r.Policies {
+		for j := range r.Policies[i].Details {
+			if d := &r.Policies[i].Details[j]; d.Result == tlsrpt.ValidationFailure && untrusted[d.Reason] {
+				d.Result = tlsrpt.CertificateNotTrusted
+			}
 		}
 	}
 }

@@ -146,7 +146,9 @@ func (d *Day) fail(code Code, host string, n int64) {
 		d.Failed = make(map[Code]int64)
 	}
 	d.Failed[code] += n
-	d.Example = host
+	if host != "" {
+		d.Example = host
+	}
 }
 
 // judge tells why a delivery would have failed, as far as its own lines do; counts is false where it says nothing about the
@@ -159,6 +161,8 @@ func judge(a maillog.Attempt, p policy.Policy) (code Code, counts bool) {
 		return CodeClear, true
 	case a.Status == maillog.Deferred && a.Reason == maillog.Handshake:
 		return CodeHandshake, true
+	case a.Status == maillog.Deferred && a.Reason == maillog.NotNamed: // Postfix from 3.10.5 on does not even connect
+		return CodeMX, true
 	case a.Status != maillog.Sent:
 		return CodeUnknown, false
 	case !a.Host.IsZero() && !p.Allows(a.Host):
