@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
-	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
 )
@@ -109,20 +107,9 @@ func (f *botFlags) known(c *cobra.Command, source string) (*pipeline.Known, erro
 	if f.config == "" {
 		return pipeline.KnownFrom(c.Context(), source, evidenceInputs(f.evidence), time.Now())
 	}
-	cfg, err := readConfig(f.config)
+	p, err := onlooker(c, f.config, source)
 	if err != nil {
-		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: "starttls-list init writes a configuration that explains every key"}
-	}
-	chain, err := mirror.ReadTrust(cfg.path(cfg.Trust))
-	if err != nil {
-		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: configHint(err)}
-	}
-	p := &pipeline.Publisher{
-		Source: source, Trust: chain, Gate: cfg.gate(), Evidence: cfg.evidenceSource(), Now: time.Now,
-		Log: slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil)),
-	}
-	if err := cfg.setState(c.Context(), p); err != nil {
-		return nil, &term.Exit{Code: exitUsage, Err: err}
+		return nil, err
 	}
 	return p.Known(c.Context())
 }

@@ -18,7 +18,7 @@ const pendingLong = `Pending shows every change that the list's gate holds, why,
 earliest time at which it can go out, or, where nobody can tell, each release. It goes by what earlier releases saw, asks
 nobody, and changes nothing. Changes that begin without a commit, as an owner's wish to leave, are among them.
 
-It needs [gate] enabled in the configuration.
+It needs [gate] enabled in the configuration, and no key.
 
 Exit codes: 0 done, whether anything is held or not; 3 usage, 4 internal.`
 
@@ -41,7 +41,7 @@ func newPendingCommand() *cobra.Command {
 }
 
 func runPending(c *cobra.Command, config string, asJSON bool) error {
-	p, err := openPublisher(c, config)
+	p, err := onlooker(c, config, "")
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func newRecoverCommand() *cobra.Command {
 var errNotConfirmed = errors.New("nothing was written: what is above was not confirmed")
 
 func runRecover(c *cobra.Command, f recoverFlags) error {
-	p, cfg, err := openConfigured(c, f.config)
+	p, cfg, err := openConfigured(c, f.config, &keyFlags{})
 	if err != nil {
 		return err
 	}

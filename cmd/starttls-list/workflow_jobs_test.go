@@ -38,6 +38,7 @@ func TestWorkflowJobs(t *testing.T) {
 		{"vantages probe a change", probesChange}, {"a scan is killed", killedScan}, {"vantages scan", scans}, {"a killed release is completed", publishes},
 		{"bots propose", proposes},
 		{"timers do the same", timed}, {"cron does the same", crons},
+		{"keys move to a KMS", movesKeys},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.run(t, w) }) {
 			return

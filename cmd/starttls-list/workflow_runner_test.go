@@ -111,6 +111,7 @@ func (r *workflowRunner) call(job workflowJob) error {
 				Inputs map[string]struct {
 					Default  string `yaml:"default"`
 					Required bool   `yaml:"required"`
+					Type     string `yaml:"type"`
 				} `yaml:"inputs"`
 			} `yaml:"workflow_call"`
 		} `yaml:"on"`
@@ -121,6 +122,9 @@ func (r *workflowRunner) call(job workflowJob) error {
 			r.t.Fatalf("%s is called without %s", name, input)
 		} else if !given {
 			called[input] = about.Default
+		}
+		if about.Type == "boolean" && called[input] == "false" {
+			called[input] = "" // which is what || asks
 		}
 	}
 	for input := range called {

@@ -21,6 +21,8 @@ import (
 
 	"github.com/starttls-everywhere/policylist/mirror/storetest"
 	"github.com/starttls-everywhere/policylist/pipeline/lab"
+	"github.com/starttls-everywhere/policylist/pipeline/signing/keyless"
+	"github.com/starttls-everywhere/policylist/pipeline/signing/keytest"
 )
 
 // workflowWorld is a list's repository as init makes it, with its remote, a lab whose domains it lists, and S3.
@@ -38,6 +40,7 @@ type workflowWorld struct {
 	fatal   atomic.Int64     // the request at which a step is killed; 0 for none
 	group   atomic.Int64     // process group of the running step
 	tool    *builtTool
+	issuer  *keytest.Issuer // whose tokens jobs get for Sigstore; nil for none
 }
 
 const workflowRef = "0123456789abcdef0123456789abcdef01234567"
@@ -211,6 +214,9 @@ const (
 	oidcToken  = "header.claims.signature"
 	publisher  = "arn:aws:iam::111122223333:role/publisher"
 	githubPAT  = "token-of-the-job"
+
+	// jobIdentity stands for the workflow: tokens of GitHub's name it by URL, those of the tests' issuer by a mail address.
+	jobIdentity = "publish@list.operator.example"
 )
 
 // startCloud answers as GitHub's OIDC issuer, as AWS's STS and as GitHub's API do, to those who show the right token.
@@ -218,11 +224,15 @@ const (
 func (w *workflowWorld) startCloud() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /oidc", func(rw http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "bearer "+oidcSecret || r.FormValue("audience") != "sts.amazonaws.com" {
+		token := map[string]string{"sts.amazonaws.com": oidcToken}
+		if w.issuer != nil {
+			token[keyless.DefaultAudience] = w.issuer.Token(w.t, jobIdentity, keyless.DefaultAudience)
+		}
+		if !strings.EqualFold(r.Header.Get("Authorization"), "bearer "+oidcSecret) || token[r.FormValue("audience")] == "" {
 			http.Error(rw, "no", http.StatusForbidden)
 			return
 		}
-		fmt.Fprintf(rw, `{"value":%q}`, oidcToken)
+		fmt.Fprintf(rw, `{"value":%q}`, token[r.FormValue("audience")])
 	})
 	mux.HandleFunc("POST /sts", func(rw http.ResponseWriter, r *http.Request) {
 		if r.FormValue("Action") != "AssumeRoleWithWebIdentity" || r.FormValue("WebIdentityToken") != oidcToken || r.FormValue("RoleArn") != publisher {
@@ -257,6 +267,7 @@ func (w *workflowWorld) runner(t testing.TB, ours bool) *workflowRunner {
 		"vars.POLICYLIST_VANTAGES": `["north","south"]`, "vars.POLICYLIST_ROLE": publisher, "vars.POLICYLIST_READ_ROLE": publisher,
 		"vars.POLICYLIST_REGION": "us-east-1", "vars.POLICYLIST_CONFIG": "", "vars.POLICYLIST_TRUST": "",
 		"vars.POLICYLIST_MIRROR": w.gateway.URL("public"), "secrets.COSIGN_PASSWORD": "correct-horse",
+		"vars.POLICYLIST_RELEASE_KEY": "", "vars.POLICYLIST_LOG_KEY": "", "vars.POLICYLIST_KEYLESS": "",
 		"secrets.SYNC_TOKEN": "", "github.token": githubPAT, "github.event.repository.default_branch": "main",
 	}
 	r.env = []string{
