@@ -36,7 +36,7 @@ func (s *Store) MonthSecret(ctx context.Context, m Month) ([]byte, error) {
 
 // monthSecret is MonthSecret, and makes it where there is none.
 func (s *Store) monthSecret(ctx context.Context, m Month) ([]byte, error) {
-	if err := s.stillOpen(ctx, m); err != nil {
+	if err := errors.Join(s.writable(), s.stillOpen(ctx, m)); err != nil {
 		return nil, err
 	}
 	secret, err := readSecret(s.path(monthsName, string(m)), true)

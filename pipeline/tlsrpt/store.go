@@ -63,6 +63,7 @@ type Store struct {
 	secret []byte
 	turn   chan struct{} // one place: of this process, one waits at the files
 	queue  queue
+	owner  int // user id of the folder's owner
 }
 
 // Open makes the folder's files where there are none; its parent must exist.
@@ -82,9 +83,19 @@ func Open(dir string, opts Options) (*Store, error) {
 			return nil, storeError(err)
 		}
 	}
-	var err error
-	if s.secret, err = readSecret(s.path(secretName), true); err != nil {
+	info, err := os.Stat(dir)
+	if err != nil {
 		return nil, storeError(err)
+	}
+	s.owner = os.Geteuid()
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.owner = int(sys.Uid)
+	}
+	if s.secret, err = readSecret(s.path(secretName), s.writable() == nil); err != nil {
+		return nil, storeError(err)
+	}
+	if s.writable() != nil {
+		return s, nil
 	}
 	return s, storeError(s.makeData())
 }
@@ -122,8 +133,19 @@ func (s *Store) path(elem ...string) string {
 	return filepath.Join(append([]string{s.dir}, elem...)...)
 }
 
+// writable is nil for the folder's owner. What root made in it, the owner could never write again.
+func (s *Store) writable() error {
+	if s.owner == os.Geteuid() {
+		return nil
+	}
+	return fmt.Errorf("%w: %s is of the user with the id %d, and this one has %d", ErrDenied, s.dir, s.owner, os.Geteuid())
+}
+
 // update runs fn in a transaction that writes; it is on disk when update returns nil, and not there at all otherwise.
 func (s *Store) update(ctx context.Context, fn func(*bbolt.Tx) error) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
 	return s.open(ctx, false, func(db *bbolt.DB) error {
 		return db.Update(func(tx *bbolt.Tx) error {
 			if err := prepare(tx); err != nil {

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/starttls-everywhere/policylist/mirror/durable"
 	intake "github.com/starttls-everywhere/policylist/pipeline/tlsrpt"
 )
 
@@ -269,6 +272,75 @@ func TestDamaged(t *testing.T) {
 	}
 	if _, err := intake.Open(w.dir, intake.Options{}); !errors.Is(err, intake.ErrDamaged) {
 		t.Errorf("a spoiled secret: %v", err)
+	}
+}
+
+// Another user's store is an error that says so; root may look at it, and leaves nothing in it that its owner cannot write.
+func TestOtherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to be two users")
+	}
+	const user = 65533
+	w := newWorld(t, intake.Options{})
+	w.enrolled("a.example")
+	if err := os.Chown(w.dir, user, user); err != nil {
+		t.Fatal(err)
+	}
+	s := w.open(intake.Options{})
+	if _, err := s.Add(t.Context(), document(t, reportText("Sender", "1", 1, 0, "a.example"), "")); !errors.Is(err, intake.ErrDenied) {
+		t.Errorf("root writes: %v", err)
+	}
+	w.store = s
+	if _, err := w.contribute("sender.example", "2026-01-10"); !errors.Is(err, intake.ErrDenied) {
+		t.Errorf("root makes a secret: %v", err)
+	}
+	if all, err := s.Enrolments(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("root reads: %v, %v", all, err)
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+		if err := syscall.Setfsuid(user - 1); err != nil {
+			done <- err
+			return
+		}
+		_, err := intake.Open(w.dir, intake.Options{})
+		done <- err
+	}()
+	if err := <-done; !errors.Is(err, intake.ErrDenied) {
+		t.Errorf("a stranger opens it: %v", err)
+	}
+}
+
+// A store that somebody holds is waited for, and then an error that says so; nothing of the document is left.
+func TestBusy(t *testing.T) {
+	w := newWorld(t, intake.Options{})
+	w.enrolled("a.example")
+	s := w.open(intake.Options{Wait: 20 * time.Millisecond})
+	w.store = s
+	in := w.newIntake(intake.IntakeOptions{})
+	unlock, err := durable.Lock(filepath.Join(w.dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := document(t, reportText("Sender", "1", 1, 0, "a.example"), "")
+	if _, err := s.Add(t.Context(), d); !errors.Is(err, intake.ErrBusy) {
+		t.Errorf("while it is held: %v", err)
+	}
+	if _, err := s.Enrolments(t.Context()); !errors.Is(err, intake.ErrBusy) {
+		t.Errorf("reading while it is held: %v", err)
+	}
+	unlock()
+	if out, err := s.Add(t.Context(), d); err != nil || len(out.Counted) != 1 {
+		t.Errorf("once it is free: %+v, %v", out, err)
+	}
+	unlock, err = durable.Lock(filepath.Join(w.dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if status, says := post(t, in, w.path("a.example"), d.Body); status != 503 {
+		t.Errorf("a POST while it is held: %d %s", status, says)
 	}
 }
 
