@@ -144,23 +144,31 @@ func lookUpKey(ctx context.Context, client TXTClient, name string) ([]string, er
 		if len(key) > maxKeyRecord {
 			return nil, fmt.Errorf("a key record of %d bytes", len(key))
 		}
-		keys[i] = forMail(key)
+		var test bool
+		if keys[i], test = forMail(key); test {
+			return nil, errors.New("the key is marked as a test")
+		}
 	}
 	return keys, nil
 }
 
-// forMail takes the service type tlsrpt (RFC 8460 section 3) off a key record, as go-msgauth knows
-// only those of RFC 6376.
-func forMail(record string) string {
+// forMail takes the service type tlsrpt (RFC 8460 section 3) off a key record, as go-msgauth knows only those of RFC 6376. test is
+// set for a key with t=y, whose signatures count as none (RFC 6376 section 3.6.1).
+func forMail(record string) (key string, test bool) {
 	tags := strings.Split(record, ";")
 	for i, tag := range tags {
 		name, value, _ := strings.Cut(tag, "=")
-		if strings.TrimSpace(name) != "s" {
-			continue
-		}
-		if services := strings.Split(value, ":"); slices.ContainsFunc(services, func(s string) bool { return strings.TrimSpace(s) == "tlsrpt" }) {
+		switch name = strings.TrimSpace(name); {
+		case name == "s" && lists(value, "tlsrpt"):
 			tags[i] = "s=*"
+		case name == "t" && lists(value, "y"):
+			test = true
 		}
 	}
-	return strings.Join(tags, ";")
+	return strings.Join(tags, ";"), test
+}
+
+// lists looks for an item among those that colons separate (RFC 6376 section 3.6.1).
+func lists(value, item string) bool {
+	return slices.ContainsFunc(strings.Split(value, ":"), func(s string) bool { return strings.TrimSpace(s) == item })
 }

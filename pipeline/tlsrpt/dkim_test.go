@@ -105,6 +105,8 @@ func TestAuthenticate(t *testing.T) {
 	s.publish("t", "sender.example", "s=tlsrpt; ", s.ed)
 	s.publish("e", "sender.example", "s=email : tlsrpt; ", s.ed)
 	s.publish("other", "sender.example", "s=dns; ", s.ed)
+	s.publish("test", "sender.example", "t=s : y; ", s.ed)
+	s.publish("strict", "sender.example", "t=s; ", s.ed)
 	s.publish("a", "reports.sender.example", "", s.ed)
 	s.publish("a", "gateway.example", "", s.ed)
 	s.publish("a", "co.uk", "", s.ed)
@@ -127,6 +129,7 @@ func TestAuthenticate(t *testing.T) {
 		{"RSA", s.sign(plain, "r", "sender.example", s.rsa), "sender.example", ""},
 		{"a key for tlsrpt alone", s.sign(plain, "t", "sender.example", s.ed), "sender.example", ""},
 		{"a key for two services", s.sign(plain, "e", "sender.example", s.ed), "sender.example", ""},
+		{"a key with another flag", s.sign(plain, "strict", "sender.example", s.ed), "sender.example", ""},
 		{"a sub-domain of the sender's", s.sign(plain, "a", "reports.sender.example", s.ed), "sender.example", ""},
 		{"From a sub-domain", s.sign(from("mail.sender.example"), "a", "sender.example", s.ed), "sender.example", ""},
 		{"on behalf of another, who signed for it", s.sign(from("platform.example"), "a", "sender.example", s.ed), "sender.example", ""},
@@ -145,6 +148,7 @@ func TestAuthenticate(t *testing.T) {
 		{"a key that was withdrawn", s.sign(plain, "gone", "sender.example", s.ed), "", "revoked"},
 		{"no such key", s.sign(plain, "none", "sender.example", s.ed), "", "no valid key"},
 		{"a key for something else", s.sign(plain, "other", "sender.example", s.ed), "", "inappropriate service"},
+		{"a key for tests", s.sign(plain, "test", "sender.example", s.ed), "", "marked as a test"},
 		{"a public suffix", s.sign(from("co.uk"), "a", "co.uk", s.ed), "", "below which anybody may register"},
 		{"a second From", "From: tls@big.example\r\n" + signed, "", "more or less than one From"},
 		{"junk for a signature", "DKIM-Signature: \x1b[31m; v=1\r\n" + plain, "", "malformed"},
