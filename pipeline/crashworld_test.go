@@ -159,6 +159,9 @@ func (w *crashWorld) change(name string, n int) {
 	}
 }
 
+// crashHangs is how long a process may take from one moment to the next.
+const crashHangs = 2 * time.Minute
+
 // crashRun is how the process is to run.
 type crashRun struct {
 	down, point, mode string
@@ -178,7 +181,7 @@ type crashEnd struct {
 func (w *crashWorld) run(r crashRun) crashEnd {
 	w.t.Helper()
 	w.now = w.now.Add(time.Hour)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	args := []string{"-home", w.home, "-now", w.now.Format(policy.TimeFormat), "-down", r.down, "-point", r.point, "-mode", r.mode}
 	cmd := exec.CommandContext(ctx, w.program, append(append(args, w.args...), w.names...)...)
@@ -193,6 +196,8 @@ func (w *crashWorld) run(r crashRun) crashEnd {
 	if w.started != nil {
 		w.started(cmd.Process)
 	}
+	hangs := time.AfterFunc(crashHangs, cancel)
+	defer hangs.Stop()
 	var end crashEnd
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		what, name, _ := strings.Cut(lines.Text(), " ")
@@ -203,9 +208,11 @@ func (w *crashWorld) run(r crashRun) crashEnd {
 		case "held":
 			end.held = append(end.held, name)
 		}
+		hangs.Stop() // what the clients take is not its time
 		if r.at != nil {
 			r.at(lines.Text())
 		}
+		hangs.Reset(crashHangs)
 		io.WriteString(in, "\n") // a process that is dead does not read it
 	}
 	if err := cmd.Wait(); err != nil {
