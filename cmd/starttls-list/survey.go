@@ -85,7 +85,13 @@ func (f *surveyFlags) run(c *cobra.Command, args []string) error {
 	t := survey.New(survey.Options{Tool: "starttls-list " + version, Min: f.min, List: entries})
 	var input *survey.Input
 	if f.from {
-		if err := probe.ReadSorted(evidenceInputs(args), t.Add); err != nil {
+		err := probe.ReadSorted(evidenceInputs(args), func(r *probe.Reader, l probe.Line) error {
+			if c.Context().Err() != nil {
+				return &term.Exit{Code: exitInternal, Err: errors.New("interrupted: no statistics were written")}
+			}
+			return t.Add(r, l)
+		})
+		if err != nil {
 			return evidenceError(err)
 		}
 	} else if input, err = f.look(c, args[0], entries, t); err != nil {

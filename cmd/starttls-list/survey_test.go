@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -104,6 +105,21 @@ func TestSurveyGoesOn(t *testing.T) {
 	}
 	if again.String() != out {
 		t.Errorf("the evidence gives other numbers:\n%s\nthan the run that finished it:\n%s", again.String(), out)
+	}
+}
+
+// TestSurveyOfEvidenceIsInterrupted: counting a large file ends when somebody asks.
+func TestSurveyOfEvidenceIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	stats := filepath.Join(t.TempDir(), "s.json")
+	var out, errs bytes.Buffer
+	code := run(ctx, []string{"survey", "--from", "../../pipeline/probe/testdata/merged.jsonl", "--stats", stats}, nil, &out, &errs)
+	if code != exitInternal || out.Len() > 0 || !strings.Contains(errs.String(), "interrupted") {
+		t.Errorf("exit %d: %s%s", code, out.String(), errs.String())
+	}
+	if _, err := os.Stat(stats); !os.IsNotExist(err) {
+		t.Errorf("there are statistics: %v", err)
 	}
 }
 

@@ -28,7 +28,7 @@ type STS struct {
 	ID        string     `json:"id,omitempty"`        // of the one valid record
 	Policy    *STSPolicy `json:"policy,omitempty"`    // when its text is valid
 	Record    Lookup     `json:"record"`
-	Status    string     `json:"status"` // a discovery.STSStatus, or stsOptedOut
+	Status    string     `json:"status"` // a discovery.STSStatus, or STSOptedOut
 }
 
 // HTTP is the answer of a policy host. Header fields are cut and escaped.
@@ -54,11 +54,11 @@ type STSPolicy struct {
 	Unusable   []string `json:"unusable,omitempty"` // mx values that name no host
 }
 
-// stsOptedOut is the STS.Status where the policy host or all its addresses asked to be left alone.
-const stsOptedOut = "opted-out"
+// STSOptedOut is the STS.Status where the policy host or all its addresses asked to be left alone.
+const STSOptedOut = "opted-out"
 
-// stsNoName is the STS.Status where the policy host is public and this probe has no name to introduce itself with.
-const stsNoName = "no-ehlo"
+// STSNoName is the STS.Status where the policy host is public and this probe has no name to introduce itself with.
+const STSNoName = "no-ehlo"
 
 func (p *Prober) findSTS(ctx context.Context, domain policy.Domain) *STS {
 	fetcher, left := p.fetcher, false
@@ -77,9 +77,9 @@ func (p *Prober) findSTS(ctx context.Context, domain policy.Domain) *STS {
 	}
 	switch {
 	case left:
-		out.Status, out.Detail = stsOptedOut, ""
+		out.Status, out.Detail = STSOptedOut, ""
 	case nameless:
-		out.Status, out.Detail = stsNoName, ""
+		out.Status, out.Detail = STSNoName, ""
 	}
 	return out
 }

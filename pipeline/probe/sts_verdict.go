@@ -88,9 +88,9 @@ func (j *judge) sts(s *STS, names []mxName) {
 		return
 	}
 	switch s.Status {
-	case stsOptedOut:
+	case STSOptedOut:
 		j.add("probe.opted-out", "mta-sts.%s", j.domain)
-	case stsNoName:
+	case STSNoName:
 		j.add("probe.no-ehlo", "mta-sts.%s", j.domain)
 	}
 	if id := stsCode(discovery.STSStatus(s.Status)); id != "" {

@@ -68,7 +68,7 @@ func many(t testing.TB, n, providers int) probe.EvidenceFile {
 // TestMemoryOfMany: the memory of a tally depends on its rows, not on the domains (a million with POLICYLIST_FULL), and
 // evidence that makes up a provider for each domain gets no more than 262,144 rows.
 func TestMemoryOfMany(t *testing.T) {
-	domains := 10_000
+	domains := 4_000
 	full := os.Getenv("POLICYLIST_FULL") == "1"
 	if full {
 		domains = 1_000_000

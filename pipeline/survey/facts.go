@@ -116,7 +116,7 @@ func stsClass(r probe.Record) string {
 		return policyClass(s.Policy.Mode, r.Codes)
 	case status == discovery.STSFetchForbidden:
 		return "broken" // its addresses are private: a fact, although nobody went there
-	case !status.Known(), slices.Contains(r.Codes, "probe.opted-out"), slices.Contains(r.Codes, "probe.no-ehlo"):
+	case !status.Known(), s.Status == probe.STSOptedOut, s.Status == probe.STSNoName:
 		return inconclusive
 	}
 	return "broken"

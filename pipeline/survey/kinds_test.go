@@ -111,6 +111,7 @@ func stsKinds() []kind {
 		with("sts-redirect", good, "verdict warn mta-sts broken", "sts.redirect", "web redirect"),
 		with("sts-html", good, "verdict warn mta-sts broken", "sts.media-type", "web html"),
 		with("sts-typo", strings.Replace(good, "mx:", "nmx:", 1), "verdict warn mta-sts broken", "sts.no-mx"),
+		with("sts-outside", good, ambiguous+"mta-sts inconclusive", "probe.no-ehlo", "none mta-sts.@ A", "mta-sts.@ 60 IN AAAA 2a00:1450::1"),
 		with("sts-unknown", good, ambiguous+"mta-sts inconclusive", "sts.lookup-failed", "fault _mta-sts.@ TXT servfail"),
 	}
 }

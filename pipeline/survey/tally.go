@@ -170,7 +170,7 @@ func (t *Tally) known(codes []string) []string {
 	for i, code := range codes {
 		own, ok := t.codes[code]
 		if !ok {
-			if own = otherCode; len(t.codes) < maxCodes {
+			if own = otherCode; len(t.codes) < maxCodes && !strings.ContainsFunc(code, notOfCode) {
 				own = strings.Clone(code)
 				t.codes[own] = own
 			}
@@ -178,6 +178,11 @@ func (t *Tally) known(codes []string) []string {
 		out[i] = own
 	}
 	return slices.Compact(out)
+}
+
+// notOfCode: evidence may have codes in any printable characters; what goes into tables of others' has none to obey.
+func notOfCode(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.'
 }
 
 // The tables of a survey.
