@@ -13,9 +13,14 @@ import (
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 )
 
-// spread is how many contributors more than three a row may take in the month before: the secret says how many, for each
-// provider and month anew. With a bound that is known, a row that appears tells that somebody has come; see README.md.
-const spread = 7
+// A row takes margin contributors more than three in the month before, and up to spread more than those: the secret says how
+// many, for each provider and month anew. With a bound that is known, a row that appears tells that somebody has come. The margin
+// lets rows stay whole for their month, and keeps small crowds, in which everybody shows, out of tables. README.md has what
+// other values gave.
+const (
+	margin = 3
+	spread = 12
+)
 
 // Chosen are the rows that a month's tables have of what senders contribute, if their weeks are large enough as well: chosen
 // once, by the month before. So what appears within a month appears for nobody's sake.
@@ -56,7 +61,7 @@ func choose(m Month, within func(tlsrpt.Day) bool, seen []Observation, listed Li
 func threshold(secret []byte, m Month, provider string) int {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("policylist feedback threshold v1\n" + m.String() + "\n" + provider))
-	return MinContributors + int(binary.BigEndian.Uint64(mac.Sum(nil))%(spread+1))
+	return MinContributors + margin + int(binary.BigEndian.Uint64(mac.Sum(nil))%(spread+1))
 }
 
 // chosenJSON is how a choice is kept.

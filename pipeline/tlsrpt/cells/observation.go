@@ -20,10 +20,12 @@ type Observation struct {
 	Contributor string // a pseudonym of the day's month, or a reporter's domain: only ever compared
 	Domain      policy.Domain
 	Day         tlsrpt.Day
-	Policy      tlsrpt.PolicyType      // what governed the sessions; of several the strongest
-	Sessions    int64                  // all of them
+	Sessions    int64
 	Failed      map[tlsrpt.Class]int64 // of Sessions; ClassOK plays no part
-	Unlisted    int64                  // of Failed, at an MX host that the list does not allow
+
+	// For alerts, of Sessions: those under an MTA-STS policy, those under none and no TLSA either, and those that failed at an MX
+	// host that the list does not allow, for its certificate.
+	UnderSTS, UnderNone, Unlisted int64
 }
 
 // vote is what a contributor says of a row: sums over domains and days.

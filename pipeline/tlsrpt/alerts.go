@@ -1,0 +1,237 @@
+package tlsrpt
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
+)
+
+// How many days alerts look at: those of the present, and those before, with which they are compared.
+const (
+	alertDays  = 7
+	alertPast  = 28
+	alertLeast = 20 // sessions, below which a day says nothing
+)
+
+// manyDomains is how many domains of one provider with the same alert are one incident of the provider's.
+const manyDomains = 3
+
+// Codes of alerts.
+const (
+	codeSTSSuppressed = "tlsrpt.sts-suppressed"
+	codeOnePlace      = "tlsrpt.starttls-one-place"
+	codeUnlistedMX    = "tlsrpt.unlisted-mx"
+	codeProvider      = "tlsrpt.provider-incident"
+)
+
+// Codes explains the codes of alerts, and what contributors are told.
+func Codes() []policy.Code {
+	c := func(id, summary, fix string) policy.Code {
+		return policy.Code{ID: id, Rules: []string{"R38"}, Severity: policy.Warning, Summary: summary, Fix: fix}
+	}
+	return []policy.Code{
+		c(codeSTSSuppressed, "who reported sessions under the domain's MTA-STS policy finds no policy any more: it may be kept from looking it up",
+			"look up _mta-sts and the policy from several networks; if they are there, tell the reporter that somebody filters its DNS or HTTPS"),
+		c(codeOnePlace, "one reporter gets no STARTTLS where all others do: it may be stripped on the way from that one",
+			"tell the reporter to connect from another network, and to ask who is between it and the MX hosts"),
+		c(codeUnlistedMX, "a sender was led to an MX host that the list does not allow, and whose certificate does not name it: its DNS may be forged",
+			"compare the MX records that several resolvers give with the list's entry; where the domain has moved, the entry follows by its row of the change table"),
+		c(codeProvider, "several domains of one provider show the same: one incident of the provider's",
+			"look at the provider's hosts first, and tell it"),
+		{ID: string(tlsrpt.NoticeCanary), Rules: []string{"R20"}, Severity: policy.Warning,
+			Summary: "a contributor delivers to a canary domain, which is broken on purpose: its mail server does not enforce the list",
+			Fix:     "the contributor's starttls-policy shows it; starttls-policy doctor there finds out why"},
+	}
+}
+
+// Alerts are what reports of the last days say that somebody should look at, about listed domains. They rest on single
+// reporters, so they are for the operator's eyes: what everybody may see comes of the tables.
+func (s *Store) Alerts(ctx context.Context, listed cells.Listed) ([]policy.Finding, error) {
+	today := tlsrpt.DayOf(s.opts.Now())
+	seen, err := s.Observations(ctx, today-alertDays-alertPast, today)
+	if err != nil {
+		return nil, err
+	}
+	return alertsOf(seen, today, listed), nil
+}
+
+// place is what one reporter said of one domain, before and in the last days.
+type place struct {
+	who       string
+	past, now []cells.Observation
+}
+
+// alertsOf is Alerts, of observations and a day.
+func alertsOf(seen []cells.Observation, today tlsrpt.Day, listed cells.Listed) []policy.Finding {
+	domains := map[policy.Domain]map[string]*place{}
+	for _, o := range seen {
+		if _, ok := listed(o.Domain); !ok {
+			continue
+		}
+		who := fmt.Sprint(o.Loop, " ", o.Contributor)
+		if domains[o.Domain] == nil {
+			domains[o.Domain] = map[string]*place{}
+		}
+		p := domains[o.Domain][who]
+		if p == nil {
+			p = &place{who: who}
+			domains[o.Domain][who] = p
+		}
+		switch {
+		case o.Day > today-alertDays:
+			p.now = append(p.now, o)
+		case o.Day > today-alertDays-alertPast:
+			p.past = append(p.past, o)
+		}
+	}
+	var out []policy.Finding
+	for d, places := range domains {
+		for _, a := range []struct{ code, what string }{
+			{codeSTSSuppressed, suppressed(places)}, {codeOnePlace, stripped(places)}, {codeUnlistedMX, strayed(places)},
+		} {
+			if a.what != "" {
+				out = append(out, alert(a.code, d.String(), a.what))
+			}
+		}
+	}
+	return incidents(out, listed)
+}
+
+// suppressed looks for reporters whose last sessions under MTA-STS lie before sessions without any policy. A contributor is known
+// by the month's pseudonym only, so what it had in another month is forgotten.
+func suppressed(places map[string]*place) string {
+	had, lost := 0, 0
+	for _, p := range places {
+		if total(p.past, underSTS) < alertLeast && total(p.now, underSTS) < alertLeast {
+			continue
+		}
+		had++
+		before, after := lastDay(slices.Concat(p.past, p.now), underSTS), lastDay(p.now, underNone)
+		if after > before && total(later(p.now, before), underNone) >= alertLeast {
+			lost++
+		}
+	}
+	if lost == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d reporters with an MTA-STS policy", lost, had)
+}
+
+// stripped looks for one reporter that gets no STARTTLS half of the time where two others always do.
+func stripped(places map[string]*place) string {
+	without, with := 0, 0
+	for _, p := range places {
+		all, failed := total(p.now, sessionsOf), total(p.now, noSTARTTLS)
+		switch {
+		case all < alertLeast:
+		case failed == 0:
+			with++
+		case failed >= all/2:
+			without++
+		default:
+			return "" // it fails elsewhere, too
+		}
+	}
+	if without != 1 || with < 2 {
+		return ""
+	}
+	return fmt.Sprintf("1 of %d reporters", with+1)
+}
+
+// strayed looks for certificates that do not match at MX hosts that the list does not allow.
+func strayed(places map[string]*place) string {
+	n := 0
+	for _, p := range places {
+		if total(p.now, unlisted) >= alertLeast {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d reporters", n, len(places))
+}
+
+func sessionsOf(o cells.Observation) int64 { return o.Sessions }
+func underSTS(o cells.Observation) int64   { return o.UnderSTS }
+func underNone(o cells.Observation) int64  { return o.UnderNone }
+func unlisted(o cells.Observation) int64   { return o.Unlisted }
+func noSTARTTLS(o cells.Observation) int64 { return o.Failed[tlsrpt.ClassNoSTARTTLS] }
+
+func total(seen []cells.Observation, of func(cells.Observation) int64) (n int64) {
+	for _, o := range seen {
+		n = min(n+max(of(o), 0), tlsrpt.MaxCount)
+	}
+	return n
+}
+
+// lastDay is the last day on which there is some of it; 0 for none.
+func lastDay(seen []cells.Observation, of func(cells.Observation) int64) (last tlsrpt.Day) {
+	for _, o := range seen {
+		if of(o) > 0 {
+			last = max(last, o.Day)
+		}
+	}
+	return last
+}
+
+func later(seen []cells.Observation, day tlsrpt.Day) (out []cells.Observation) {
+	for _, o := range seen {
+		if o.Day > day {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// incidents puts one alert about a provider in the place of many about its domains, and sorts.
+func incidents(alerts []policy.Finding, listed cells.Listed) []policy.Finding {
+	type key struct{ code, provider string }
+	groups := map[key][]policy.Finding{}
+	for _, a := range alerts {
+		d, err := policy.ParseDomain(a.Domain)
+		if err != nil {
+			continue
+		}
+		p, _ := listed(d)
+		groups[key{a.Code, p}] = append(groups[key{a.Code, p}], a)
+	}
+	var out []policy.Finding
+	for k, of := range groups {
+		if len(of) < manyDomains {
+			out = append(out, of...)
+			continue
+		}
+		out = append(out, alert(codeProvider, "", fmt.Sprintf("%s: %d domains, %s", k.provider, len(of), k.code)))
+	}
+	slices.SortFunc(out, func(a, b policy.Finding) int {
+		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Summary, b.Summary))
+	})
+	return out
+}
+
+func alert(code, domain, what string) policy.Finding {
+	for _, c := range Codes() {
+		if c.ID == code {
+			return policy.Finding{Code: code, Severity: c.Severity, Domain: domain, Summary: what + ": " + c.Summary, Fix: c.Fix}
+		}
+	}
+	return policy.Finding{Code: code, Severity: policy.Error, Domain: domain, Summary: what}
+}
+
+// CanaryNotices is what a contributor is told: that it delivered to a canary, if it did. For IntakeOptions.Notices.
+func CanaryNotices(canaries []policy.Domain) func(tlsrpt.Contribution) []tlsrpt.Notice {
+	return func(c tlsrpt.Contribution) []tlsrpt.Notice {
+		for _, e := range c.Entries {
+			if e.Successful > 0 && !e.LookUps && slices.Contains(canaries, e.Domain) {
+				return []tlsrpt.Notice{tlsrpt.NoticeCanary}
+			}
+		}
+		return nil
+	}
+}

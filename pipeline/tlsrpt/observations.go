@@ -1,0 +1,61 @@
+package tlsrpt
+
+import (
+	"context"
+
+	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
+	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
+)
+
+// Observations are what the store knows of the days from one to another, both included: what senders contributed, and what
+// authenticated reporters said of enrolled domains. What is only shown is not among them.
+func (s *Store) Observations(ctx context.Context, from, to tlsrpt.Day) (seen []cells.Observation, err error) {
+	err = s.Contributions(ctx, from, to, func(c Contributed) error {
+		report := c.Report()
+		unlisted := unlistedMismatches(c.Contribution)
+		for _, t := range tlsrpt.Tallies(report) {
+			o := observation(cells.Senders, c.Pseudonym, t)
+			o.Unlisted = unlisted[t.Domain.String()]
+			seen = append(seen, o)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = s.Rows(ctx, from, to, func(r Row) error {
+		if r.Authenticated {
+			seen = append(seen, observation(cells.Recipients, r.Reporter, r.Tally))
+		}
+		return nil
+	})
+	return seen, err
+}
+
+func observation(loop cells.Loop, who string, t tlsrpt.Tally) cells.Observation {
+	o := cells.Observation{Loop: loop, Contributor: who, Domain: t.Domain, Day: t.Day, Sessions: t.Sessions, Failed: t.ByClass()}
+	for _, p := range t.Policies {
+		n := min(p.Successful, tlsrpt.MaxCount-p.Failed) + p.Failed
+		switch p.Type {
+		case tlsrpt.STS:
+			o.UnderSTS = n
+		case tlsrpt.NoPolicyFound:
+			o.UnderNone = n
+		}
+	}
+	return o
+}
+
+// unlistedMismatches are, by domain, the sessions that ended at an MX host that the list does not allow, with a certificate that
+// does not name it.
+func unlistedMismatches(c tlsrpt.Contribution) map[string]int64 {
+	out := map[string]int64{}
+	for _, e := range c.Entries {
+		for _, d := range e.Details {
+			if d.MX == tlsrpt.UnlistedMX && d.Result == tlsrpt.CertificateHostMismatch && !e.LookUps {
+				out[e.Domain.String()] = max(out[e.Domain.String()], d.Failed) // sts and tlsa count the same sessions
+			}
+		}
+	}
+	return out
+}
