@@ -111,7 +111,7 @@ func mxCodes() []Code {
 		{"mx.foreign", []string{"R53"}, Warning, "one of the mxs lies under a domain unrelated to the others",
 			"check the name: a wrong one lets a stranger's server take the mail; a person has to agree to it"},
 		{"mx.foreign-unused", []string{"R53"}, Warning, "a foreign MX pattern that no MX record uses",
-			"remove it, or publish the MX record that it is for; a person has to agree to it"},
+			"remove it, or publish the MX record that it is for; a maintainer who agrees to it names it in the entry's note, and says why"},
 	}
 }
 

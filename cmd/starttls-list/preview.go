@@ -23,7 +23,10 @@ vantages see the same and mail arrives, and the TXT record with which the owner 
 "pending" does, which needs the publisher's state. Made for pull requests: it reads the source as data, and runs nothing
 of it.
 
-Exit codes: 0 looked, 1 the source has errors, 2 a domain's DNS did not answer, 3 usage, 4 internal.`
+An MX pattern that the change adds, that no MX record uses and that is nobody's here needs a person (mx.foreign-unused): somebody else's
+servers could take the mail. Until the entry's note or override names it, preview fails.
+
+Exit codes: 0 looked, 1 the source has errors or an MX pattern needs a person, 2 a domain's DNS did not answer, 3 usage, 4 internal.`
 
 const previewExample = `  $ starttls-list preview --base origin/main list
   new.example  added
@@ -93,11 +96,16 @@ func (f *previewFlags) run(c *cobra.Command, source string) error {
 	if len(changes) == 0 {
 		fmt.Fprintln(w, "no domain changes")
 	}
-	silent := false
+	strangers, strange, silent := pipeline.NewStrangers(checked), 0, false
 	for i, ch := range changes {
 		if i == maxPreviewed {
 			fmt.Fprintf(w, "… and %s, at which nobody looked\n", term.Plural(len(changes)-maxPreviewed, "more domain"))
-			break
+		}
+		if i >= maxPreviewed {
+			found := strangers.Unseen(ch)
+			printFindings(w, "  ", found)
+			strange += len(found)
+			continue
 		}
 		seen, dane := looker.look(c.Context(), ch.Domain)
 		if err := c.Context().Err(); err != nil {
@@ -105,8 +113,15 @@ func (f *previewFlags) run(c *cobra.Command, source string) error {
 		}
 		silent = silent || seen.Route.Kind == discovery.RouteUnknown
 		printPreview(w, checked, ch, seen, dane)
+		found := strangers.Seen(ch, seen.Route)
+		printFindings(w, "  ", found)
+		strange += len(found)
 	}
-	if silent {
+	switch {
+	case strange > 0:
+		return &term.Exit{Code: exitFail, Err: fmt.Errorf("a person has to agree to %s that no MX record uses", term.Plural(strange, "foreign MX pattern")),
+			Hint: "a maintainer who agrees names each in the entry's note, with the reason"}
+	case silent:
 		return &term.Exit{Code: exitInconclusive}
 	}
 	return nil

@@ -25,6 +25,7 @@ import (
 //	tlsa HOST U S M [HEX]             a TLSA record, about the server's certificate unless HEX says otherwise
 //	secure NAME…                      what the resolver vouches for
 //	proof DOMAIN MODE MX…             its owner's proof of control for that entry
+//	fault NAME TYPE FAULT             the DNS fails for a name
 //	leave DOMAIN                      its owner's wish to be taken off the list
 //	record …                          any other record
 func startScriptLab(ts *testscript.TestScript, neg bool, args []string) {
@@ -71,6 +72,8 @@ func furnish(l *lab.Lab, verb, rest string) error {
 		return nil
 	case "proof":
 		return furnishProof(l, words)
+	case "fault":
+		return l.SetFault(words[0], words[1], lab.DNSFault(words[2]))
 	case "leave":
 		r := proof.For(policy.Policy{}, time.Now().AddDate(0, 0, proofDays))
 		r.Kind, r.Change = proof.Remove, ""
