@@ -23,13 +23,14 @@ type MailLimits struct {
 	Fields  int // fields of one header block
 	Parts   int // parts that are looked into, over all levels
 	Depth   int // multiparts and forwarded messages within each other
+	Forward int // forwarded messages within each other: each is kept whole, for its signatures
 	Reports int // documents in one mail; RFC 8460 section 5.3 has one
 	Report  tlsrpt.Limits
 }
 
 // DefaultMailLimits fit what large providers send and their gateways add.
 func DefaultMailLimits() MailLimits {
-	return MailLimits{Size: 8 << 20, Header: 256 << 10, Fields: 500, Parts: 64, Depth: 8, Reports: 8, Report: tlsrpt.DefaultLimits()}
+	return MailLimits{Size: 8 << 20, Header: 256 << 10, Fields: 500, Parts: 64, Depth: 8, Forward: 2, Reports: 8, Report: tlsrpt.DefaultLimits()}
 }
 
 // ErrNoReport says that a mail has nothing in it that looks like a report.
@@ -61,7 +62,7 @@ func ReadMail(raw []byte, limits MailLimits) ([]*Mailed, error) {
 		return nil, fmt.Errorf("%w: a mail of more than %d bytes", tlsrpt.ErrLimit, limits.Size)
 	}
 	w := &mailWalk{limits: limits}
-	w.message(raw, 0)
+	w.message(raw, 0, 0)
 	switch {
 	case len(w.found) > 0:
 		return w.found, nil
@@ -82,9 +83,9 @@ type mailWalk struct {
 
 // envelope is what a report's mail tells of it.
 type envelope struct {
-	message []byte
-	header  message.Header
-	body    []byte
+	message   []byte
+	header    message.Header
+	forwarded int // how many are around it
 }
 
 func (w *mailWalk) fail(err error) {
@@ -94,7 +95,7 @@ func (w *mailWalk) fail(err error) {
 }
 
 // message reads a message from its first byte. A mailbox's "From " line in front, as a delivery agent may leave it, is passed over.
-func (w *mailWalk) message(raw []byte, depth int) {
+func (w *mailWalk) message(raw []byte, depth, forwarded int) {
 	for _, sign := range []string{"From ", ">From "} {
 		if _, rest, ok := bytes.Cut(raw, []byte("\n")); ok && bytes.HasPrefix(raw, []byte(sign)) {
 			raw = rest
@@ -106,8 +107,8 @@ func (w *mailWalk) message(raw []byte, depth int) {
 		return
 	}
 	outer := w.around
-	w.around = envelope{raw, header, body}
-	w.entity(header, body, depth)
+	w.around = envelope{raw, header, forwarded}
+	w.entity(header, bytes.NewReader(body), depth, true)
 	w.around = outer
 }
 
@@ -151,8 +152,9 @@ func isFieldName(name []byte) bool {
 	return len(name) > 0 && bytes.IndexFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == ':' }) < 0
 }
 
-// entity looks into a part: a multipart, a forwarded message, or a leaf that may be a report.
-func (w *mailWalk) entity(header message.Header, body []byte, depth int) {
+// entity looks into a part: a multipart, a forwarded message, or a leaf that may be a report. top says that it is the message
+// itself. Only a leaf and a forwarded message are taken into memory, so that parts within parts cost no more than one.
+func (w *mailWalk) entity(header message.Header, body io.Reader, depth int, top bool) {
 	if depth > w.limits.Depth {
 		w.fail(fmt.Errorf("%w: a mail of more than %d levels", tlsrpt.ErrLimit, w.limits.Depth))
 		return
@@ -164,17 +166,14 @@ func (w *mailWalk) entity(header message.Header, body []byte, depth int) {
 	case strings.HasPrefix(kind, "multipart/") && params["boundary"] != "":
 		w.multipart(body, params["boundary"], depth)
 	case kind == "message/rfc822" || kind == "message/global":
-		for _, decoded := range decodings(header.Get("Content-Transfer-Encoding"), body, 0) {
-			w.message(decoded, depth+1)
-			return
-		}
+		w.forwarded(header, body, depth)
 	default:
-		w.leaf(header, body)
+		w.leaf(header, body, top)
 	}
 }
 
-func (w *mailWalk) multipart(body []byte, boundary string, depth int) {
-	parts := textproto.NewMultipartReader(bytes.NewReader(body), boundary)
+func (w *mailWalk) multipart(body io.Reader, boundary string, depth int) {
+	parts := textproto.NewMultipartReader(body, boundary)
 	for len(w.found) < w.limits.Reports {
 		part, err := parts.NextPart()
 		if err != nil {
@@ -184,15 +183,27 @@ func (w *mailWalk) multipart(body []byte, boundary string, depth int) {
 			w.fail(fmt.Errorf("%w: a mail of more than %d parts", tlsrpt.ErrLimit, w.limits.Parts))
 			return
 		}
-		content, _ := io.ReadAll(part) // a message cut off midway has the rest of its last part
-		w.entity(message.Header{Header: part.Header}, content, depth+1)
+		w.entity(message.Header{Header: part.Header}, part, depth+1, false)
 	}
 }
 
+// forwarded reads a message within the message. RFC 2046 section 5.2.1 forbids to encode it; not all know.
+func (w *mailWalk) forwarded(header message.Header, body io.Reader, depth int) {
+	if w.around.forwarded >= w.limits.Forward {
+		w.fail(fmt.Errorf("%w: more than %d forwarded messages within each other", tlsrpt.ErrLimit, w.limits.Forward))
+		return
+	}
+	raw, _ := io.ReadAll(body) // a message cut off midway has the rest of its last part
+	w.message(decodings(header.Get("Content-Transfer-Encoding"), raw)[0], depth+1, w.around.forwarded+1)
+}
+
 // leaf takes a part that is a report under one of its possible readings.
-func (w *mailWalk) leaf(header message.Header, body []byte) {
-	for _, document := range decodings(header.Get("Content-Transfer-Encoding"), body, w.limits.Report.Compressed) {
-		if !looksLikeReport(document) || len(w.found) >= w.limits.Reports {
+func (w *mailWalk) leaf(header message.Header, body io.Reader, top bool) {
+	// Base64 takes a third more than what it encodes. What is cut here is over the limit below.
+	most := int64(w.limits.Report.Compressed)*3/2 + 1024
+	raw, _ := io.ReadAll(io.LimitReader(body, most)) // as above
+	for _, document := range decodings(header.Get("Content-Transfer-Encoding"), raw) {
+		if !looksLikeReport(document) {
 			continue
 		}
 		report, err := tlsrpt.Read(document, w.limits.Report)
@@ -203,7 +214,7 @@ func (w *mailWalk) leaf(header message.Header, body []byte) {
 		m := &Mailed{Report: report, Body: document, message: w.around.message, header: w.around.header}
 		m.label(header, document)
 		m.describe(header)
-		if len(body) < len(w.around.body) {
+		if !top {
 			m.nameField = "" // a part's header is in the body of the message, which every signature covers
 		}
 		w.found = append(w.found, m)

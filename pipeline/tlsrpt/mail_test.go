@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -178,6 +179,7 @@ func TestReadMailRefuses(t *testing.T) {
 		{"a large header", "X: " + strings.Repeat("x", 1<<20) + "\r\n\r\n" + mailed, tlsrpt.ErrLimit},
 		{"many fields", strings.Repeat("X: y\r\n", 600) + "\r\n" + mailed, tlsrpt.ErrLimit},
 		{"many parts", report(append(slices.Repeat([]string{"\r\nx"}, 100), part(gz, "base64", lines(zipped(mailed))))...), tlsrpt.ErrLimit},
+		{"forwarded three times", strings.Repeat(deep, 3) + report(part(gz, "base64", lines(zipped(mailed)))), tlsrpt.ErrLimit},
 		{"forwarded over and over", strings.Repeat(deep, 100) + report(part(gz, "base64", lines(zipped(mailed)))), tlsrpt.ErrLimit},
 		{"multiparts over and over", envelope + nested(2000), tlsrpt.ErrLimit},
 	} {
@@ -194,6 +196,32 @@ func nested(levels int) string {
 		fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", i, i)
 	}
 	return b.String() + part("application/tlsrpt+json", "7bit", mailed)
+}
+
+// Hostile mails cost a few times their size, whatever they are made of. What was allocated in all is an upper bound of what was
+// in use.
+func TestReadMailMemory(t *testing.T) {
+	const mb = 1 << 20
+	filler := strings.Repeat(strings.Repeat("x", 76)+"\r\n", 7*mb/78)
+	for name, mail := range map[string]string{
+		"a large part":          report("Content-Type: text/plain\r\n\r\n" + filler),
+		"a large base64 part":   report("Content-Transfer-Encoding: base64\r\n\r\n" + filler),
+		"a report and filler":   report(part("application/tlsrpt+json", "7bit", mailed+filler)),
+		"parts within parts":    envelope + strings.Replace(nested(7), mailed, filler, 1),
+		"forwarded twice":       strings.Repeat("Content-Type: message/rfc822\r\n\r\n", 2) + envelope + "\r\n" + filler,
+		"a boundary everywhere": report(strings.Repeat("\r\n--b1", mb)),
+		"a bomb":                report(part("application/tlsrpt+gzip", "base64", lines(zipped(strings.Repeat("\x00", 16*mb))))),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := intake.ReadMail([]byte(mail), intake.DefaultMailLimits())
+		runtime.ReadMemStats(&after)
+		spent := after.TotalAlloc - before.TotalAlloc
+		t.Logf("figures: %s: %d KB of mail, %d KB allocated, %.60v", name, len(mail)>>10, spent>>10, err)
+		if spent > 80*mb {
+			t.Errorf("%s: %d bytes were allocated", name, spent)
+		}
+	}
 }
 
 // FuzzReadMail: whatever comes, nothing panics, caps hold, and what is found is a report.

@@ -9,12 +9,8 @@ import (
 )
 
 // decodings returns what a body may be, the likeliest first: decoded as its label says, as it stands, and decoded as base64 when it
-// looks like base64 of a report, since gateways lose labels and leave them on what they have decoded. A limit above 0 leaves
-// out what would be longer, by all but a little.
-func decodings(label string, body []byte, limit int) [][]byte {
-	if limit > 0 && len(body) > limit+limit/2+1024 {
-		body = body[:limit+limit/2+1024]
-	}
+// looks like base64 of a report, since gateways lose labels and leave them on what they have decoded.
+func decodings(label string, body []byte) [][]byte {
 	var all [][]byte
 	switch strings.ToLower(strings.TrimSpace(label)) {
 	case "base64":
