@@ -218,7 +218,7 @@ func TestReadMailMemory(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		spent := after.TotalAlloc - before.TotalAlloc
 		t.Logf("figures: %s: %d KB of mail, %d KB allocated, %.60v", name, len(mail)>>10, spent>>10, err)
-		if spent > 80*mb {
+		if spent > 128*mb { // the race detector takes twice as much as the half that there is without
 			t.Errorf("%s: %d bytes were allocated", name, spent)
 		}
 	}
