@@ -31,6 +31,9 @@ func TestGzip(t *testing.T) {
 		{"a line end behind", append(bytes.Clone(packed), "\r\n"...), true},
 		{"a footer behind", append(bytes.Clone(packed), strings.Repeat("\x00scanned", 1000)...), true},
 		{"a second header that is none", append(bytes.Clone(packed), 0x1f, 0x8b, 8), true},
+		{"a second member that is damaged", append(bytes.Clone(packed), append(bytes.Clone(packed[:60]), "\xff\xff\xff\xff\xff"...)...), true},
+		{"no trailer", packed[:len(packed)-8], true},
+		{"half a trailer", packed[:len(packed)-3], true},
 		{"two members", append(zip(t, plain[:half]), zip(t, plain[half:])...), false},
 		{"two members and a line end", append(append(zip(t, plain[:half]), zip(t, plain[half:])...), '\n'), true},
 		{"an empty member behind", append(bytes.Clone(packed), zip(t, "")...), false},
@@ -44,6 +47,14 @@ func TestGzip(t *testing.T) {
 		if r.Policies[0].Successful != 5326 || slices.Contains(codes(r), tlsrpt.NoteTrailer) != c.note {
 			t.Errorf("%s: %v", c.name, r.Notes)
 		}
+	}
+	if _, err := tlsrpt.Read(bytes.Repeat(zip(t, " "), 100_000), tlsrpt.DefaultLimits()); !errors.Is(err, tlsrpt.ErrLimit) {
+		t.Errorf("a hundred thousand members: %v", err)
+	}
+	wrong := bytes.Clone(packed)
+	wrong[len(wrong)-8] ^= 1
+	if _, err := tlsrpt.Read(wrong, tlsrpt.DefaultLimits()); !errors.Is(err, tlsrpt.ErrFormat) {
+		t.Errorf("a wrong checksum: %v", err)
 	}
 	bomb := append(bytes.Clone(packed), zip(t, strings.Repeat("\x00", 1<<20))...)
 	if _, err := tlsrpt.Read(bomb, tlsrpt.DefaultLimits()); !errors.Is(err, tlsrpt.ErrLimit) {

@@ -11,6 +11,9 @@ import (
 // ratioFrom is the size of JSON from which on Limits.Ratio holds: small reports may pack any way.
 const ratioFrom = 256 << 10
 
+// maxMembers is how many gzip members are one document: each costs more to begin than the twenty bytes that it may have.
+const maxMembers = 16
+
 // Unpack returns the JSON of a document that is gzip (RFC 1952) or JSON already, whatever its label said: by its first bytes.
 // Bytes behind the gzip trailer are left out with a note, a further gzip member is taken in. Errors wrap ErrLimit or ErrFormat.
 // JSON that is not packed is returned as it is, without a copy.
@@ -36,23 +39,31 @@ func gunzip(data []byte, limits Limits) ([]byte, []Note, error) {
 		return nil, nil, fmt.Errorf("%w: the gzip header is damaged", ErrFormat)
 	}
 	var out bytes.Buffer
-	for member := 0; ; member++ {
+	trailer := func(format string, args ...any) ([]byte, []Note, error) {
+		return out.Bytes(), []Note{{Code: NoteTrailer, Text: fmt.Sprintf(format, args...)}}, nil
+	}
+	for member := 1; ; member++ {
 		unzip.Multistream(false)
-		_, err := io.Copy(&out, io.LimitReader(unzip, int64(most-out.Len()+1)))
+		whole := out.Len()
+		_, err := io.Copy(&out, io.LimitReader(unzip, int64(most-whole+1)))
 		switch {
 		case out.Len() > most:
 			return nil, nil, fmt.Errorf("%w: %d bytes of gzip hold more than %d bytes", ErrLimit, len(data), most)
-		case errors.Is(err, io.ErrUnexpectedEOF):
-			return nil, nil, fmt.Errorf("%w: the gzip data stop midway", ErrFormat)
+		case err == nil && source.Len() == 0:
+			return out.Bytes(), nil, nil
+		case err != nil && member > 1:
+			out.Truncate(whole)
+			return trailer("a further gzip member is damaged; it was left out")
+		case errors.Is(err, io.ErrUnexpectedEOF): // a report in it may still be whole, if only the trailer is cut
+			return trailer("the gzip data stop before their end")
 		case err != nil:
 			return nil, nil, fmt.Errorf("%w: the gzip data are damaged", ErrFormat)
-		case source.Len() == 0:
-			return out.Bytes(), nil, nil
+		case member == maxMembers:
+			return nil, nil, fmt.Errorf("%w: gzip of more than %d members", ErrLimit, maxMembers)
 		}
 		left := source.Len()
 		if err := unzip.Reset(source); err != nil { // at the end of a member: another header, or something else
-			note := Note{Code: NoteTrailer, Text: fmt.Sprintf("%d bytes after the end of the gzip data were left out", left)}
-			return out.Bytes(), []Note{note}, nil
+			return trailer("%d bytes after the end of the gzip data were left out", left)
 		}
 	}
 }
