@@ -46,9 +46,9 @@ func TestUnitsVerify(t *testing.T) {
 func unitFiles(t testing.TB) []string {
 	t.Helper()
 	var all []string
-	for _, pattern := range []string{"systemd/*.service", "systemd/*.timer"} {
+	for pattern, n := range map[string]int{"systemd/*.service": 3, "systemd/*.timer": 2, "systemd/*.socket": 1} {
 		found, err := filepath.Glob(pattern)
-		if err != nil || len(found) != 2 {
+		if err != nil || len(found) != n {
 			t.Fatalf("%s: %v, %v", pattern, found, err)
 		}
 		all = append(all, found...)
@@ -61,7 +61,7 @@ var commandLine = regexp.MustCompile("(?:^|[ =/;`(\n])starttls-list ((?:\\\\\n|[
 
 // Units, crontab, workflows and documents call commands and flags that there are, with the same flags for the same work.
 func TestSchedulesCallWhatThereIs(t *testing.T) {
-	files := append(unitFiles(t), "systemd/policylist.cron", "systemd/README.md", "repository/README.md", "repository/SETUP.md")
+	files := append(unitFiles(t), "systemd/policylist.cron", "systemd/README.md", "../../pipeline/tlsrpt/README.md", "repository/README.md", "repository/SETUP.md")
 	texts := map[string]string{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -91,7 +91,7 @@ func TestSchedulesCallWhatThereIs(t *testing.T) {
 			found[strings.Fields(call[1])[0]]++
 		}
 	}
-	for _, name := range []string{"probe", "release", "check", "trust", "pending", "preview", "freshness"} {
+	for _, name := range []string{"probe", "release", "check", "trust", "pending", "preview", "freshness", "tlsrpt"} {
 		if found[name] == 0 {
 			t.Errorf("nothing calls %s: %v", name, found)
 		}

@@ -76,9 +76,9 @@ func BenchmarkIngest(b *testing.B) {
 	})
 }
 
-// TestFiguresSpool takes a spool of 100 MB (10 MB in the short form) and tells how much memory that took at most.
+// TestFiguresSpool takes a spool of 100 MB (3 MB in the short form) and tells how much memory that took at most.
 func TestFiguresSpool(t *testing.T) {
-	megabytes := 10
+	megabytes := 3
 	if os.Getenv("POLICYLIST_FULL") == "1" {
 		megabytes = 100
 	}
