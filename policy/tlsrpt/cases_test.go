@@ -34,7 +34,7 @@ func TestReports(t *testing.T) {
 					t.Fatalf("%s has %s in the place of %s.want", path, want.Name, document.Name)
 				}
 				got := describe(document.Name, document.Data)
-				if strings.ContainsFunc(got, func(r rune) bool { return r != '\n' && (r < ' ' || r > '~') && r != '…' }) {
+				if strings.ContainsFunc(got, func(r rune) bool { return r != '\n' && unprintable(r) }) {
 					t.Errorf("hostile text came through: %q", got)
 				}
 				if *update {

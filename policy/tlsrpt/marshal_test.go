@@ -224,4 +224,4 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-func unprintable(r rune) bool { return (r < ' ' || r > '~') && r != '…' }
+func unprintable(r rune) bool { return r < ' ' || r > '~' }

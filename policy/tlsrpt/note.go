@@ -11,7 +11,7 @@ type Code string
 // The codes of notes. What each did to the report stands beside it.
 const (
 	NoteLabel     Code = "label"     // not what the transport's label said; read as what it is
-	NoteTrailer   Code = "trailer"   // bytes after the end of the document were left out
+	NoteTrailer   Code = "trailer"   // bytes after the end of the document were left out, or its gzip has no end
 	NoteEncoding  Code = "encoding"  // a byte order mark or bytes that are no UTF-8 were replaced
 	NoteSyntax    Code = "syntax"    // something that JSON forbids was read all the same
 	NoteDuplicate Code = "duplicate" // a member stood twice; the last counts
@@ -52,7 +52,7 @@ const maxQuoted = 60
 // look-alikes nor line ends come through.
 func quote(s string) string {
 	if len(s) > maxQuoted {
-		return strconv.QuoteToASCII(s[:maxQuoted]) + "…"
+		return strconv.QuoteToASCII(s[:maxQuoted]) + "..."
 	}
 	return strconv.QuoteToASCII(s)
 }
