@@ -15,8 +15,9 @@ type gateConfig struct {
 const gateConfigText = `[gate]
 # Let the change table decide what each release makes (policy/gate/README.md): what must be proven, for how long, and what
 # begins by itself: owners who leave, entries that no longer work. It looks at every entry at each release, so it needs
-# [probe] evidence or enabled, and demotes nobody unless list.json names two vantages or more. Without it a change goes out
-# once its domain passes the probe. starttls-list pending tells what is held. Switch it on before you list real domains.
+# [probe] evidence or enabled, and demotes nobody unless list.json names two vantages or more, by the keys that sign their
+# evidence: "quorum": 2, "vantages": [{"name": "north", "key": "BASE64"}, …]. Without it a change goes out once its domain
+# passes the probe. starttls-list pending tells what is held. Switch it on before you list real domains.
 enabled = false
 `
 

@@ -29,9 +29,11 @@ with every key explained, and a small example list to replace.
   DIR/public/           where release publishes until the configuration says otherwise
 
 With --repository REPO the public part, list, trust and configuration, goes there, together with workflows for GitHub, forms
-and a SETUP.md that says what else has to be set; keys and state stay in DIR, which must not lie in REPO. Without DIR the
-configuration names keys in a KMS and places on S3, to be filled in. The workflows are those of policylist at the commit or
-release --ref, by default this program's.
+and a SETUP.md that says what else has to be set; keys and state stay in DIR, which must not lie in REPO. The change table
+decides from the first release on, by the evidence of the vantages that list.json names: of one, whose key is made in DIR, so
+that nobody is demoted or removed automatically before there is a second. Without DIR the configuration names keys in a KMS
+and places on S3, to be filled in, and list.json no vantage yet. The workflows are those of policylist at the commit or release
+--ref, by default this program's.
 
 The keys' password comes from COSIGN_PASSWORD, else from --password-file, else from a prompt. Where the first two are
 there, they must say the same. Nothing that exists is overwritten.
@@ -91,6 +93,10 @@ func runInitRepository(c *cobra.Command, r *repositoryInit, passwordFile string)
 		return &term.Exit{Code: exitUsage, Err: err, Hint: originHint}
 	} else if err != nil {
 		return err
+	}
+	if r.private != "" {
+		fmt.Fprintf(out, "  its only vantage, %q, signs with %s: until list.json names a second one, nobody is demoted or removed automatically\n",
+			vantageName, term.Escape(filepath.Join(r.private, filepath.FromSlash(vantageKeyFile))))
 	}
 	fmt.Fprintf(out, "%s is ready: a repository for list %s, with workflows of policylist %s\nNext:\n  read %s\n", term.Escape(r.public),
 		r.origin, r.ref, term.Escape(filepath.Join(r.public, "SETUP.md")))

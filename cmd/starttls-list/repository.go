@@ -137,8 +137,8 @@ func (r *repositoryInit) write() error {
 	var err error
 	if r.private == "" {
 		r.origin, err = pipeline.SetupSource(filepath.Join(r.public, pipeline.SourceDir), r.origin)
-	} else {
-		err = r.move()
+	} else if err = r.move(); err == nil {
+		err = r.firstVantage()
 	}
 	if err != nil {
 		return err
@@ -210,6 +210,7 @@ func (r *repositoryInit) config() (string, error) {
 			`release = ["keys/release.key"]`: `release = [` + in(pipeline.ReleaseKeyFile) + `]`,
 			`log = "keys/log.key"`:           `log = ` + in(pipeline.LogKeyFile),
 			`openpgp = "keys/openpgp.key"`:   `openpgp = ` + in(pipeline.OpenPGPKeyFile),
+			`evidence = ""`:                  `evidence = ` + in(evidenceDir),
 			`url = "public"`:                 `url = ` + in(pipeline.PublicDir),
 		}
 	}
@@ -220,9 +221,6 @@ func (r *repositoryInit) config() (string, error) {
 		}
 		text = strings.Replace(text, "\n"+old+"\n", "\n"+new+"\n", 1)
 	}
-	if r.private == "" {
-		before, after, _ := strings.Cut(text, "\n[gate]\n")
-		text = before + "\n[gate]\n" + strings.Replace(after, "\nenabled = false\n", "\nenabled = true\n", 1)
-	}
-	return text, nil
+	before, after, _ := strings.Cut(text, "\n[gate]\n")
+	return before + "\n[gate]\n" + strings.Replace(after, "\nenabled = false\n", "\nenabled = true\n", 1), nil
 }
