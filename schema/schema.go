@@ -45,6 +45,7 @@ const (
 
 	EvidenceFeedback Kind = "evidence-feedback" // a line behind those of the vantages
 	Feedback         Kind = "feedback"          // what mail servers reported, one week
+	Contribution     Kind = "contribution"      // what one of them told, one day
 
 	Findings Kind = "findings" // what check --format json prints
 	Survey   Kind = "survey"   // the statistics of a survey
@@ -53,7 +54,7 @@ const (
 // Kinds returns all formats.
 func Kinds() []Kind {
 	return []Kind{Settings, Fragment, OldList, List, ChangeLeaf, TrustLeaf, ReleaseLeaf, EvidenceHeader, EvidenceDomain, EvidenceSignature,
-		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, EvidenceFeedback, Feedback, Findings, Survey}
+		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, EvidenceFeedback, Feedback, Contribution, Findings, Survey}
 }
 
 // Text returns the schema of kind as it is published.
