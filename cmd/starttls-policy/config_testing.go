@@ -36,7 +36,8 @@ func (r *probeRule) UnmarshalText(text []byte) error {
 
 // testingText shows the table as comments.
 const testingText = `
-# What would become of mail if testing policies were enforced. It is counted here, shown by "status", and sent to nobody.
+# What would become of mail if testing policies were enforced. It is counted here, shown by "status", and sent to nobody
+# unless [feedback] says source = "log".
 #[testing]
 # Postfix's log, which every update reads on; it has to be readable for the user that runs the update (group adm on Debian).
 # main.cf needs smtp_tls_loglevel = 1.

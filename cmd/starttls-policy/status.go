@@ -22,7 +22,7 @@ func newStatus(a *app) *cobra.Command {
 		Use:   "status [--log FILE]... [--prometheus]",
 		Short: "tell how old the lists are, what the last update found, and whether the mail server's table is right",
 		Long: `Status reads what is held and asks nobody. With [testing] in the configuration it also tells how deliveries to listed domains
-went, and what would have failed under enforcement; that is counted here and sent to nobody.
+went, and what would have failed under enforcement; that is counted here, and sent to nobody unless [feedback] tells of it.
 
 ` + exitHelp + `
 While everything is switched off ("disable"): 60, after 50 and 1.`,

@@ -27,6 +27,8 @@ type testingReport struct {
 	Omitted int            `json:"omitted,omitempty"`
 	Domains []testedDomain `json:"domains,omitempty"` // those with failures first
 	Error   string         `json:"error,omitempty"`
+	// Told says that [feedback] tells the list's operator of the log, in its form.
+	Told bool `json:"told,omitempty"`
 }
 
 // logReport says how the log was read.
@@ -140,6 +142,7 @@ func (a *app) testingStatus(cfg config, logs []string) (*testingReport, error) {
 		visits = nil // of another time
 	}
 	r.Omitted = tally.Omitted
+	r.Told = cfg.Feedback != nil && cfg.Feedback.Source == fromLog
 	r.take(listed, tally, visits)
 	return r, nil
 }
@@ -192,7 +195,11 @@ func (d testedDomain) bad() int64 {
 }
 
 func (r testingReport) print(w io.Writer) {
-	line(w, "listed domains that mail went to, last %d days in UTC; counted on this machine, sent to nobody:", trial.Days)
+	whom := "sent to nobody"
+	if r.Told {
+		whom = "and told to the list's operator in rough numbers, see feedback below"
+	}
+	line(w, "listed domains that mail went to, last %d days in UTC; counted on this machine, %s:", trial.Days, whom)
 	if r.Log != nil {
 		r.Log.print(w)
 	}

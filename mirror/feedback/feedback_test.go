@@ -499,6 +499,52 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
+// Whatever a server answers, only a success that says so counts, and nothing of its words gets through.
+func FuzzAnswer(f *testing.F) {
+	f.Add(201, []byte(`{"status":"accepted","notices":["canary-delivered","x","canary-delivered"]}`))
+	f.Add(409, []byte(`{"status":"duplicate"}`))
+	f.Add(500, []byte(`{"status":"accepted"}`))
+	f.Fuzz(func(t *testing.T, status int, text []byte) {
+		a := read(status, text)
+		if a.done && status != 200 && status != 201 && status != 409 {
+			t.Errorf("%d %q counts", status, text)
+		}
+		for i, n := range a.notices {
+			if !n.Known() || slices.Contains(a.notices[:i], n) || !a.done {
+				t.Errorf("%q", a.notices)
+			}
+		}
+		for _, c := range a.why {
+			if c < ' ' || c > '~' {
+				t.Errorf("%q", a.why)
+			}
+		}
+	})
+}
+
+// A file of a spool never makes anybody panic, and only what the profile has comes out.
+func FuzzSpool(f *testing.F) {
+	f.Add("tlsrpt-a.example-1-x.json", []byte(report("a.example", "1", 60, 25, detail("validation-failure", "mx.thief.example", 25))))
+	f.Add("s.example!a.example!1772409600!1772495999.json", []byte(`{"policies":[{"policy":{"policy-type":"no-policy-found"},"summary":{"total-successful-session-count":99}}]}`))
+	listed := listing(f, map[string]string{"a.example": "mx.a.example"})
+	key := testKey(f, 1)
+	f.Fuzz(func(t *testing.T, name string, text []byte) {
+		if name == "" || name == ".." || strings.ContainsAny(name, "/\x00") || len(name) > 200 {
+			return
+		}
+		dir := t.TempDir()
+		path := filepath.Join(dir, name)
+		must(t, os.WriteFile(path, text, 0o600))
+		must(t, os.Chtimes(path, time.Time{}, time.Unix(1, 0)))
+		s, err := ReadSpool(dir, march2, time.Now(), listed)
+		must(t, err)
+		c := s.Contribution(key, march2, listed)
+		if _, err := tlsrpt.MarshalContribution(c); err != nil {
+			t.Errorf("%v: %+v", err, c)
+		}
+	})
+}
+
 // A book that somebody has written into is read or refused, and a run with it sends only what is due.
 func FuzzBook(f *testing.F) {
 	f.Add([]byte(`{"since":"2026-03-01","days":[{"day":"2026-03-02","state":"waiting","domains":0,"attempts":1}]}`))

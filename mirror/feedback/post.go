@@ -112,7 +112,14 @@ func (t *Target) post(ctx context.Context, body []byte) answer {
 	if err != nil {
 		return answer{why: plain(err)}
 	}
-	a := answer{wait: retryAfter(resp.Header), why: "HTTP " + strconv.Itoa(resp.StatusCode)}
+	a := read(resp.StatusCode, text)
+	a.wait = retryAfter(resp.Header)
+	return a
+}
+
+// read makes of an answer what counts. Nothing of its words is kept.
+func read(status int, text []byte) answer {
+	a := answer{why: "HTTP " + strconv.Itoa(status)}
 	var receipt tlsrpt.Receipt
 	if len(text) > maxReceipt {
 		a.why += fmt.Sprintf(", an answer of more than %d bytes", maxReceipt)
@@ -123,8 +130,8 @@ func (t *Target) post(ctx context.Context, body []byte) answer {
 		return a
 	}
 	switch {
-	case resp.StatusCode == http.StatusConflict && receipt.Status == tlsrpt.ReceiptDuplicate:
-	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated:
+	case status == http.StatusConflict && receipt.Status == tlsrpt.ReceiptDuplicate:
+	case status != http.StatusOK && status != http.StatusCreated:
 		return a
 	case receipt.Status != tlsrpt.ReceiptAccepted && receipt.Status != tlsrpt.ReceiptDuplicate:
 		a.why += ", an answer that does not say that it was accepted"
