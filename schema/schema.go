@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v5"
 )
@@ -65,8 +66,13 @@ type Set struct {
 	compiled map[Kind]*jsonschema.Schema
 }
 
-// Load compiles the embedded schemas. It fails only when they are broken, which a test excludes.
-func Load() (*Set, error) {
+// Load returns the embedded schemas, compiled once in a process: that takes longer than the check of a small list. It fails
+// only when they are broken, which a test excludes.
+func Load() (*Set, error) { return load() }
+
+var load = sync.OnceValues(compile)
+
+func compile() (*Set, error) {
 	set := &Set{compiled: make(map[Kind]*jsonschema.Schema)}
 	for _, kind := range Kinds() {
 		text, err := Text(kind)
