@@ -1,7 +1,6 @@
 package pipeline_test
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"slices"
@@ -14,58 +13,6 @@ import (
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/proof"
 )
-
-// known is what the publisher's state tells the bots.
-func (g *gated) known() *pipeline.Known {
-	g.t.Helper()
-	k, err := g.Known(g.t.Context())
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	return k
-}
-
-// bot plans, and tells the changes as "reason domain: transition" and what is left as "domain codes".
-func (g *gated) bot(name string, k *pipeline.Known) (*pipeline.BotRun, []string, []string) {
-	g.t.Helper()
-	run, err := pipeline.Bots()[name].Plan(g.t.Context(), g.Source, k)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	var changes, left []string
-	for _, c := range run.Changes {
-		changes = append(changes, c.Reason+" "+c.Domain.String())
-	}
-	for _, l := range run.Left {
-		left = append(left, l.Domain.String()+" "+strings.Join(l.Codes, " "))
-	}
-	return run, changes, left
-}
-
-// does lets a bot write what it is expected to, and nothing when it runs again.
-func (g *gated) does(name string, want ...string) *pipeline.BotRun {
-	g.t.Helper()
-	run, changes, left := g.bot(name, g.known())
-	if !slices.Equal(changes, want) {
-		g.t.Fatalf("%s: %q, left %q, want %q", name, changes, left, want)
-	}
-	if err := run.Write(); err != nil {
-		g.t.Fatal(err)
-	}
-	if again, changes, _ := g.bot(name, g.known()); len(changes) > 0 || len(again.Files()) > 0 || again.Message() != "" {
-		g.t.Errorf("%s once more: %q", name, changes)
-	}
-	return run
-}
-
-func (g *gated) text() string {
-	g.t.Helper()
-	text, err := os.ReadFile(g.path("list/all.json"))
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	return string(text)
-}
 
 // TestR38BotsFollowMTASTS is the life of an entry that nobody touches by hand: added, promoted, moved, softened, left. The
 // list follows each of them in its time, and the source never says anything that the gate holds for ever.
@@ -205,25 +152,6 @@ func TestBotsDoNothingOnDoubt(t *testing.T) {
 	}
 }
 
-// scans are merged scans of as many days.
-func (g *gated) scans(days int) (files []probe.EvidenceFile) {
-	g.t.Helper()
-	for range days {
-		g.now = g.now.Add(24 * time.Hour)
-		files = append(files, g.mergeAll())
-	}
-	return files
-}
-
-func (g *gated) knownFrom(scans ...probe.EvidenceFile) *pipeline.Known {
-	g.t.Helper()
-	k, err := pipeline.KnownFrom(g.t.Context(), g.Source, scans, g.now)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	return k
-}
-
 // TestDemoteBotFollowsTheLog: what fails stays wanted while the gate restores it, and is given up after; an owner who
 // leaves takes the entry along; a later entry of the same domain stays.
 func TestDemoteBotFollowsTheLog(t *testing.T) {
@@ -311,30 +239,6 @@ func TestR52SyncChangesOneThingAtATime(t *testing.T) {
 			t.Errorf("%v: %q, left %q, want %q", err, changes, left, want)
 		}
 	}
-}
-
-// merge joins the vantages' files into one.
-func (g *gated) merge(files ...probe.EvidenceFile) probe.EvidenceFile {
-	g.t.Helper()
-	checked, err := pipeline.Check(g.t.Context(), g.Source)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	var out bytes.Buffer
-	o := probe.MergeOptions{Quorum: 2, Keys: checked.Source().Settings().VantageKeys()}
-	if _, err := probe.Merge(&out, files, o, nil); err != nil {
-		g.t.Fatal(err)
-	}
-	return evidenceFile("merged", out.Bytes())
-}
-
-func (g *gated) mergeAll() probe.EvidenceFile {
-	g.t.Helper()
-	var files []probe.EvidenceFile
-	for _, name := range vantageNames {
-		files = append(files, evidenceFile(name, g.scan(name)))
-	}
-	return g.merge(files...)
 }
 
 // TestBotsGoByEvidenceAlone: without the publisher's state a bot takes the scans of some days, signed by the vantages that

@@ -1,15 +1,77 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/starttls-everywhere/policylist/cmd/internal/exposition"
 	"github.com/starttls-everywhere/policylist/mirror/socketmap"
 )
+
+// Each state of /healthz, and its code.
+func TestHealth(t *testing.T) {
+	m := newMachine(t, "")
+	s := m.serving(io.Discard)
+	health := func(code int, want string) {
+		t.Helper()
+		if w := get(s, "GET", "/healthz"); w.Code != code || w.Body.String() != want+"\n" || w.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("%d %s, want %d %s", w.Code, w.Body, code, want)
+		}
+	}
+	const list = `"lists":[{"name":"example","freshness":"%s","release":1,"expires":"2026-03-15T12:00:00Z"%s}]}`
+	health(200, `{"state":"ok",`+fmt.Sprintf(list, "fresh", ""))
+	made := m.at
+	m.at = made.Add(49 * time.Hour)
+	health(200, `{"state":"stale",`+fmt.Sprintf(list, "stale", ""))
+	m.at = made.AddDate(0, 0, 14)
+	health(503, `{"state":"expired",`+fmt.Sprintf(list, "expired", ""))
+	s.stopping.Store(true)
+	health(503, `{"state":"stopping",`+fmt.Sprintf(list, "expired", ""))
+	s.stopping.Store(false)
+	text, err := os.ReadFile(m.configPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.configPath, bytes.Replace(text, []byte(`expired = "empty"`), []byte(`expired = "keep"`), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.reconfigure()
+	health(200, `{"state":"stale",`+fmt.Sprintf(list, "expired", `,"kept":true`))
+	m.at = made
+	if err := os.WriteFile(filepath.Join(m.dir, "var", switchFile), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.off = watchSwitch(m.dir + "/var")
+	health(200, `{"state":"disabled",`+fmt.Sprintf(list, "fresh", ""))
+	os.Remove(filepath.Join(m.dir, "var", switchFile))
+
+	if err := os.RemoveAll(filepath.Join(m.dir, "var", "example", "policy.json")); err != nil {
+		t.Fatal(err)
+	}
+	if w := get(m.serving(io.Discard), "GET", "/healthz"); w.Code != 503 || w.Body.String() != `{"state":"none","lists":[{"name":"example","freshness":"none","release":0}]}`+"\n" {
+		t.Errorf("%d %s, want 503 none", w.Code, w.Body)
+	}
+	for _, c := range []struct {
+		method, path string
+		code         int
+	}{{"HEAD", "/healthz", 200}, {"GET", "/metrics", 200}, {"POST", "/metrics", 405}, {"GET", "/", 404}, {"GET", "/debug/pprof/", 404}, {"GET", "/healthz/x", 404}} {
+		if w := get(s, c.method, c.path); w.Code != c.code {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, w.Code, c.code)
+		}
+	}
+	if got := get(s, "GET", "/metrics").Header().Get("Content-Type"); got != exposition.ContentType {
+		t.Errorf("/metrics is %q", got)
+	}
+}
 
 // busy answers nobody until it is let go.
 type busy struct{ asked, free chan struct{} }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,74 +20,6 @@ import (
 	"github.com/starttls-everywhere/policylist/cmd/internal/exposition"
 	"github.com/starttls-everywhere/policylist/policy"
 )
-
-const listedAtNoon = `{"policies": {
-	"a.example": {"mode": "enforce", "mxs": ["mx.a.example"]},
-	"t.example": {"mode": "testing", "mxs": ["mx.t.example"]}}}`
-
-// machine is a mail server's machine that has joined a list, with a clock that tests move.
-type machine struct {
-	app
-	t   *testing.T
-	dir string
-	at  time.Time
-	out bytes.Buffer
-}
-
-// newMachine has joined the list an hour after its making; more is appended to its configuration.
-func newMachine(t *testing.T, more string) *machine {
-	t.Helper()
-	m := &machine{t: t, dir: t.TempDir(), at: time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC)}
-	m.app = app{world: world{&m.out, &m.out, func() time.Time { return m.at }}, configPath: filepath.Join(m.dir, "c.toml")}
-	fingerprint, err := publish(t.Context(), m.dir+"/operator", m.dir+"/public", "2026-03-01T12:00:00Z", []byte(listedAtNoon))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.runs(0, "join", m.dir+"/public", "--fingerprint", fingerprint, "--name", "example", "--state", m.dir+"/var", "--mta", "none")
-	m.configure(more)
-	return m
-}
-
-// configure replaces what was appended to the configuration before.
-func (m *machine) configure(more string) {
-	m.t.Helper()
-	data, err := os.ReadFile(m.configPath)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	joined, _, _ := strings.Cut(string(data), "# more\n")
-	if err := os.WriteFile(m.configPath, []byte(joined+"# more\n"+strings.ReplaceAll(more, "DIR", m.dir)), 0o644); err != nil {
-		m.t.Fatal(err)
-	}
-}
-
-// runs returns what the command prints.
-func (m *machine) runs(code int, args ...string) string {
-	m.t.Helper()
-	m.out.Reset()
-	if got := run(m.t.Context(), append(args, "--config", m.configPath), m.world); got != code {
-		m.t.Fatalf("%q: exit code %d, want %d\n%s", args, got, code, m.out.String())
-	}
-	return m.out.String()
-}
-
-// serving is the daemon without its sockets.
-func (m *machine) serving(log io.Writer) *served {
-	m.t.Helper()
-	cfg, err := m.loadConfig()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	lists, err := m.openLists(cfg)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	s := newServed(&m.app, cfg, log)
-	if err := s.prepare(lists); err != nil {
-		m.t.Fatal(err)
-	}
-	return s
-}
 
 func parseMetrics(t *testing.T, text string) map[string]*dto.MetricFamily {
 	t.Helper()
@@ -144,9 +74,8 @@ func TestJudgeFindsFaults(t *testing.T) {
 	}
 }
 
-// What "status --prometheus" prints, and what the textfile has, follows the lists.
-func TestStatusPrometheus(t *testing.T) {
-	m := newMachine(t, `[metrics]
+// watched is a configuration with a textfile and overrides, one of which has ended.
+const watched = `[metrics]
 textfile = "DIR/prom/starttls-policy.prom"
 [[override]]
 domain = "past.example"
@@ -155,7 +84,11 @@ until = "2026-02-01"
 [[override]]
 domain = "now.example"
 reason = "x"
-`)
+`
+
+// What "status --prometheus" prints follows the lists.
+func TestStatusPrometheus(t *testing.T) {
+	m := newMachine(t, watched)
 	families := judge(t, m.runs(0, "status", "--prometheus"), slices.Concat(standingMetrics, staticMetrics))
 	unix := func(s string) float64 {
 		at, err := policy.ParseTime(s)
@@ -191,7 +124,11 @@ reason = "x"
 			t.Errorf("%s %q: %f, want %f", c.name, c.labels, got, c.want)
 		}
 	}
-	// Mirrors that fail count, over several updates, also for the textfile; its judgement is nobody's exit code.
+}
+
+// Mirrors that fail count, over several updates, also for the textfile; its judgement is nobody's exit code.
+func TestTextfileFollowsUpdates(t *testing.T) {
+	m := newMachine(t, watched)
 	if err := os.Rename(m.dir+"/public", m.dir+"/gone"); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +140,7 @@ reason = "x"
 	if err != nil {
 		t.Fatal(err)
 	}
-	families = judge(t, string(text), slices.Concat(standingMetrics, staticMetrics))
+	families := judge(t, string(text), slices.Concat(standingMetrics, staticMetrics))
 	for name, want := range map[string]float64{"updates_total no_mirror": 2, "updates_total fresh": 1, "mirror_errors_total example": 2,
 		"list_state example stale": 1, "list_state example fresh": 0, "disabled": 1} {
 		words := strings.Fields(name)
@@ -275,69 +212,6 @@ func TestDaemonMetrics(t *testing.T) {
 		if value(t, families, metricPrefix+"list_state", "example", c.state) != 1 || value(t, families, metricPrefix+"list_domains", "example") != c.domains {
 			t.Errorf("after %s the list is not %s", c.after, c.state)
 		}
-	}
-}
-
-// get asks the daemon's web server without its socket.
-func get(s *served, method, path string) *httptest.ResponseRecorder {
-	w := httptest.NewRecorder()
-	s.webHandler().ServeHTTP(w, httptest.NewRequest(method, path, nil))
-	return w
-}
-
-// Each state of /healthz, and its code.
-func TestHealth(t *testing.T) {
-	m := newMachine(t, "")
-	s := m.serving(io.Discard)
-	health := func(code int, want string) {
-		t.Helper()
-		if w := get(s, "GET", "/healthz"); w.Code != code || w.Body.String() != want+"\n" || w.Header().Get("Content-Type") != "application/json" {
-			t.Errorf("%d %s, want %d %s", w.Code, w.Body, code, want)
-		}
-	}
-	const list = `"lists":[{"name":"example","freshness":"%s","release":1,"expires":"2026-03-15T12:00:00Z"%s}]}`
-	health(200, `{"state":"ok",`+fmt.Sprintf(list, "fresh", ""))
-	made := m.at
-	m.at = made.Add(49 * time.Hour)
-	health(200, `{"state":"stale",`+fmt.Sprintf(list, "stale", ""))
-	m.at = made.AddDate(0, 0, 14)
-	health(503, `{"state":"expired",`+fmt.Sprintf(list, "expired", ""))
-	s.stopping.Store(true)
-	health(503, `{"state":"stopping",`+fmt.Sprintf(list, "expired", ""))
-	s.stopping.Store(false)
-	text, err := os.ReadFile(m.configPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(m.configPath, bytes.Replace(text, []byte(`expired = "empty"`), []byte(`expired = "keep"`), 1), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	s.reconfigure()
-	health(200, `{"state":"stale",`+fmt.Sprintf(list, "expired", `,"kept":true`))
-	m.at = made
-	if err := os.WriteFile(filepath.Join(m.dir, "var", switchFile), []byte("{}"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	s.off = watchSwitch(m.dir + "/var")
-	health(200, `{"state":"disabled",`+fmt.Sprintf(list, "fresh", ""))
-	os.Remove(filepath.Join(m.dir, "var", switchFile))
-
-	if err := os.RemoveAll(filepath.Join(m.dir, "var", "example", "policy.json")); err != nil {
-		t.Fatal(err)
-	}
-	if w := get(m.serving(io.Discard), "GET", "/healthz"); w.Code != 503 || w.Body.String() != `{"state":"none","lists":[{"name":"example","freshness":"none","release":0}]}`+"\n" {
-		t.Errorf("%d %s, want 503 none", w.Code, w.Body)
-	}
-	for _, c := range []struct {
-		method, path string
-		code         int
-	}{{"HEAD", "/healthz", 200}, {"GET", "/metrics", 200}, {"POST", "/metrics", 405}, {"GET", "/", 404}, {"GET", "/debug/pprof/", 404}, {"GET", "/healthz/x", 404}} {
-		if w := get(s, c.method, c.path); w.Code != c.code {
-			t.Errorf("%s %s: %d, want %d", c.method, c.path, w.Code, c.code)
-		}
-	}
-	if got := get(s, "GET", "/metrics").Header().Get("Content-Type"); got != exposition.ContentType {
-		t.Errorf("/metrics is %q", got)
 	}
 }
 
