@@ -65,6 +65,7 @@ func (c *collection) lost() []string {
 	out := []string{
 		"a release that was made and is on no mirror, not even in part: nobody has seen it, and the next one takes its number",
 		"what the state said beside the log: its journal, evidence against others in state/evidence, which OpenPGP and cosign signatures older releases had",
+		"keyless bundles: a stranger's on a mirror looks like the publisher's; the next release with --keyless has one again",
 	}
 	add := func(n int, format string) {
 		if n > 0 {
