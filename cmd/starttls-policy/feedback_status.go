@@ -160,6 +160,9 @@ func addFeedback(set *exposition.Set, cfg config) {
 	set.Add(metricPrefix+"feedback_overdue", float64(book.Overdue()))
 }
 
+// feedbackIdle is how long nothing may start it before somebody should look: its timer is hourly.
+const feedbackIdle = 26 * time.Hour
+
 // feedbackFacts are for doctor; nil where feedback is off.
 func (a *app) feedbackFacts(cfg config) *doctor.Feedback {
 	if cfg.Feedback == nil {
@@ -171,6 +174,12 @@ func (a *app) feedbackFacts(cfg config) *doctor.Feedback {
 		if e.Error != "" {
 			f.Why = e.Error
 		}
+	}
+	switch age := a.now().Sub(book.Ran); {
+	case book.Ran.IsZero():
+		f.Idle = "it never ran"
+	case age > feedbackIdle:
+		f.Idle = "it last ran " + stamp(book.Ran)
 	}
 	if err != nil {
 		f.Why = flat{err}.Error()

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -190,6 +191,40 @@ func TestLookups(t *testing.T) {
 	if again.Load(path) == nil {
 		t.Error("half a file is read")
 	}
+}
+
+// BenchmarkReadSpool reads a spool of 100 MB: 2,000 reports of a day about as many listed domains, with 200 kinds of failures in
+// each. heap-MB is what is kept of them, peak-MB the heap that reading them took.
+func BenchmarkReadSpool(b *testing.B) {
+	dir, policies, size := b.TempDir(), map[string]string{}, 0
+	for i := range 2000 {
+		name := fmt.Sprintf("d%d.example", i)
+		policies[name] = "mx." + name
+		var details []string
+		for j := range 200 {
+			details = append(details, detail("certificate-expired", fmt.Sprintf("mx%d.%s", j%4, name), j))
+		}
+		text := report(name, "1", 1000, 500, strings.Join(details, ","))
+		size += len(text)
+		must(b, os.WriteFile(filepath.Join(dir, fmt.Sprintf("tlsrpt-%s-%d-x.json", name, i)), []byte(text), 0o600))
+	}
+	listed := listing(b, policies)
+	var before, after runtime.MemStats
+	for b.Loop() {
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		s, err := ReadSpool(dir, march2, time.Now().Add(time.Hour), listed)
+		must(b, err)
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapSys-after.HeapReleased)/1e6, "peak-MB")
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "heap-MB")
+		if c := s.Contribution(testKey(b, 1), march2, listed); len(c.Entries) != 2000 {
+			b.Fatalf("%d domains", len(c.Entries))
+		}
+	}
+	b.SetBytes(int64(size))
 }
 
 // BenchmarkCount is what counting adds to an answer of the daemon: to be read beside BenchmarkAnswer of package socketmap.

@@ -87,14 +87,34 @@ func (s *Spool) take(r *tlsrpt.Report, day tlsrpt.Day, seen map[string]bool, lis
 	}
 	seen[key] = true
 	s.Reports++
-	r.Notes = nil
 	explain(r)
 	for _, t := range tlsrpt.Tallies(r) {
 		if _, ok := listed(t.Domain); ok {
-			s.reports = append(s.reports, r)
+			s.reports = append(s.reports, slim(r))
 			return
 		}
 	}
+}
+
+// slim is a report with no more than Scrub looks at: failures of one kind at one host together, and no text that cannot leave.
+func slim(r *tlsrpt.Report) *tlsrpt.Report {
+	out := &tlsrpt.Report{Begin: r.Begin, End: r.End, Recipient: r.Recipient, Policies: make([]tlsrpt.Policy, 0, len(r.Policies))}
+	for _, p := range r.Policies {
+		kept := tlsrpt.Policy{Type: p.Type, Domain: p.Domain, MXHosts: p.MXHosts, Successful: p.Successful, Failed: p.Failed}
+		at := map[[2]string]int{}
+		for _, d := range p.Details {
+			key := [2]string{string(d.Result), d.ReceivingMX}
+			i, ok := at[key]
+			if !ok {
+				i = len(kept.Details)
+				at[key] = i
+				kept.Details = append(kept.Details, tlsrpt.Detail{Result: d.Result, ReceivingMX: d.ReceivingMX})
+			}
+			kept.Details[i].Failed = min(kept.Details[i].Failed+d.Failed, tlsrpt.MaxCount)
+		}
+		out.Policies = append(out.Policies, kept)
+	}
+	return out
 }
 
 // untrusted are what Postfix 3.10 says, in OpenSSL's words, of certificates of which its result-type says only that they did not

@@ -16,6 +16,7 @@ type row struct {
 var rows = map[string]row{
 	"canary":              {healthy, func(f *Facts) { f.Feedback = &Feedback{Canary: true} }, "doctor.feedback.canary", "canary-delivered"},
 	"no key of feedback":  {healthy, func(f *Facts) { f.Feedback = &Feedback{NoKey: "open /x: no such file"} }, "doctor.feedback.key", "/x"},
+	"feedback not run":    {healthy, func(f *Facts) { f.Feedback = &Feedback{Idle: "it never ran"} }, "doctor.feedback.idle", "it never ran"},
 	"feedback refused":    {healthy, func(f *Facts) { f.Feedback = &Feedback{Overdue: 2, Why: "HTTP 502"} }, "doctor.feedback.overdue", "2 days, of the last 14 days: HTTP 502"},
 	"unseen":              {healthy, func(f *Facts) { f.Unseen = []string{"/x: permission denied"} }, "doctor.unseen", "/x: permission denied"},
 	"no mail server":      {healthy, func(f *Facts) { f.Postfix, f.OtherMTA = nil, "no postconf" }, "doctor.mta.none", "no postconf"},
