@@ -77,10 +77,10 @@ func (p *Probed) tellFeedback(entries []policy.Entry) {
 	for _, i := range p.feedback.Incidents(cells.ListOf(entries)) {
 		what := fmt.Sprintf("in the week from %s %s of the sessions failed for %s", p.feedback.Week, i.Share, i.Class)
 		if i.Provider {
-			p.findings = append(p.findings, feedbackFinding(codeFeedbackProvider, "", i.Name+", "+what))
+			p.findings = append(p.findings, feedbackFinding(codeFeedbackProvider, "", i.Name+": "+what))
 			continue
 		}
-		p.findings = append(p.findings, feedbackFinding(codeFeedbackFault, i.Name, what))
+		p.findings = append(p.findings, feedbackFinding(codeFeedbackFault, i.Name, i.Name+": "+what))
 	}
 }
 

@@ -27,5 +27,6 @@ func (p *Publisher) Pending(ctx context.Context) (Probed, Checked, error) {
 		return out, checked, err
 	}
 	out.tracks = t
+	p.readFeedback(&out)
 	return out, checked, p.decide(checked, last, &out, nil)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/starttls-everywhere/policylist/mirror/audit"
 	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
+	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/gate"
 	"github.com/starttls-everywhere/policylist/policy/proof"
@@ -20,7 +21,7 @@ import (
 
 // codes is every code that this program may print, sorted.
 func codes() []policy.Code {
-	all := slices.Concat(policy.Codes(), gate.Codes(), proof.Codes(), probe.Codes(), pipeline.Codes(), audit.Codes())
+	all := slices.Concat(policy.Codes(), gate.Codes(), proof.Codes(), probe.Codes(), pipeline.Codes(), tlsrpt.Codes(), audit.Codes())
 	slices.SortFunc(all, func(a, b policy.Code) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }

@@ -144,7 +144,7 @@ func readConfig(path string) (*config, error) {
 	case len(c.Mirrors) == 0:
 		return nil, fmt.Errorf("%s: no [[mirror]] to publish to", path)
 	}
-	if err := errors.Join(c.checkKeyless(), c.checkProbe(), c.checkGate(), c.checkLog(), c.checkMirrors(), c.checkState(), c.checkTLSRPT(), c.checkFolders()); err != nil {
+	if err := errors.Join(c.checkKeyless(), c.checkProbe(), c.checkGate(), c.checkLog(), c.checkMirrors(), c.checkState(), c.checkTLSRPT(), c.checkFeedback(), c.checkFolders()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
@@ -204,6 +204,7 @@ func (c *config) publisher(cmd *cobra.Command) (*pipeline.Publisher, error) {
 		p.Mirrors = append(p.Mirrors, pipeline.Target{Name: m.Name, Store: store})
 	}
 	p.Evidence = c.evidenceSource()
+	c.setFeedback(p)
 	if c.Probe.Enabled {
 		if p.Observer, err = c.observer(); err != nil {
 			return nil, err

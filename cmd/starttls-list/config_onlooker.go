@@ -29,6 +29,7 @@ func onlooker(c *cobra.Command, path, source string) (*pipeline.Publisher, error
 		Source: source, Commit: commit(c.Context(), source), Trust: chain, Gate: cfg.gate(), Evidence: cfg.evidenceSource(), Now: time.Now,
 		Log: slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil)),
 	}
+	cfg.setFeedback(p)
 	if err := cfg.setState(c.Context(), p); err != nil {
 		return nil, &term.Exit{Code: exitUsage, Err: err}
 	}

@@ -26,6 +26,9 @@ type tlsrptConfig struct {
 	Connections   int      `toml:"connections"`
 	PerSource     int      `toml:"per-source"`
 	PerDomain     int      `toml:"per-domain"`
+	Tables        string   `toml:"tables"`
+	List          string   `toml:"list"`
+	Canaries      []string `toml:"canaries"`
 }
 
 // tlsrptConfigText documents every key of [tlsrpt].
@@ -56,6 +59,16 @@ space = ""
 connections = 0
 per-source = 0
 per-domain = 0
+# The folder with the tables of feedback (schema/README.md), one a week: tlsrpt serve and table write them there, release
+# reads the newest from there, on another host from a copy. They are for everybody: release publishes the newest with its
+# evidence, and holds for it what wants to enforce. "" for none: release then knows of no reports.
+tables = ""
+# The list that the reports are held against, on a host without source: its policy.json, as starttls-policy update keeps
+# one. "" for source.
+list = ""
+# Domains of yours that are listed as enforce and broken on purpose, to see who delivers there all the same: a contributor
+# that does is told so. With [gate] they need their owner's proof, and are never demoted for what is wrong with them.
+canaries = []
 `
 
 // tlsrptConnections is the default of connections.
@@ -72,7 +85,7 @@ func readTLSRPTConfig(path string) (*config, error) {
 	if c.TLSRPT.State == "" {
 		return nil, fmt.Errorf("%s: %w", path, errNoTLSRPT)
 	}
-	if err := errors.Join(c.checkTLSRPT(), c.checkProbe()); err != nil {
+	if err := errors.Join(c.checkTLSRPT(), c.checkFeedback(), c.checkProbe()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil

@@ -24,6 +24,8 @@ from an MTA, and PRIVACY.md there what is kept, and who sees it.
   serve     takes reports and contributions over HTTPS
   ingest    takes reports from files, and mail from an MTA
   status    tells who is enrolled and what was reported
+  table     makes the week's table for everybody, and shows it
+  alerts    tells what single reporters see and others do not
 
 All of them may run at the same time. What nobody has signed is kept and shown, and decides nothing.
 
@@ -59,7 +61,7 @@ func newTLSRPTCommand() *cobra.Command {
 			return c.Help()
 		},
 	}
-	c.AddCommand(newTLSRPTEnrolCommand(), newTLSRPTServeCommand(), newTLSRPTIngestCommand(), newTLSRPTStatusCommand())
+	c.AddCommand(newTLSRPTEnrolCommand(), newTLSRPTServeCommand(), newTLSRPTIngestCommand(), newTLSRPTStatusCommand(), newTLSRPTTableCommand(), newTLSRPTAlertsCommand())
 	return c
 }
 

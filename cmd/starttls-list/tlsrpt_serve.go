@@ -24,8 +24,8 @@ import (
 
 const tlsrptServeLong = `Serve takes reports (RFC 8460) at the URIs that "enrol" printed, and contributions of mail servers at /feedback/v1 when
 [tlsrpt] allows it. What it answers with 200 or 201 is on disk. It looks at the records of all domains, deletes what is
-older than is kept, and reads a renewed certificate by itself. It listens where [tlsrpt] says, or on sockets that systemd
-passes; cmd/starttls-list/systemd in the sources has units.
+older than is kept, makes the tables of feedback that are due, and reads a renewed certificate by itself. It listens where
+[tlsrpt] says, or on sockets that systemd passes; cmd/starttls-list/systemd in the sources has units.
 
 Answers: 201 taken, 200 taken before or nothing in it; 400 no report, or out of time; 403 a signature that does not count;
 404 there is no such address; 413 too large, in itself or unpacked; 422 it is about another domain; 429 too many, and 503
@@ -104,10 +104,13 @@ func (c *config) tlsrptServer(store *tlsrpt.Store, log *slog.Logger) (*tlsrpt.Se
 	t := c.TLSRPT
 	opts := tlsrpt.IntakeOptions{Host: t.Host, PerSource: t.PerSource, PerToken: t.PerDomain, Proxy: t.Proxy, Log: log}
 	if t.Contributions {
-		opts.Keys = dns
+		opts.Keys, opts.Notices = dns, tlsrpt.CanaryNotices(c.canaries())
 	}
 	s := &tlsrpt.Server{
 		Store: store, Intake: tlsrpt.NewIntake(store, opts), Host: t.Host, DNS: dns, Connections: cmp.Or(t.Connections, tlsrptConnections), Now: time.Now, Log: log,
+	}
+	if t.Tables != "" {
+		s.Daily = func(ctx context.Context) error { return c.daily(ctx, store, log) }
 	}
 	if t.Certificate != "" {
 		if s.Certificate, err = tlsrpt.NewCertificate(c.path(t.Certificate), c.path(t.Key)); err != nil {

@@ -41,10 +41,12 @@ type Server struct {
 	DNS         *discovery.Client
 	Certificate *Certificate // nil: plain HTTP, for a proxy in front
 	Connections int          // at once, over all listeners
+	Daily       func(context.Context) error // once a day, before what is old is deleted; nil for nothing
 	Now         func() time.Time
 	Log         *slog.Logger
 
 	pruned tlsrpt.Day // when it was last pruned
+	daily  tlsrpt.Day // when Daily last succeeded
 }
 
 // Serve answers on all listeners until ctx ends, and then those requests that are in hand. ready is called once it listens.
@@ -125,7 +127,15 @@ func (s *Server) KeepHouse(ctx context.Context) {
 	if s.Certificate != nil {
 		log("the certificate stays the old one", s.Certificate.Reload())
 	}
-	if today := tlsrpt.DayOf(s.Now()); today != s.pruned {
+	today := tlsrpt.DayOf(s.Now())
+	if today != s.daily && s.Daily != nil {
+		err := s.Daily(ctx)
+		log("what is due daily failed", err)
+		if err == nil {
+			s.daily = today
+		}
+	}
+	if today != s.pruned {
 		gone, err := s.Store.Prune(ctx)
 		log("cannot delete what is old", err)
 		if err == nil {
