@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,6 +69,7 @@ func testKey(t testing.TB, seed byte) Key {
 type operator struct {
 	*httptest.Server
 	t       *testing.T
+	mu      sync.Mutex // guards bodies and headers
 	bodies  [][]byte
 	headers []http.Header
 	answer  func(w http.ResponseWriter, body []byte) // nil: it accepts, each day once
@@ -82,7 +84,9 @@ func newOperator(t *testing.T) *operator {
 		if err != nil || r.Method != http.MethodPost || r.URL.Path != tlsrpt.FeedbackPath {
 			t.Errorf("%s %s: %v", r.Method, r.URL, err)
 		}
+		o.mu.Lock()
 		o.bodies, o.headers = append(o.bodies, body), append(o.headers, r.Header.Clone())
+		o.mu.Unlock()
 		if o.at != nil {
 			o.at()
 		}
@@ -105,6 +109,13 @@ func newOperator(t *testing.T) *operator {
 	}))
 	t.Cleanup(o.Close)
 	return o
+}
+
+// sent is what it was sent, in order.
+func (o *operator) sent() [][]byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.bodies)
 }
 
 // sender has a clock that tests move, and contributions that have more sessions each time they are made.
@@ -169,7 +180,7 @@ func TestOnePostADay(t *testing.T) {
 	}
 	b = s.until(s.at.AddDate(0, 0, 9))
 	seen := map[tlsrpt.Day]int{}
-	for i, body := range o.bodies {
+	for i, body := range o.sent() {
 		c, err := tlsrpt.ValidateContribution(body)
 		must(t, err)
 		seen[c.Day]++
@@ -193,10 +204,10 @@ func TestOnePostADay(t *testing.T) {
 		t.Errorf("%+v", last)
 	}
 	// A week in which nothing ran: turned off, or the machine was.
-	before, gap := len(o.bodies), tlsrpt.DayOf(s.at)
+	before, gap := len(o.sent()), tlsrpt.DayOf(s.at)
 	s.at = s.at.AddDate(0, 0, 7)
 	s.until(s.at.Add(50 * time.Hour))
-	for _, body := range o.bodies[before:] {
+	for _, body := range o.sent()[before:] {
 		c, err := tlsrpt.ValidateContribution(body)
 		if must(t, err); c.Day > gap && c.Day < gap+7 {
 			t.Errorf("%s was told of, though nothing ran on it", c.Day)
@@ -227,8 +238,8 @@ func TestKilled(t *testing.T) {
 	s.run()
 	o.at = nil
 	states["after all"] = snapshot(s.Dir)
-	if len(o.bodies) != 1 || len(states) != 3 {
-		t.Fatalf("%d documents, %d states", len(o.bodies), len(states))
+	if len(o.sent()) != 1 || len(states) != 3 {
+		t.Fatalf("%d documents, %d states", len(o.sent()), len(states))
 	}
 	// The document was there and the book did not know; the book had half a temporary file beside it.
 	between := snapshot(states["while it was sent"])
@@ -241,19 +252,19 @@ func TestKilled(t *testing.T) {
 		if name == "before the document" {
 			continue // nobody has seen anything yet; below
 		}
-		first := o.bodies[0]
+		first := o.sent()[0]
 		s.Dir, s.at = dir, s.Key.Due(march2).Add(2*time.Hour)
 		if b := s.run(); b.Entry(march2).State != Sent {
 			t.Errorf("%s: %+v", name, b.Entry(march2))
 		}
-		for _, body := range o.bodies {
+		for _, body := range o.sent() {
 			if c, err := tlsrpt.ValidateContribution(body); err != nil || c.Day == march2 && !bytes.Equal(body, first) {
 				t.Errorf("%s: another document of the day was sent (%v)", name, err)
 			}
 		}
 	}
-	if len(o.bodies) < 3 {
-		t.Errorf("%d attempts: a kill while it was sent must lead to another one", len(o.bodies))
+	if len(o.sent()) < 3 {
+		t.Errorf("%d attempts: a kill while it was sent must lead to another one", len(o.sent()))
 	}
 	s.Dir, o.answer = states["before the document"], func(w http.ResponseWriter, _ []byte) { fmt.Fprint(w, `{"status":"accepted"}`) }
 	if b := s.run(); b.Entry(march2).State != Sent {
@@ -288,6 +299,13 @@ func TestRetries(t *testing.T) {
 			if want := map[bool]time.Duration{false: time.Hour, true: 2 * time.Hour}[name == "a wish for time"]; e.State != Waiting || e.Error == "" || !e.Next.Equal(s.at.Add(want)) {
 				t.Errorf("after one attempt: %+v", e)
 			}
+			if name != "an error" { // once through the week is enough
+				s.at = e.Next
+				if b = s.run(); b.Entry(march2).State != Waiting || b.Entry(march2).Attempts != 2 || !bytes.Equal(o.sent()[0], o.sent()[1]) {
+					t.Errorf("after two attempts: %+v", b.Entry(march2))
+				}
+				return
+			}
 			for s.at.Before((march2 + 8).Begin().Add(time.Hour)) {
 				s.at = s.at.Add(max(time.Hour, b.Entry(march2).Next.Sub(s.at)))
 				b, _ = s.Run(t.Context())
@@ -295,14 +313,14 @@ func TestRetries(t *testing.T) {
 			if e = b.Entry(march2); e.State != GivenUp || e.Attempts < 10 || e.Attempts > 24 {
 				t.Errorf("after a week: %+v", e)
 			}
-			n := len(o.bodies)
-			for _, body := range o.bodies {
-				if !bytes.Equal(body, o.bodies[0]) {
+			n := len(o.sent())
+			for _, body := range o.sent() {
+				if !bytes.Equal(body, o.sent()[0]) {
 					t.Error("two documents of one day")
 				}
 			}
 			s.at = s.at.Add(24 * time.Hour)
-			if s.Run(t.Context()); len(o.bodies) != n {
+			if s.Run(t.Context()); len(o.sent()) != n {
 				t.Error("tried again after it was given up")
 			}
 		})
@@ -332,8 +350,8 @@ func TestNoOtherDocument(t *testing.T) {
 		c.Entries[0].Successful = 21 // no bucket
 		return c, err
 	}, march2)
-	if b, err := s.Run(t.Context()); !errors.Is(err, tlsrpt.ErrForbidden) || len(o.bodies) > 0 || b.Error == "" {
-		t.Errorf("%v, %d documents", err, len(o.bodies))
+	if b, err := s.Run(t.Context()); !errors.Is(err, tlsrpt.ErrForbidden) || len(o.sent()) > 0 || b.Error == "" {
+		t.Errorf("%v, %d documents", err, len(o.sent()))
 	}
 	s.Make = good
 	o.answer = func(w http.ResponseWriter, _ []byte) { w.WriteHeader(500) }
@@ -343,8 +361,8 @@ func TestNoOtherDocument(t *testing.T) {
 	must(t, err)
 	must(t, os.WriteFile(path, append(body[:len(body)-1], '\n'), 0o600))
 	s.at = s.at.Add(3 * time.Hour)
-	if b, err := s.Run(t.Context()); err == nil || b.Entry(march2).State != GivenUp || len(o.bodies) != 1 {
-		t.Errorf("a spoilt outbox: %v, %d documents", err, len(o.bodies))
+	if b, err := s.Run(t.Context()); err == nil || b.Entry(march2).State != GivenUp || len(o.sent()) != 1 {
+		t.Errorf("a spoilt outbox: %v, %d documents", err, len(o.sent()))
 	}
 }
 
@@ -353,13 +371,13 @@ func TestDamagedBook(t *testing.T) {
 	o := newOperator(t)
 	s := newSender(t, o)
 	s.until(s.Key.Due(march2))
-	n := len(o.bodies)
+	n := len(o.sent())
 	must(t, os.WriteFile(filepath.Join(s.Dir, BookFile), []byte(`{"since":`), 0o600))
 	if _, err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "begins anew") {
 		t.Errorf("%v", err)
 	}
 	s.at = s.at.Add(20 * time.Hour)
-	if s.run(); len(o.bodies) != n {
+	if s.run(); len(o.sent()) != n {
 		t.Error("days before the new book were told of")
 	}
 }
