@@ -137,6 +137,10 @@ func TestAuthenticate(t *testing.T) {
 		{"a broken signature on top", strings.Replace(s.sign(signed, "a", "gateway.example", s.ed), " bh=", " bh=AAAA", 1), "sender.example", ""},
 		{"line feeds alone", strings.ReplaceAll(signed, "\r\n", "\n"), "sender.example", ""},
 		{"forwarded whole", forwarded + signed, "sender.example", ""},
+		{"forwarded as an attachment", "From: postmaster@gateway.example\r\nContent-Type: multipart/mixed; boundary=f\r\n\r\n--f\r\n\r\nSee below.\r\n--f\r\n" +
+			"Content-Type: message/rfc822\r\n\r\n" + signed + "\r\n--f--\r\n", "sender.example", ""},
+		{"from a mailbox", "From tls@sender.example Sun Jan 11 02:00:00 2026\n" + strings.ReplaceAll(signed, "\r\n", "\n"), "sender.example", ""},
+		{"with a gateway's fields on top", "Received: by gateway.example\r\nDelivered-To: x@d.example\r\n" + signed, "sender.example", ""},
 
 		{"unsigned", plain, "", "no DKIM signature"},
 		{"forwarded and signed by who forwards", s.sign(forwarded+plain, "a", "gateway.example", s.ed), "", "no DKIM signature"},
