@@ -45,12 +45,24 @@ func (y *year) show(v *yearVantage, e yearEvent) error {
 			err = errors.Join(err, v.behave(host, b))
 		}
 		return err
+	case "aged":
+		defer y.clock.Store(y.now.UnixNano())
+		y.clock.Store(y.now.Add(-y.days(e.args[0])).UnixNano()) // the lab's, for as long as it makes them
+		return v.renew(e.domain)
 	case "renews":
 		return v.renew(e.domain)
 	case "forgets":
 		return nil
 	}
 	return fmt.Errorf("nobody knows %q", e.verb)
+}
+
+// days reads a number of them.
+func (y *year) days(word string) time.Duration {
+	y.t.Helper()
+	hours, err := time.ParseDuration(word + "h")
+	y.must(err)
+	return 24 * hours
 }
 
 func (v *yearVantage) renew(domain string) (err error) {
@@ -111,6 +123,8 @@ func (y *year) note(e yearEvent) {
 		hosts(func(h *yearHost) { h.behaviour = lab.Good })
 	case "forgets":
 		y.forgets[e.domain] = true
+	case "aged":
+		hosts(func(h *yearHost) { h.made = y.now.Add(-y.days(e.args[0])) })
 	case "renews":
 		y.forgets[e.domain] = false
 		hosts(func(h *yearHost) { h.made = y.now })

@@ -18,6 +18,7 @@ import (
 type yearLog struct {
 	*year
 	releases []mirror.Release
+	entries  [][]byte // of the log
 	changes  []yearChange
 	kinds    map[string]int // of what is wrong
 	wrong    []string
@@ -52,18 +53,17 @@ func (y *year) readLog() *yearLog {
 }
 
 func (l *yearLog) readChanges(size int64) {
-	var entries [][]byte
 	for n := int64(0); n*transparency.TileWidth < size; n++ {
 		tile := tlog.Tile{H: transparency.TileHeight, L: -1, N: n, W: int(min(size-n*transparency.TileWidth, transparency.TileWidth))}
 		data, err := l.outages[0].Store.Get(l.t.Context(), transparency.TilePath(tile), transparency.MaxBundleBytes)
 		l.must(err)
 		bundle, err := transparency.ParseBundle(data, tile.W)
 		l.must(err)
-		entries = append(entries, bundle...)
+		l.entries = append(l.entries, bundle...)
 	}
 	var before policy.List
 	for _, r := range l.releases {
-		for _, e := range entries[r.Leaf.From:r.Leaf.To] {
+		for _, e := range l.entries[r.Leaf.From:r.Leaf.To] {
 			leaf, err := mirror.ParseLeaf(e)
 			l.must(err)
 			c := yearChange{ChangeLeaf: *leaf.Change, at: r.Leaf.Timestamp}

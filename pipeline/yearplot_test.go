@@ -16,6 +16,9 @@ var update = flag.Bool("update", false, "write the scenario of the year anew")
 
 const yearFile = "testdata/scenario.txt"
 
+// yearDays is the length of the scenario: the operator is away for some of them, and 730 releases are wanted.
+const yearDays = 380
+
 // yearEvent is one line of the scenario: "17 mover-03.example @west sts enforce mx.evil.example".
 type yearEvent struct {
 	day    int
@@ -32,6 +35,7 @@ const yearHead = `# A year of a list: day, domain, what happens. Made by TestYea
 #   sts MODE MX… | off       its MTA-STS policy changes
 #   txt MODE DAYS MX… | remove DAYS | emergency DAYS | off | again    its proof of control; again: the first one once more
 #   breaks BEHAVIOUR | mends its servers do what package lab calls that
+#   aged DAYS                its certificates are that old already
 #   forgets | renews         its certificates are not renewed any more, and run out; or are renewed now, and in time again
 #   vanishes                 it does not exist any more
 #   commit BY MODE MX… | BY alias NAME     an edit of the list's source, by whomever
@@ -147,8 +151,14 @@ func (p *plot) failures() {
 	})
 	p.each("late", "Who renews certificates late", 10, func(i int, name, mx string) {
 		p.joins(i%5, name, mx)
-		p.say(1, name, "forgets")
-		p.say(91+i, name, "renews")
+		if i < 5 { // the others run out on day 89 or later
+			p.say(i, name, "aged 60")
+			p.say(i, name, "forgets")
+			p.say(30+2*i, name, "renews") // one to five days late
+		} else {
+			p.say(1, name, "forgets")
+			p.say(91+i, name, "renews")
+		}
 		p.say(200, name, "forgets")
 		p.say(292+i/2, name, "renews")
 	})
@@ -280,7 +290,7 @@ func (p *plot) crowd() {
 
 // TestYearScenario: the scenario's file is what its seed makes.
 func TestYearScenario(t *testing.T) {
-	text := writeYear(370, 2018)
+	text := writeYear(yearDays, 2018)
 	if *update {
 		if err := os.WriteFile(yearFile, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
