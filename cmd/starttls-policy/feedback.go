@@ -138,11 +138,16 @@ func (c *contributor) dryRun(cmd *cobra.Command, text string) error {
 	if err != nil {
 		return err
 	}
-	when := stamp(c.sender.Key.Due(day))
-	if e := book.Entry(day); e != nil && e.State == feedback.Sent {
-		state, when = "is what was sent", stamp(e.Sent)
+	when := ": " + stamp(c.sender.Key.Due(day))
+	switch e := book.Entry(day); {
+	case e == nil:
+		state, when = "is what would be made of the day now; the day itself is not told of", ""
+	case e.State == feedback.Sent:
+		state, when = "is what was sent", ": "+stamp(e.Sent)
+	case e.State == feedback.GivenUp:
+		state, when = "was given up and is not sent any more", ""
 	}
-	line(c.stderr, "%s: this %s: %s, to %s", day, state, when, c.config.Feedback.URL)
+	line(c.stderr, "%s: this %s%s, to %s", day, state, when, c.config.Feedback.URL)
 	return r.Write(c.stdout)
 }
 
