@@ -2,6 +2,7 @@ package tlsrpt
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -67,9 +68,11 @@ func (s *Store) Contribute(ctx context.Context, contributor policy.Domain, c tls
 	})
 }
 
+// pseudonym is one for all names of an organisation: whoever has a domain has as many names below it as it likes, and would be
+// three contributors by itself.
 func pseudonym(secret []byte, contributor policy.Domain) string {
 	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("policylist pseudonym v1\n" + contributor.String()))
+	mac.Write([]byte("policylist pseudonym v1\n" + cmp.Or(policy.RegisteredDomain(contributor), contributor.String())))
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 

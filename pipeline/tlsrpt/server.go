@@ -39,8 +39,8 @@ type Server struct {
 	Intake      *Intake
 	Host        string // as IntakeOptions.Host
 	DNS         *discovery.Client
-	Certificate *Certificate // nil: plain HTTP, for a proxy in front
-	Connections int          // at once, over all listeners
+	Certificate *Certificate                // nil: plain HTTP, for a proxy in front
+	Connections int                         // at once, over all listeners
 	Daily       func(context.Context) error // once a day, before what is old is deleted; nil for nothing
 	Now         func() time.Time
 	Log         *slog.Logger

@@ -167,3 +167,19 @@ func TestTablesOfReporters(t *testing.T) {
 		t.Errorf("%s %v", data, err)
 	}
 }
+
+// TestOneOrganisationOneContributor: names below one registered domain are one contributor.
+func TestOneOrganisationOneContributor(t *testing.T) {
+	w := newWorld(t, intake.Options{})
+	c := tlsrpt.Contribution{ID: strings.Repeat("0", 32), Day: tlsrpt.DayOf(w.clock.now()) - 1}
+	for _, name := range []string{"op.example", "other.example"} {
+		if err := w.store.Contribute(t.Context(), domain(t, name), c); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"mx1.op.example", "a.b.op.example", "op.example"} {
+		if err := w.store.Contribute(t.Context(), domain(t, name), c); !errors.Is(err, intake.ErrSecond) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
