@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -499,6 +500,36 @@ func TestSameBytes(t *testing.T) {
 	}
 	if raw = <-got; !bytes.HasPrefix(shown.Bytes(), raw) || len(raw) < 300 {
 		t.Errorf("shown\n%s\narrived\n%s", shown.Bytes(), raw)
+	}
+}
+
+// TestDeadline: a server that says nothing costs the deadline and no more.
+func TestDeadline(t *testing.T) {
+	o := newOperator(t)
+	ended := make(chan struct{})
+	o.answer = func(http.ResponseWriter, []byte) { <-ended }
+	defer close(ended)
+	s := newSender(t, o)
+	s.until(time.Date(2026, 3, 2, 13, 0, 0, 0, time.UTC))
+	s.at = s.Key.Due(march2)
+	if s.Target.client.Timeout != patience {
+		t.Errorf("the deadline is %s", s.Target.client.Timeout)
+	}
+	s.Target.client.Timeout = 20 * time.Millisecond
+	if e := s.run().Entry(march2); e.State != Waiting || !strings.Contains(e.Error, "deadline") {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestUnknownCertificate: whoever cannot show a certificate for the URL's host is told nothing.
+func TestUnknownCertificate(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a stranger was told") }))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	u, err := CheckURL(server.URL + tlsrpt.FeedbackPath)
+	must(t, err)
+	if a := NewTarget(u, domain(t, "sender.example"), testKey(t, 1)).post(t.Context(), []byte("{}")); a.done || !strings.Contains(a.why, "certificate") {
+		t.Errorf("%+v", a)
 	}
 }
 
