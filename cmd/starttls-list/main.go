@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -41,27 +40,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func newRoot() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "starttls-list",
-		Short:         "keeps, checks, releases, mirrors and audits a STARTTLS policy list",
-		Long:          rootHelp,
-		Version:       version,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		// An unknown command reaches the root itself.
-		Args: cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(c, fmt.Errorf("there is no command %q", args[0]))
-			}
-			return c.Help()
-		},
-	}
-	root.SetHelpCommand(term.HelpCommand(usage))
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	root := term.Root("starttls-list", version, "keeps, checks, releases, mirrors and audits a STARTTLS policy list", rootHelp, usage)
 	root.AddCommand(newProbeCommand(), newSurveyCommand())
 	root.AddCommand(newCheckCommand(), newPreviewCommand(), newFmtCommand(), newCodeCommand())
-	root.AddCommand(newInitCommand(), newReleaseCommand(), newPendingCommand(), newRecoverCommand(), newImportCommand(), newTrustCommand(), newLogCommand(), newDemoCommand())
+	root.AddCommand(newInitCommand(), newReleaseCommand(), newPendingCommand(), newRegistrationsCommand(), newRecoverCommand(), newImportCommand(), newTrustCommand(), newLogCommand(), newDemoCommand())
 	root.AddCommand(newProposeCommand())
 	root.AddCommand(newBotCommands()...)
 	root.AddCommand(newMirrorCommand(), newAuditCommand(), newMonitorCommand(), newFreshnessCommand())

@@ -81,25 +81,9 @@ func run(ctx context.Context, args []string, w world) int {
 }
 
 func newRoot(a *app) *cobra.Command {
-	root := &cobra.Command{
-		Use:           "starttls-policy",
-		Short:         "fetches and verifies STARTTLS policy lists and hands them to the mail server",
-		Long:          rootHelp,
-		Version:       version,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(c, fmt.Errorf("there is no command %q", args[0]))
-			}
-			return c.Help()
-		},
-	}
+	root := term.Root("starttls-policy", version, "fetches and verifies STARTTLS policy lists and hands them to the mail server", rootHelp, usage)
 	root.PersistentFlags().StringVar(&a.configPath, "config", defaultConfig, "configuration file")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "report in JSON")
-	root.SetHelpCommand(term.HelpCommand(usage))
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.AddCommand(newJoin(a), newUpdate(a), newStatus(a), newQuery(a), newExplain(a), newVerify(a), newExport(a),
 		newServe(a), newRollback(a), newDisable(a), newEnable(a), newRefresh(a), newPing(a), newDoctor(a), newFeedback(a), newManual(), newExample(a))
 	a.complete(root)

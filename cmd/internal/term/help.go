@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// HelpCommand replaces cobra's help command, which prints something and succeeds for a command that does not exist.
+// helpCommand replaces cobra's help command, which prints something and succeeds for a command that does not exist.
 // usage marks an error as the caller's mistake.
-func HelpCommand(usage func(*cobra.Command, error) error) *cobra.Command {
+func helpCommand(usage func(*cobra.Command, error) error) *cobra.Command {
 	return &cobra.Command{
 		Use: "help [COMMAND]", Short: "help about a command",
 		Long: "Help prints the help of a command, as --help does.",
