@@ -47,6 +47,9 @@ type Proposal struct {
 // ErrNoEntryPossible says that a domain publishes nothing that an entry could be made of.
 var ErrNoEntryPossible = errors.New("no entry can be made")
 
+// ErrNothingSeen says that the lookup of a domain's MX records failed: what an entry would say nobody knows.
+var ErrNothingSeen = errors.New("the MX records could not be looked up")
+
 // ErrNothingToPropose says that the source says already what is wished.
 var ErrNothingToPropose = errors.New("the list says so already")
 
@@ -148,6 +151,9 @@ func entryFor(w Wish, s Sighted, listed *policy.SourceEntry) (policy.Policy, err
 		if listed != nil && policy.SameHosts(mxs, listed.Policy.MXs) {
 			mxs = listed.Policy.MXs // however they are spelt
 		}
+	}
+	if len(mxs) == 0 && s.Route.Kind == discovery.RouteUnknown {
+		return policy.Policy{}, fmt.Errorf("%s: %w", w.Domain, ErrNothingSeen)
 	}
 	if len(mxs) == 0 {
 		return policy.Policy{}, fmt.Errorf("%w: %s has no MX host with a usable name (%s)", ErrNoEntryPossible, w.Domain, s.Route.Kind)

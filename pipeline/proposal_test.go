@@ -135,6 +135,10 @@ func TestProposeRefuses(t *testing.T) {
 	if _, err := p.propose(pipeline.Wish{}); !errors.Is(err, pipeline.ErrNoEntryPossible) {
 		t.Errorf("null MX: %v", err)
 	}
+	p.seen.Route = discovery.Route{Kind: discovery.RouteUnknown}
+	if _, err := p.propose(pipeline.Wish{}); !errors.Is(err, pipeline.ErrNothingSeen) || errors.Is(err, pipeline.ErrNoEntryPossible) {
+		t.Errorf("a lookup that failed: %v", err)
+	}
 	var many []string
 	for i := range policy.MaxMXs + 1 {
 		many = append(many, "mx"+string(rune('a'+i))+".a.example")

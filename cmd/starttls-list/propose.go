@@ -231,6 +231,8 @@ func (f *proposeFlags) proposeError(c *cobra.Command, source string, w pipeline.
 		exit.Code, exit.Hint = exitFail, "starttls-list check "+source+" lists them"
 	case errors.Is(err, pipeline.ErrNoEntryPossible):
 		exit.Code, exit.Hint = exitFail, "name the hosts with --mx, if the lookup is wrong"
+	case errors.Is(err, pipeline.ErrNothingSeen):
+		exit.Code, exit.Hint = exitInconclusive, "try again, with another --resolver perhaps, or name the hosts with --mx"
 	case errors.Is(err, pipeline.ErrChangedMeanwhile):
 		exit.Code, exit.Hint = exitInconclusive, "run it again"
 	}

@@ -186,6 +186,7 @@ func releaseExit(out *pipeline.Published) error {
 }
 
 func runPlan(c *cobra.Command, config string, keys *keyFlags, accept, asJSON bool) error {
+	keys.dry = true
 	p, _, err := openConfigured(c, config, keys)
 	if err != nil {
 		return err

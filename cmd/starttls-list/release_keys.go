@@ -13,6 +13,7 @@ import (
 type keyFlags struct {
 	release []string
 	log     string
+	dry     bool // nothing is published: without the mirrors that are folders, since to open one makes it
 }
 
 func (f *keyFlags) add(flags *pflag.FlagSet) {
@@ -25,6 +26,15 @@ var errEmptyKey = errors.New("--release-key is empty")
 
 // replace puts them into the configuration. A file is one below the working folder, as everywhere on a command line.
 func (f *keyFlags) replace(c *config) (err error) {
+	if f.dry {
+		all := c.Mirrors
+		c.Mirrors = nil
+		for _, m := range all {
+			if scheme, _, err := splitReference(m.URL); err != nil || scheme != "file" {
+				c.Mirrors = append(c.Mirrors, m)
+			}
+		}
+	}
 	for i, ref := range f.release {
 		if ref == "" {
 			return errEmptyKey
