@@ -146,7 +146,7 @@ func (k *Known) fresh(d knownDomain) *gate.Look {
 func (k *Known) decide(e policy.SourceEntry, d knownDomain, wanted policy.Policy) gate.Outcome {
 	return gate.Decide(gate.Input{
 		Domain: e.Domain, Managed: e.ManagedBy, Published: d.published, Wanted: &wanted, Override: e.Override,
-		Looks: d.looks, Log: d.log, Now: k.now,
+		Looks: d.looks, Log: d.log, Registered: d.registered, Reviewed: d.reviewed, Now: k.now,
 	}, k.settings)
 }
 

@@ -34,6 +34,7 @@ func (p *Publisher) gated(ctx context.Context, c Checked, last *Published, t *tr
 		return err
 	}
 	p.whole(last.list(), wantedOf(c, last), targets, results, out)
+	p.readRegistrations(ctx, out)
 	return p.decide(c, last, out, results)
 }
 
@@ -128,6 +129,7 @@ func (d *decider) one(name policy.Domain, old, new *policy.Policy) error {
 	in := gate.Input{Domain: name, Managed: t.Managed, Published: old, Wanted: new, Override: t.Override, Now: d.Now()}
 	d.source(t, &in)
 	d.hear(&in)
+	d.registered(t, &in)
 	if d.history(name, old, new) {
 		return nil
 	}
@@ -135,6 +137,7 @@ func (d *decider) one(name policy.Domain, old, new *policy.Policy) error {
 		return err
 	}
 	outcome := gate.Decide(in, d.settings)
+	d.heard(t, outcome)
 	if outcome.Step != nil {
 		d.steps = append(d.steps, *outcome.Step)
 	}

@@ -23,11 +23,12 @@ type Known struct {
 
 // knownDomain is what is known of one domain.
 type knownDomain struct {
-	logged    bool           // Published and log are of the log; else nothing is known but what the source says
-	published *policy.Policy // what the list says, nil: nothing
-	looks     []gate.Look    // oldest first
-	log       []gate.Logged  // oldest first
-	held      []byte         // the entry, canonical, that the newest evidence holds the domain against; nil: unknown
+	logged               bool           // Published and log are of the log; else nothing is known but what the source says
+	published            *policy.Policy // what the list says, nil: nothing
+	looks                []gate.Look    // oldest first
+	log                  []gate.Logged  // oldest first
+	registered, reviewed time.Time      // see track
+	held                 []byte         // the entry, canonical, that the newest evidence holds the domain against; nil: unknown
 }
 
 // ErrSourceErrors says that a source has errors: nobody knows what it means, so no bot touches it.
@@ -74,6 +75,7 @@ func (p *Publisher) Known(ctx context.Context) (*Known, error) {
 		}
 		tr, err := t.of(d)
 		if err == nil {
+			k.registered, k.reviewed = tr.Registered, tr.Reviewed
 			k.looks, k.log, err = tr.history()
 		}
 		return k, err

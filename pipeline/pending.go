@@ -28,5 +28,6 @@ func (p *Publisher) Pending(ctx context.Context) (Probed, Checked, error) {
 	}
 	out.tracks = t
 	p.readFeedback(&out)
+	p.readRegistrations(ctx, &out)
 	return out, checked, p.decide(checked, last, &out, nil)
 }

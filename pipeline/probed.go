@@ -9,6 +9,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
+	"github.com/starttls-everywhere/policylist/pipeline/registration"
 	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/gate"
@@ -17,21 +18,23 @@ import (
 // Probed is the second stage: what the next release will publish, and which changes it holds back. It comes from a
 // checked source and live observation, or from a file of an imported history.
 type Probed struct {
-	list      policy.List
-	changes   []mirror.ChangeLeaf // sorted by domain; the release number comes with signing
-	held      []Held
-	author    string
-	origin    string
-	lifetime  time.Duration
-	source    string // see mirror.ReleaseLeaf.Source
-	override  string
-	evidence  *observed                   // nil when nothing was observed
-	feedback  *cells.Table                // what mail servers report, nil for nothing
-	looks     map[policy.Domain]gate.Look // of this scan, where the gate decides; nil else
-	tracks    *tracks                     // what it remembers
-	findings  []policy.Finding
-	timestamp time.Time
-	expires   time.Time // with timestamp, of an imported file; both zero otherwise
+	list     policy.List
+	changes  []mirror.ChangeLeaf // sorted by domain; the release number comes with signing
+	held     []Held
+	author   string
+	origin   string
+	lifetime time.Duration
+	source   string // see mirror.ReleaseLeaf.Source
+	override string
+	evidence *observed                   // nil when nothing was observed
+	feedback *cells.Table                // what mail servers report, nil for nothing
+	looks    map[policy.Domain]gate.Look // of this scan, where the gate decides; nil else
+	tracks   *tracks                     // what it remembers
+	findings []policy.Finding
+
+	registrations *registration.File // nil where nobody was asked, or the file is no good
+	timestamp     time.Time
+	expires       time.Time // with timestamp, of an imported file; both zero otherwise
 
 	incomplete     bool // the scan was not of the whole list
 	voters, quorum int  // vantages that looked at a domain, at most, and how many it takes; both zero for the releasing host

@@ -37,24 +37,26 @@ type Keys struct {
 
 // Publisher makes releases. Its fields are set once, before the first call.
 type Publisher struct {
-	Source     string // directory or 0.1 file
-	Commit     string // what the source is, "git:<commit>"
-	State      string // folder; "" with a Vault: a temporary one
-	Vault      *Vault // what keeps the state; nil: the folder State does
-	Trust      *transparency.TrustChain
-	Keys       Keys
-	OpenLog    func(dir string) (Log, error)
-	Mirrors    []Target
-	Witnesses  *witness.Client // asks for cosignatures where the trust wants them
-	Observer   Observer        // nil without Evidence: nothing is probed, and the release says so
-	Evidence   EvidenceSource  // what vantages saw, instead of Observer; nil: none
-	ScanAll    bool            // probe every entry, not only those that change
-	Gate       *Gate           // decides by the change table; nil: what passes its probe goes out
-	Feedback   FeedbackSource  // what mail servers report; nil: nobody is asked
-	Keyless    Keyless         // makes an extra bundle; nil: none
-	SkipVerify bool            // do not fetch the release back as a client
-	Now        func() time.Time
-	Log        *slog.Logger
+	Source    string // directory or 0.1 file
+	Commit    string // what the source is, "git:<commit>"
+	State     string // folder; "" with a Vault: a temporary one
+	Vault     *Vault // what keeps the state; nil: the folder State does
+	Trust     *transparency.TrustChain
+	Keys      Keys
+	OpenLog   func(dir string) (Log, error)
+	Mirrors   []Target
+	Witnesses *witness.Client // asks for cosignatures where the trust wants them
+	Observer  Observer        // nil without Evidence: nothing is probed, and the release says so
+	Evidence  EvidenceSource  // what vantages saw, instead of Observer; nil: none
+	ScanAll   bool            // probe every entry, not only those that change
+	Gate      *Gate           // decides by the change table; nil: what passes its probe goes out
+	Feedback  FeedbackSource  // what mail servers report; nil: nobody is asked
+	// Registrations are when domains were registered; nil: nobody is asked.
+	Registrations RegistrationSource
+	Keyless       Keyless // makes an extra bundle; nil: none
+	SkipVerify    bool    // do not fetch the release back as a client
+	Now           func() time.Time
+	Log           *slog.Logger
 
 	log    Log
 	outbox outbox

@@ -38,7 +38,9 @@ func (s *Strangers) Seen(ch policy.SourceChange, r discovery.Route) []policy.Fin
 
 // Unseen finds those of a domain that nobody looked up, among many: a pattern that an MX record of another of them uses is
 // not a stranger's.
-func (s *Strangers) Unseen(ch policy.SourceChange) []policy.Finding { return s.strange(ch, nil, s.used) }
+func (s *Strangers) Unseen(ch policy.SourceChange) []policy.Finding {
+	return s.strange(ch, nil, s.used)
+}
 
 func (s *Strangers) strange(ch policy.SourceChange, live []policy.Domain, used map[policy.MXPattern]bool) []policy.Finding {
 	if ch.New == nil {

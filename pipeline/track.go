@@ -18,8 +18,12 @@ type track struct {
 	Managed  policy.ManagedBy `json:"managed,omitempty"`  // as the source said last
 	Override string           `json:"override,omitempty"` // when list and source last agreed
 	Listed   json.RawMessage  `json:"listed,omitempty"`   // the policy by the log, as far as it was read
-	Log      []loggedLine     `json:"log,omitempty"`      // oldest first
-	Spans    []span           `json:"looks,omitempty"`    // oldest first
+
+	Registered time.Time `json:"registered,omitzero"` // as a registry said last
+	Reviewed   time.Time `json:"reviewed,omitzero"`   // that of Registered for which the owner vouched
+
+	Log   []loggedLine `json:"log,omitempty"`   // oldest first
+	Spans []span       `json:"looks,omitempty"` // oldest first
 }
 
 type loggedLine struct {

@@ -203,7 +203,7 @@ func (c *config) publisher(cmd *cobra.Command) (*pipeline.Publisher, error) {
 		}
 		p.Mirrors = append(p.Mirrors, pipeline.Target{Name: m.Name, Store: store})
 	}
-	p.Evidence = c.evidenceSource()
+	p.Evidence, p.Registrations = c.evidenceSource(), c.registrations()
 	c.setFeedback(p)
 	if c.Probe.Enabled {
 		if p.Observer, err = c.observer(); err != nil {

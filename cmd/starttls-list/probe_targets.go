@@ -84,10 +84,7 @@ func (f *probeFlags) listed(c *cobra.Command, source string) ([]probe.Target, er
 	}
 	var targets []probe.Target
 	if !f.changed {
-		for _, e := range checked.Entries() {
-			targets = append(targets, probe.Target{Domain: e.Domain, Policy: e.Policy})
-		}
-		return targets, nil
+		return targetsOf(checked.Entries()), nil
 	}
 	for _, ch := range checked.Changes() {
 		if ch.New != nil {
@@ -95,4 +92,11 @@ func (f *probeFlags) listed(c *cobra.Command, source string) ([]probe.Target, er
 		}
 	}
 	return targets, nil
+}
+
+func targetsOf(entries []policy.Entry) (targets []probe.Target) {
+	for _, e := range entries {
+		targets = append(targets, probe.Target{Domain: e.Domain, Policy: e.Policy})
+	}
+	return targets
 }

@@ -94,7 +94,7 @@ func (r *row) removal() {
 	byProof := r.proofStretch(proof.Record{Kind: proof.Remove})
 	bySTS := stretch{}
 	if r.Managed == policy.ManagedByMTASTS {
-		bySTS = r.stretch(func(l Look) signal { return l.sts(r.need(), saysMode(mtasts.None)) })
+		bySTS = r.word(func(l Look) signal { return l.sts(r.need(), saysMode(mtasts.None)) })
 	}
 	switch {
 	case bySTS.stands(r.Now) && (!byProof.stands(r.Now) || bySTS.first.Add(removeSTSDelay).Before(byProof.first.Add(removeProofDelay))):
@@ -171,7 +171,7 @@ func (r *row) unproven(s stretch, wanted ...proof.Record) {
 
 // proofStretch is how long one of the wanted records has stood.
 func (c *court) proofStretch(wanted ...proof.Record) stretch {
-	return c.stretch(func(l Look) signal {
+	return c.word(func(l Look) signal {
 		s, _, _ := l.proof(c.need(), c.used, wanted...)
 		return s
 	})

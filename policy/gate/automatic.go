@@ -65,7 +65,7 @@ func (c *court) emergency() *row {
 	r := c.own(c.testing(), "demote.emergency")
 	said := c.proofStretch(proof.Record{Kind: proof.Emergency})
 	if c.Managed == policy.ManagedByMTASTS && !said.stands(c.Now) {
-		said = c.stretch(func(l Look) signal { return l.sts(c.need(), saysMode(mtasts.Testing, mtasts.None)) })
+		said = c.word(func(l Look) signal { return l.sts(c.need(), saysMode(mtasts.Testing, mtasts.None)) })
 		// Without a failure this is no emergency but a change of mode, which has its own row.
 		if !c.stuckNow(c.need()) {
 			return r
@@ -99,7 +99,7 @@ func (c *court) leaves() *row {
 	}
 	what := "the proof \"remove\" has stood"
 	if c.Managed == policy.ManagedByMTASTS {
-		none := c.stretch(func(l Look) signal { return l.sts(c.need(), saysMode(mtasts.None)) })
+		none := c.word(func(l Look) signal { return l.sts(c.need(), saysMode(mtasts.None)) })
 		if none.stands(c.Now) && (!out.stands(c.Now) || none.first.Add(removeSTSDelay).Before(out.first.Add(delay))) {
 			out, delay, what = none, removeSTSDelay, "MTA-STS has said none"
 		}
@@ -128,7 +128,7 @@ func (r *row) disagree(saw int, what string) {
 // softened: an entry that follows MTA-STS follows it to testing.
 func (c *court) softened() *row {
 	r := c.own(c.testing(), "demote.owner")
-	if s := c.stretch(func(l Look) signal { return l.sts(c.need(), saysMode(mtasts.Testing)) }); s.stands(c.Now) {
+	if s := c.word(func(l Look) signal { return l.sts(c.need(), saysMode(mtasts.Testing)) }); s.stands(c.Now) {
 		r.idle = false
 		r.began(s, demoteSTSDelay, "MTA-STS has said testing")
 	}
@@ -200,6 +200,9 @@ func (c *court) restore() *row {
 	r = c.own(&back, "restore.auto")
 	r.idle = false
 	r.began(s, restoreDelay, "mail has arrived again")
+	if c.changedHands() {
+		r.lacks(codeReregistered, "registered on %s", c.Registered.UTC().Format(time.DateOnly))
+	}
 	return r
 }
 

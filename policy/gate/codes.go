@@ -27,6 +27,7 @@ const (
 	codeSingle       = "gate.single-vantage"
 	codeBudget       = "gate.budget"
 	codeGuard        = "gate.guard"
+	codeReregistered = "gate.reregistered"
 	codeNoEmergency  = "gate.no-emergency"
 	codeNeedsRemoval = "gate.needs-removal"
 	codeFeedback     = "gate.feedback"
@@ -74,6 +75,8 @@ func Codes() []policy.Code {
 			"wait for a later release, or let two maintainers accept the whole: starttls-list release --accept-budget"),
 		hold(codeGuard, "R52", "with this change clients would take the releases of a day for those of a thief, and keep them back",
 			"wait for a later release; --accept-budget makes it now, and then every client waits for its administrator: starttls-policy update --accept RELEASE"),
+		hold(codeReregistered, "R48", "the domain was registered anew after the list took on its entry, so its owner may be another, whose word nobody has",
+			"let the owner say so: by the proof for the entry as it stands, or by an MTA-STS policy that says the same; a maintainer who knows better writes the day of the registration into the entry's note"),
 		hold(codeNoEmergency, "R37", "the owner's emergency stands in the DNS, and the vantages do not see that mail fails",
 			"ask for the entry in mode testing instead, with a proof of its own: that takes 48 hours"),
 		hold(codeNeedsRemoval, "R35", "the source drops the domain, and its owner has not asked for that",

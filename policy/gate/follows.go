@@ -44,7 +44,7 @@ func (r *row) followsSTS() {
 
 // says asks for an MTA-STS policy that match takes, for d; code is for one that it does not take.
 func (r *row) says(d time.Duration, match func(STS) bool, code string) (since time.Time, ok bool) {
-	s := r.stretch(func(l Look) signal { return l.sts(r.need(), match) })
+	s := r.word(func(l Look) signal { return l.sts(r.need(), match) })
 	if s.stands(r.Now) {
 		r.began(s, d, "the MTA-STS policy has said so")
 		return s.first, true

@@ -25,11 +25,11 @@ func Decide(in Input, s Settings) Outcome {
 		}
 	}
 	slices.SortStableFunc(c.looks, func(a, b Look) int { return a.At.Compare(b.At) })
+	out := c.anew()
 	rows := c.automatic()
 	if asked := c.asked(); asked != nil {
 		rows = asked.among(rows)
 	}
-	var out Outcome
 	var made *row
 	for _, r := range rows {
 		if !r.idle && r.open() {

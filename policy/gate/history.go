@@ -39,6 +39,16 @@ func (c *court) stretch(ask func(Look) signal) stretch {
 	return s
 }
 
+// word is a stretch of the owner's word: what was seen before the domain was registered is another owner's.
+func (c *court) word(ask func(Look) signal) stretch {
+	return c.stretch(func(l Look) signal {
+		if !l.At.After(c.Registered) {
+			return no
+		}
+		return ask(l)
+	})
+}
+
 // newest is the latest look, nil when there is none that a change may rest on.
 func (c *court) newest() *Look {
 	if n := len(c.looks); n > 0 && c.Now.Sub(c.looks[n-1].At) <= fresh {
@@ -82,7 +92,8 @@ func (c *court) used(r proof.Record) proof.Used {
 			u.Made = l.At
 		}
 	}
-	if u.Made.IsZero() {
+	inherited := len(c.looks) > 0 && !c.looks[0].At.After(c.Registered)
+	if u.Made.IsZero() && !inherited {
 		return u
 	}
 	for _, l := range c.looks {
@@ -91,6 +102,9 @@ func (c *court) used(r proof.Record) proof.Used {
 				u.Seen = l.At
 			}
 		}
+	}
+	if inherited && !u.Seen.After(c.Registered) && u.Made.Before(c.Registered) {
+		u.Made = c.Registered // it stood there when the domain had another owner
 	}
 	return u
 }

@@ -72,7 +72,10 @@ type Input struct {
 	Feedback string
 	// Canary says that the operator lists the domain to see who does not enforce: it is broken on purpose.
 	Canary bool
-	Now    time.Time
+	// Registered is when the domain was registered last, zero where nobody knows. Owners' words from before that are another
+	// owner's. Reviewed is the Registered that somebody has looked into, or the owner vouched for (see Outcome).
+	Registered, Reviewed time.Time
+	Now                  time.Time
 }
 
 // Approval is a reviewed commit. The forge sees to it that two maintainers agreed; its reason is theirs to give.
@@ -90,6 +93,10 @@ type Logged struct {
 type Outcome struct {
 	Step  *Step  // what the next release makes of it, nil: nothing
 	Waits []Wait // what is held
+	// Alarms are for a person, and hold nothing by themselves.
+	Alarms []policy.Finding
+	// Vouched: the owner has spoken for the published entry since the domain was registered anew. Whoever asks remembers it.
+	Vouched bool
 }
 
 // Step is a change for the next release, the budget permitting.

@@ -64,6 +64,9 @@ func (d *dice) input() gate.Input {
 		at = at.Add(time.Duration(6+6*d.IntN(5)) * time.Hour)
 	}
 	in.Now = in.Looks[len(in.Looks)-1].At.Add(time.Duration(d.IntN(26)) * time.Hour)
+	if d.chance(4) {
+		in.Registered = in.Now.Add(time.Duration(d.IntN(100*24)-99*24) * time.Hour)
+	}
 	return in
 }
 
