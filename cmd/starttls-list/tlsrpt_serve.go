@@ -20,6 +20,7 @@ import (
 	"github.com/starttls-everywhere/policylist/cmd/internal/sockets"
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt"
+	"github.com/starttls-everywhere/policylist/policy/discovery"
 )
 
 const tlsrptServeLong = `Serve takes reports (RFC 8460) at the URIs that "enrol" printed, and contributions of mail servers at /feedback/v1 when
@@ -96,16 +97,23 @@ func tellSystemd(log *slog.Logger, state string) {
 	}
 }
 
-func (c *config) tlsrptServer(store *tlsrpt.Store, log *slog.Logger) (*tlsrpt.Server, error) {
+// intakeOptions are what the configuration says of the intake, and the resolver that it asks.
+func (c *config) intakeOptions(log *slog.Logger) (tlsrpt.IntakeOptions, *discovery.Client, error) {
+	t := c.TLSRPT
+	opts := tlsrpt.IntakeOptions{Host: t.Host, PerSource: t.PerSource, PerToken: t.PerDomain, Proxy: t.Proxy, Log: log}
 	dns, err := c.tlsrptDNS()
+	if err == nil && t.Contributions {
+		opts.Keys, opts.Notices = dns, tlsrpt.CanaryNotices(c.canaries())
+	}
+	return opts, dns, err
+}
+
+func (c *config) tlsrptServer(store *tlsrpt.Store, log *slog.Logger) (*tlsrpt.Server, error) {
+	opts, dns, err := c.intakeOptions(log)
 	if err != nil {
 		return nil, err
 	}
 	t := c.TLSRPT
-	opts := tlsrpt.IntakeOptions{Host: t.Host, PerSource: t.PerSource, PerToken: t.PerDomain, Proxy: t.Proxy, Log: log}
-	if t.Contributions {
-		opts.Keys, opts.Notices = dns, tlsrpt.CanaryNotices(c.canaries())
-	}
 	s := &tlsrpt.Server{
 		Store: store, Intake: tlsrpt.NewIntake(store, opts), Host: t.Host, DNS: dns, Connections: cmp.Or(t.Connections, tlsrptConnections), Now: time.Now, Log: log,
 	}

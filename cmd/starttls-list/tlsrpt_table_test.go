@@ -104,6 +104,10 @@ func TestTLSRPTTable(t *testing.T) {
 	if said := ran(t, 0, "release", "--config", path); !strings.Contains(said, "feedback.fault: good.example: ") {
 		t.Errorf("%s", said)
 	}
+	// A host without the source takes the list that was published.
+	if said := ran(t, 1, "tlsrpt", "alerts", "--config", config("list = \"public/policy.json\"\n")); !strings.Contains(said, "good.example") {
+		t.Errorf("%s", said)
+	}
 	if err := os.RemoveAll("tables"); err != nil {
 		t.Fatal(err)
 	}
@@ -128,4 +132,27 @@ func TestTLSRPTTableTranscripts(t *testing.T) {
 	}
 	transcript(t, newTLSRPTTableCommand().Example)
 	transcript(t, newTLSRPTAlertsCommand().Example)
+}
+
+// TestCanariesConfigured: canaries reach the gate, and what contributors are told.
+func TestCanariesConfigured(t *testing.T) {
+	c := &config{TLSRPT: tlsrptConfig{Canaries: []string{"canary.example"}, Host: "reports.operator.example", Contributions: true}}
+	c.Probe.Resolver = "127.0.0.1:53"
+	p := &pipeline.Publisher{Gate: &pipeline.Gate{}}
+	c.setFeedback(p)
+	canary, err := policy.ParseDomain("canary.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Gate.Canaries[canary] || p.Feedback != nil {
+		t.Errorf("%+v", p.Gate)
+	}
+	opts, _, err := c.intakeOptions(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := opts.Notices(rfc8460.Contribution{Entries: []rfc8460.Contributed{{Domain: canary, Successful: 20}}})
+	if len(told) != 1 || told[0] != rfc8460.NoticeCanary {
+		t.Errorf("%v", told)
+	}
 }
