@@ -155,6 +155,8 @@ func (d *Day) fail(code Code, host string, n int64) {
 // policy: it bounced, or waits for another reason than TLS.
 func judge(a maillog.Attempt, p policy.Policy) (code Code, counts bool) {
 	switch {
+	case a.Status == maillog.Deferred && a.Reason == maillog.NotVerified && !a.Host.IsZero() && !p.Allows(a.Host):
+		return CodeMX, true // whose certificate may be good, for its own name: forged MX records look like this
 	case a.Status == maillog.Deferred && a.Reason == maillog.NotVerified:
 		return CodeCertificate, true
 	case a.Status == maillog.Deferred && a.Reason == maillog.NotOffered:

@@ -66,6 +66,7 @@ func TestTally(t *testing.T) {
 		mailLine(today, 1, "A6", "a.example", "mx.a.example", sent) + // in clear
 		tlsLine(today, 1, "Untrusted", "mx.a.example") + mailLine(today, 1, "A7", "a.example", "mx.a.example", "deferred (Server certificate not verified)") +
 		mailLine(today, 1, "A8", "a.example", "mx.a.example", "deferred (TLS is required, but was not offered by host mx.a.example[192.0.2.1])") +
+		tlsLine(today, 1, "Trusted", "mx.thief.example") + mailLine(today, 1, "D0", "c.example", "mx.thief.example", "deferred (Server certificate not verified)") +
 		"Nov 27 10:00:00 mail postfix/smtp[2]: warning: MX name 'mx.thief.example' does not match STS MX pattern for 'c.example'\n" +
 		"Nov 27 10:00:00 mail postfix/smtp[2]: D1: to=<u@c.example>, relay=none, delay=1, dsn=4.4.4, status=deferred (server unavailable or unable to receive mail)\n" +
 		mailLine(today, 1, "A9", "a.example", "mx.a.example", "deferred (host mx.a.example[192.0.2.1] said: 450 later)") +
@@ -77,7 +78,7 @@ func TestTally(t *testing.T) {
 		mailLine("2026-11-20T23:30:00.123456-01:00", 1, "C2", "b.example", "x.b.example", sent) // 21 November
 	want := "a.example 8: 1 verified 1 trusted 1 unknown map[testing.certificate:2 testing.clear:2 testing.mx:1] mx.a.example\n" +
 		"b.example 3: 0 verified 1 trusted 0 unknown map[testing.clear:1 testing.mx:1] deep.x.b.example\n" +
-		"c.example 1: 0 verified 0 trusted 0 unknown map[testing.mx:1] \n"
+		"c.example 2: 0 verified 0 trusted 0 unknown map[testing.mx:2] mx.thief.example\n"
 	var tally Tally
 	s, err := tally.Walk(strings.NewReader(log), at, listing(t, map[string]string{"a.example": "mx.a.example", "b.example": ".b.example", "c.example": "mx.c.example"}))
 	must(t, err)
