@@ -338,3 +338,34 @@ func TestContributorKeys(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// FuzzIntake: whatever is posted, the answer is one of those that are documented, in one line, and never a 5xx for the body's
+// sake.
+func FuzzIntake(f *testing.F) {
+	w := newWorld(f, intake.Options{})
+	w.enrolled("a.example")
+	in := w.newIntake(intake.IntakeOptions{PerSource: 1 << 20, PerToken: 1 << 20})
+	f.Add([]byte(reportText("Sender", "1", 5, 2, "a.example")), false)
+	f.Add(zipped(reportText("Sender", "2", 5, 2, "b.example")), false)
+	f.Add([]byte(`{"policies":[{"policy":null}]}`), false)
+	f.Add([]byte(`{`), true)
+	body, _ := contribution(f, "sender.example", "0")
+	f.Add(body, true)
+	address := w.path("a.example")
+	f.Fuzz(func(t *testing.T, body []byte, feedback bool) {
+		path := address
+		var headers []string
+		if feedback {
+			path, headers = tlsrpt.FeedbackPath, []string{tlsrpt.ContributorHeader, "sender.example", tlsrpt.SignatureHeader, string(body[:min(len(body), 40)])}
+		}
+		status, says := post(t, in, path, body, headers...)
+		switch status {
+		case 200, 201, 400, 403, 413, 422:
+		default:
+			t.Errorf("%d %q", status, says)
+		}
+		if strings.Count(says, "\n") != 1 || len(says) > 700 || strings.ContainsFunc(says[:len(says)-1], func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Errorf("%q", says)
+		}
+	})
+}

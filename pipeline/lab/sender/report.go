@@ -61,16 +61,8 @@ func (s *Sender) Report(day tlsrpt.Day, about policy.Domain) (r *tlsrpt.Report, 
 
 // Send sends a report to each destination that the domain's record names, and returns the first error. web reaches HTTPS hosts.
 func (s *Sender) Send(ctx context.Context, r *tlsrpt.Report, about policy.Domain, web *http.Client) error {
-	text, err := tlsrpt.Marshal(r)
+	packed, err := pack(r)
 	if err != nil {
-		return err
-	}
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	if _, err := z.Write(text); err != nil {
-		return err
-	}
-	if err := z.Close(); err != nil {
 		return err
 	}
 	for _, uri := range discovery.FindTLSRPT(ctx, s.dns, about).RUA {
@@ -79,9 +71,9 @@ func (s *Sender) Send(ctx context.Context, r *tlsrpt.Report, about policy.Domain
 			return err
 		}
 		if u.Scheme == "https" {
-			err = post(ctx, web, uri, packed.Bytes())
+			err = post(ctx, web, uri, packed)
 		} else {
-			err = s.mail(ctx, r, about, u.Opaque, packed.Bytes())
+			err = s.mail(ctx, r, about, u.Opaque)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", uri, err)
@@ -109,22 +101,49 @@ func post(ctx context.Context, web *http.Client, uri string, packed []byte) erro
 	return nil
 }
 
-// mail is RFC 8460 section 5.3.
-func (s *Sender) mail(ctx context.Context, r *tlsrpt.Report, about policy.Domain, address string, packed []byte) error {
+// pack is a report as it goes out.
+func pack(r *tlsrpt.Report) ([]byte, error) {
+	text, err := tlsrpt.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(text); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
+}
+
+// mail brings a report to an address.
+func (s *Sender) mail(ctx context.Context, r *tlsrpt.Report, about policy.Domain, address string) error {
 	at := strings.LastIndexByte(address, '@')
 	to, err := policy.NormalizeDomain(address[at+1:])
 	if err != nil {
 		return err
+	}
+	signed, err := s.Mail(r, about, address)
+	if err != nil {
+		return err
+	}
+	return s.deliver(ctx, to, address, signed, true)
+}
+
+// Mail is the mail of RFC 8460 section 5.3 that brings a report to an address, signed (RFC 6376), with CRLF line ends.
+func (s *Sender) Mail(r *tlsrpt.Report, about policy.Domain, address string) ([]byte, error) {
+	packed, err := pack(r)
+	if err != nil {
+		return nil, err
 	}
 	var signed bytes.Buffer
 	err = dkim.Sign(&signed, strings.NewReader(s.message(r, about, address, packed)), &dkim.SignOptions{
 		Domain: s.Name.String(), Selector: selector, Signer: s.key,
 		HeaderCanonicalization: dkim.CanonicalizationRelaxed, BodyCanonicalization: dkim.CanonicalizationRelaxed,
 	})
-	if err != nil {
-		return err
-	}
-	return s.deliver(ctx, to, address, signed.Bytes(), true)
+	return signed.Bytes(), err
 }
 
 func (s *Sender) message(r *tlsrpt.Report, about policy.Domain, address string, packed []byte) string {
