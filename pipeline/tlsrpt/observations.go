@@ -1,9 +1,11 @@
 package tlsrpt
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
+	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 )
 
@@ -25,7 +27,7 @@ func (s *Store) Observations(ctx context.Context, from, to tlsrpt.Day) (seen []c
 	}
 	err = s.Rows(ctx, from, to, func(r Row) error {
 		if r.Authenticated {
-			seen = append(seen, observation(cells.Recipients, r.Reporter, r.Tally))
+			seen = append(seen, observation(cells.Recipients, organisation(r.Reporter), r.Tally))
 		}
 		return nil
 	})
@@ -44,6 +46,15 @@ func observation(loop cells.Loop, who string, t tlsrpt.Tally) cells.Observation 
 		}
 	}
 	return o
+}
+
+// organisation is the registered domain of a reporter: who has that has any number of names below it, and one vote.
+func organisation(reporter string) string {
+	d, err := policy.ParseDomain(reporter)
+	if err != nil {
+		return reporter
+	}
+	return cmp.Or(policy.RegisteredDomain(d), reporter)
 }
 
 // unlistedMismatches are, by domain, the sessions that ended at an MX host that the list does not allow, with a certificate that

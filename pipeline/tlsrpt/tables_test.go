@@ -142,11 +142,15 @@ func TestTablesAfterAnAbsence(t *testing.T) {
 // TestTablesOfReporters: what enrolled domains pass on needs three authenticated reporters, in any month.
 func TestTablesOfReporters(t *testing.T) {
 	w := newWorld(t, intake.Options{})
-	w.enrolled("a.example", "b.example")
+	w.enrolled("a.example", "b.example", "c.example")
 	for i, who := range []string{"x.example", "y.example", "z.example", ""} {
-		for _, d := range []string{"a.example", "b.example"} {
-			if d == "b.example" && who == "z.example" {
+		for _, d := range []string{"a.example", "b.example", "c.example"} {
+			who := who
+			switch {
+			case d == "b.example" && who == "z.example":
 				who = "" // the third of b.example is nobody proven
+			case d == "c.example" && who == "z.example":
+				who = "mail.x.example" // and that of c.example has spoken before
 			}
 			if _, err := w.store.Add(t.Context(), document(t, reportText("Org", fmt.Sprint(d, i), 60, 0, d), who)); err != nil {
 				t.Fatal(err)
