@@ -33,6 +33,7 @@ type crashFigures struct {
 // mirrors and with its keys, or lets it do that and tells it that it failed. Clients ask all along. Then it is started
 // again, with a change more in the source; and there must be one history, in which nothing is missing or twice.
 func TestFiguresCrash(t *testing.T) {
+	t.Parallel()
 	program := buildPublisher(t)
 	f := &crashFigures{}
 	for _, g := range crashGroups {

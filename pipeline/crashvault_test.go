@@ -23,6 +23,7 @@ import (
 // write to it, or told that the write failed that succeeded, with a witness and without. The next process begins with
 // nothing on its disk. With POLICYLIST_FULL=1 it is also killed at all else that it does.
 func TestFiguresCrashVault(t *testing.T) {
+	t.Parallel()
 	program := buildPublisher(t)
 	b := newBucket(t)
 	f := &crashFigures{}

@@ -24,6 +24,7 @@ import (
 //
 // In the short form one request in four meets one fault, the faults in turn. POLICYLIST_FAULTY_SEED=N replays schedule N alone.
 func TestFiguresFaultyS3(t *testing.T) {
+	t.Parallel()
 	f := &faultyFigures{kinds: map[faulty.Kind]int{}, ends: map[string]int{}, sorts: map[string]bool{}}
 	seed, single := os.LookupEnv("POLICYLIST_FAULTY_SEED")
 	if !single {

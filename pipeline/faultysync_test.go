@@ -18,6 +18,7 @@ import (
 // meet each fault. Whatever happens, a client of the copy gets a whole release, never older than before, no error speaks of
 // two histories, and the next run, undisturbed, ends with the same bytes. In the short form every second request meets one fault.
 func TestFiguresFaultySync(t *testing.T) {
+	t.Parallel()
 	w := newFaultyWorld(t, 1)
 	f := &faultyFigures{kinds: map[faulty.Kind]int{}, ends: map[string]int{}, sorts: map[string]bool{}}
 	c := newFaultyCopy(t, w)
