@@ -88,7 +88,7 @@ func (p *Publisher) vouched(ctx context.Context, c Checked, targets []probe.Targ
 		out.voters = max(out.voters, lookers(m))
 		if pol, ok := wanted[m.Domain]; ok {
 			results[m.Domain] = about(m, pol)
-			out.seeMerged(m)
+			out.seeMerged(m, p.Now())
 		}
 	})
 	code := ""
@@ -152,9 +152,9 @@ func (p *Publisher) merge(ctx context.Context, s policy.Settings, last []byte, e
 }
 
 // seeMerged keeps what the vantages saw, for the gate.
-func (p *Probed) seeMerged(m probe.Merged) {
+func (p *Probed) seeMerged(m probe.Merged, now time.Time) {
 	if p.looks != nil {
-		p.looks[m.Domain] = lookOfMerged(m)
+		p.looks[m.Domain] = lookOfMerged(m, now)
 	}
 }
 

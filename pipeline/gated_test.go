@@ -24,6 +24,7 @@ type gated struct {
 	*vantagePoints
 	domains map[string]*sightOf
 	blind   []string                  // vantages that see every connection fail
+	dated   map[string]time.Duration  // by how much vantages date their looks ahead
 	held    map[string]*policy.Policy // the entries that the vantages hold the domains against; absent: none
 }
 
@@ -84,6 +85,7 @@ func (g *gated) scan(vantage string) []byte {
 	for _, name := range names {
 		d, e := policy.ParseDomain(name)
 		o := g.domains[name].observation(name, g.now, slices.Contains(g.blind, vantage))
+		at := g.now.Add(g.dated[vantage]).UTC().Format(policy.TimeFormat)
 		j := probe.Judge(d, o, policy.Policy{}, g.now, 0)
 		line, e2 := json.Marshal(probe.Record{At: at, Codes: append([]string{}, j.Codes...), Domain: name, Kind: "domain", Observed: o, Roots: roots,
 			Since: at, Tool: "test", Vantage: vantage, Verdict: j.Verdict})

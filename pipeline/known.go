@@ -98,7 +98,7 @@ func KnownFrom(ctx context.Context, source string, scans []probe.EvidenceFile, n
 	for _, file := range scans {
 		err := readScan(ctx, file, s, func(m probe.Merged) {
 			k := domains[m.Domain]
-			if look := lookOfMerged(m); look.Voters > 0 {
+			if look := lookOfMerged(m, now); look.Voters > 0 {
 				k.looks = append(k.looks, look)
 			}
 			if !m.At.Before(newest[m.Domain]) {

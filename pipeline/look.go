@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
 	"github.com/starttls-everywhere/policylist/policy"
@@ -14,15 +15,20 @@ import (
 // codeWithdrawn voids what a vantage saw: its own network looked wrong.
 const codeWithdrawn = "vantage.withdrawn"
 
-// lookOfMerged is what vantages together saw of a domain. Which entry each held it against does not matter here. One whose
-// observation makes no sense could not tell: it neither counts for anything nor keeps the others' evidence out.
-func lookOfMerged(m probe.Merged) gate.Look {
-	look := gate.Look{At: m.At}
+// lookOfMerged is what vantages together had seen of a domain by now. Which entry each held it against does not matter here.
+// One whose observation makes no sense could not tell: it neither counts for anything nor keeps the others' evidence out. One
+// that says when it will look does not count at all: a look that seems to come later would keep every honest one out
+// until then.
+func lookOfMerged(m probe.Merged, now time.Time) gate.Look {
+	var look gate.Look
 	for _, v := range m.Votes {
-		if v.Void == codeWithdrawn {
+		if v.Void == codeWithdrawn || v.At.Sub(now) > maxEvidenceSkew {
 			continue
 		}
 		look.Voters++
+		if v.At.After(look.At) {
+			look.At = v.At
+		}
 		r, err := v.Record()
 		if err != nil {
 			continue

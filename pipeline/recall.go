@@ -46,7 +46,7 @@ func (p *Publisher) recall(t *tracks, s Signed) error {
 		_, err := probe.VerifyMerged(in, mirror.MaxObservationsBytes, probe.MergeOptions{}, func(m probe.Merged) error {
 			tr, err := t.of(m.Domain)
 			if err == nil {
-				tr.add(lookOfMerged(m))
+				tr.add(lookOfMerged(m, s.leaf.Timestamp))
 			}
 			return err
 		})
