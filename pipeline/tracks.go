@@ -246,10 +246,10 @@ func (t *track) history() (looks []gate.Look, log []gate.Logged, err error) {
 	return looks, log, err
 }
 
-// logged are the changes after a time.
+// logged are the changes after a time; the zero time asks for all.
 func (t *track) logged(since time.Time) (log []gate.Logged, err error) {
 	for _, l := range t.Log {
-		if !l.At.After(since) {
+		if !since.IsZero() && !l.At.After(since) {
 			continue
 		}
 		before, err1 := policyOfJSON(l.Before)
