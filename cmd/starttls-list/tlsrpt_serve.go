@@ -131,7 +131,7 @@ func (c *config) tlsrptServer(store *tlsrpt.Store, log *slog.Logger) (*tlsrpt.Se
 func (c *config) tlsrptListeners(ctx context.Context) ([]net.Listener, error) {
 	all, err := sockets.Passed()
 	if err != nil || len(all) > 0 {
-		return all, err
+		return all, errors.Join(err, c.checkEncrypted(all))
 	}
 	for _, place := range c.TLSRPT.Listen {
 		network, address, _, err := listenPlace(place)
@@ -151,6 +151,18 @@ func (c *config) tlsrptListeners(ctx context.Context) ([]net.Listener, error) {
 		return nil, errors.New("[tlsrpt] listen names no socket, and systemd passed none")
 	}
 	return all, nil
+}
+
+// checkEncrypted refuses sockets of systemd's on which reports would come in clear from other machines, as checkTLSRPT refuses
+// those of the configuration.
+func (c *config) checkEncrypted(all []net.Listener) error {
+	for _, l := range all {
+		tcp, ok := l.Addr().(*net.TCPAddr)
+		if ok && !tcp.IP.IsLoopback() && c.TLSRPT.Certificate == "" {
+			return fmt.Errorf("systemd's socket at %s is not for this machine alone, so [tlsrpt] needs certificate and key", tcp)
+		}
+	}
+	return nil
 }
 
 // What whoever reads the metrics may cost: a Prometheus or two.

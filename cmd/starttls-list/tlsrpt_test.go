@@ -114,6 +114,24 @@ func TestTLSRPTConfigText(t *testing.T) {
 	}
 }
 
+// placed is a listener that is somewhere.
+type placed struct {
+	net.Listener
+	at net.Addr
+}
+
+func (p placed) Addr() net.Addr { return p.at }
+
+// What systemd passes is held to the same as what the configuration says.
+func TestTLSRPTPassedSockets(t *testing.T) {
+	public := []net.Listener{placed{at: &net.UnixAddr{Name: "/run/x"}}, placed{at: &net.TCPAddr{IP: net.IPv6unspecified, Port: 443}}}
+	local := []net.Listener{placed{at: &net.TCPAddr{IP: net.IPv6loopback, Port: 443}}, placed{at: &net.UnixAddr{Name: "/run/x"}}}
+	clear, encrypted := &config{}, &config{TLSRPT: tlsrptConfig{Certificate: "cert.pem"}}
+	if clear.checkEncrypted(public) == nil || clear.checkEncrypted(local) != nil || encrypted.checkEncrypted(public) != nil {
+		t.Errorf("%v, %v, %v", clear.checkEncrypted(public), clear.checkEncrypted(local), encrypted.checkEncrypted(public))
+	}
+}
+
 // serving is a tlsrpt serve in a process of its own, on a unix socket.
 type serving struct {
 	cmd    *exec.Cmd

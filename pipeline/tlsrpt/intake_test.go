@@ -369,3 +369,35 @@ func FuzzIntake(f *testing.F) {
 		}
 	})
 }
+
+// A full store sends everybody away for an hour, says so at /healthz, and takes in again once there is room.
+func TestIntakeFull(t *testing.T) {
+	w := newWorld(t, intake.Options{Space: 100 << 10})
+	w.enrolled("a.example")
+	in := w.newIntake(intake.IntakeOptions{})
+	health := func() string {
+		rec := httptest.NewRecorder()
+		in.ServeHTTP(rec, httptest.NewRequest("GET", intake.HealthPath, nil))
+		return fmt.Sprint(rec.Code, " ", rec.Body)
+	}
+	large := func(id string) []byte {
+		return append([]byte(reportText("Sender", id, 1, 0, "a.example")), bytes.Repeat([]byte(" "), 40<<10)...)
+	}
+	if status, says := post(t, in, w.path("a.example"), large("1")); status != 201 {
+		t.Fatalf("%d %s", status, says)
+	}
+	if status, says := post(t, in, w.path("a.example"), large("2")); status != 503 || says != "no room at the moment\n" || health() != "503 full\n" {
+		t.Errorf("%d %q, health %q", status, says, health())
+	}
+	w.clock.pass(7 * 24 * time.Hour)
+	if _, err := w.store.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if status, says := post(t, in, w.path("a.example"), large("2")); status != 201 || health() != "200 ok\n" {
+		t.Errorf("%d %q, health %q", status, says, health())
+	}
+	in.Stop()
+	if health() != "503 stopping\n" {
+		t.Errorf("health %q", health())
+	}
+}
