@@ -155,6 +155,9 @@ func scans(t *testing.T, w *workflowWorld) {
 		if err := r.run(w.caller("scan")); err != nil {
 			t.Fatalf("%v\n%s", err, r.out)
 		}
+		if unread := strings.Contains(r.out.String(), "the published list could not be read"); unread == (len(w.stored("public")) > 0) {
+			t.Errorf("the published list was not read: %v\n%s", unread, r.out)
+		}
 	}
 	if got := w.stored("evidence"); len(got) != 2 {
 		t.Errorf("stored: %v", got)
@@ -281,6 +284,12 @@ func crons(t *testing.T, w *workflowWorld) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bootstrap, registry := filepath.Join(t.TempDir(), "dns.json"), filepath.Join(t.TempDir(), "registry")
+	if err := os.WriteFile(bootstrap, []byte(`{"version":"1.0","services":[[["nobody"],["https://rdap.nobody/"]]]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	here := strings.NewReplacer("/var/lib/policylist-vantage", filepath.Join(w.dir, "vantage"), "/var/lib/policylist/registry", registry,
+		"https://data.iana.org/rdap/dns.json", bootstrap)
 	ran := 0
 	for line := range strings.Lines(string(text)) {
 		_, command, found := strings.Cut(line, " * * * policylist ")
@@ -288,14 +297,17 @@ func crons(t *testing.T, w *workflowWorld) {
 			continue
 		}
 		r := onHost(t, w)
-		script := "set +e +o pipefail\n" + strings.ReplaceAll(command, "/var/lib/policylist-vantage", filepath.Join(w.dir, "vantage"))
+		script := "set +e +o pipefail\n" + here.Replace(command)
 		if err := r.step(workflowStep{Name: "cron", Run: script}); err != nil {
 			t.Errorf("%v\n%s\n%s", err, script, r.out)
 		}
 		ran++
 	}
-	if ran != 2 {
+	if ran != 3 {
 		t.Errorf("%d lines", ran)
+	}
+	if text, err := os.ReadFile(filepath.Join(registry, registrationsFile)); err != nil || !strings.Contains(string(text), `"status":"nobody"`) {
+		t.Errorf("registrations: %s, %v", text, err)
 	}
 }
 
