@@ -51,6 +51,13 @@ func newMailbox(t *testing.T) *mailbox {
 	return b
 }
 
+// meanwhile sets what is called while it has a document; nil for nothing.
+func (b *mailbox) meanwhile(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.during = f
+}
+
 func (b *mailbox) take() [][]byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,11 +137,18 @@ func TestFeedbackKilled(t *testing.T) {
 	m := dueMachine(t, b)
 	m.grows("first")
 	cmd := exec.Command("starttls-policy", "feedback", "--allow-loopback", "--config", m.configPath)
-	b.during = func() { cmd.Process.Kill() }
-	if err := cmd.Run(); err == nil || len(b.take()) != 1 {
+	has, goOn := make(chan struct{}), make(chan struct{})
+	b.meanwhile(func() { close(has); <-goOn })
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-has
+	cmd.Process.Kill()
+	if err := cmd.Wait(); err == nil || len(b.take()) != 1 {
 		t.Errorf("not killed: %v, %d documents", err, len(b.take()))
 	}
-	b.during = nil
+	close(goOn)
+	b.meanwhile(nil)
 	m.sentOnce(b)
 	if len(b.take()) != 2 {
 		t.Errorf("%d attempts", len(b.take()))
@@ -147,7 +161,7 @@ func TestFeedbackIsInNobodysWay(t *testing.T) {
 	b := newMailbox(t)
 	m := dueMachine(t, b)
 	has, goOn := make(chan struct{}), make(chan struct{})
-	b.during = func() { close(has); <-goOn }
+	b.meanwhile(func() { close(has); <-goOn })
 	cmd := exec.Command("starttls-policy", "feedback", "--allow-loopback", "--config", m.configPath)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
