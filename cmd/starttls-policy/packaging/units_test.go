@@ -40,7 +40,7 @@ func TestUnits(t *testing.T) {
 			}
 		}
 	}
-	if services != 2 || len(args) != 6 {
+	if services != 3 || len(args) != 8 {
 		t.Errorf("%d services among %q", services, args)
 	}
 	quiet(t, "systemd-analyze", args...)
