@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"errors"
@@ -107,6 +108,31 @@ func (c *comparison) end() error {
 		if len(r) > 0 {
 			return fmt.Errorf("%w: only %d bytes", ErrOtherContent, c.done)
 		}
+	}
+	return nil
+}
+
+// UnpackLines decompresses a zstd file of at most limit bytes, and gives its lines of at most longest bytes to take, without
+// their newlines. What take was given counts only when nil is returned: the SHA-256 of the content is known at its end.
+func UnpackLines(packed []byte, limit int64, digest [32]byte, longest int, take func(line []byte) error) error {
+	z, err := newUnzstd(packed)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	h := sha256.New()
+	s := bufio.NewScanner(io.TeeReader(io.LimitReader(z, limit), h)) // of a longer one the digest differs
+	s.Buffer(nil, longest+1)
+	for s.Scan() {
+		if err := take(s.Bytes()); err != nil {
+			return err
+		}
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	if got := h.Sum(nil); !bytes.Equal(got, digest[:]) {
+		return fmt.Errorf("its content has the digest %x", got)
 	}
 	return nil
 }

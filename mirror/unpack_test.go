@@ -80,3 +80,31 @@ func TestUnpackerStopsEarly(t *testing.T) {
 		t.Errorf("%d bytes allocated for a bomb of %d", bytes, len(bomb))
 	}
 }
+
+// TestUnpackLines: lines count only when the whole content is what was signed.
+func TestUnpackLines(t *testing.T) {
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := []byte("one\ntwo\nthree\n")
+	packed := z.EncodeAll(content, nil)
+	var got []string
+	take := func(line []byte) error { got = append(got, string(line)); return nil }
+	if err := UnpackLines(packed, 100, sum(content), 5, take); err != nil || strings.Join(got, " ") != "one two three" {
+		t.Errorf("%q, %v", got, err)
+	}
+	stop := errors.New("stop")
+	for name, err := range map[string]error{
+		"longer than its limit": UnpackLines(packed, int64(len(content)-1), sum(content), 5, take),
+		"a line too long":       UnpackLines(packed, 100, sum(content), 4, take),
+		"another digest":        UnpackLines(packed, 100, sum([]byte("x")), 5, take),
+		"cut off":               UnpackLines(packed[:len(packed)-3], 100, sum(content), 5, take),
+		"not zstd":              UnpackLines(content, 100, sum(content), 5, take),
+		"the taker's error":     UnpackLines(packed, 100, sum(content), 5, func([]byte) error { return stop }),
+	} {
+		if err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
