@@ -11,9 +11,8 @@ import (
 const shortYear = 60
 
 // yearKinds are what a year is about, and how often each is there at least in the short form. What only the long one has:
-// an operator who is away for two days, from day 115 on; second and later moves and failures of the same domains; who comes
-// back after having left, on day 80; certificates that run out 89 days after they were made, where nothing had aged them;
-// and the clocks of a proof and of a trust version that pass a year.
+// an operator who is away for two days, from day 115 on; second and later moves and failures of the same domains; who left
+// comes back, on day 80; and certificates that run out 89 days after they were made, where nothing had aged them.
 var yearKinds = map[string]struct {
 	times int
 	is    func(yearEvent) bool
