@@ -88,6 +88,9 @@ func TestFeedback(t *testing.T) {
 			s.Output(mtatest.Program, "feedback", "key")
 			s.tells("feedback.golden", day)
 			s.Write(configuration, strings.Replace(s.Read(configuration), "source = \"spool\"\nspool = \""+spoolOfReports+"\"\n", "source = \"log\"\n", 1), 0o644)
+			if now := tlsrpt.DayOf(time.Now()); now != day {
+				t.Skip("the day ended meanwhile, and the log's deliveries are of two")
+			}
 			s.tells("feedback-log.golden", day)
 		})
 	}
