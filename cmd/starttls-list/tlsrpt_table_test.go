@@ -95,7 +95,7 @@ func TestTLSRPTTable(t *testing.T) {
 	ran(t, 3, "tlsrpt", "table", "--json", "good.example", "--config", path)
 	ran(t, 3, "tlsrpt", "table", "--config", config("tables = \"tables\"\nlist = \"nowhere.json\"\n"))
 
-	if said := ran(t, 1, "tlsrpt", "alerts", "--config", path); !strings.Contains(said, "tlsrpt.unlisted-mx: good.example: ") || strings.Contains(said, "op1.example") {
+	if said := ran(t, 1, "tlsrpt", "alerts", "--config", path); !strings.Contains(said, "feedback.unlisted-mx: good.example: ") || strings.Contains(said, "op1.example") {
 		t.Errorf("%s", said)
 	}
 	ran(t, 1, "tlsrpt", "alerts", "--json", "--config", path)

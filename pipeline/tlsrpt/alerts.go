@@ -23,10 +23,10 @@ const manyDomains = 3
 
 // Codes of alerts.
 const (
-	codeSTSSuppressed = "tlsrpt.sts-suppressed"
-	codeOnePlace      = "tlsrpt.starttls-one-place"
-	codeUnlistedMX    = "tlsrpt.unlisted-mx"
-	codeProvider      = "tlsrpt.provider-incident"
+	codeSTSSuppressed = "feedback.sts-suppressed"
+	codeOnePlace      = "feedback.starttls-one-place"
+	codeUnlistedMX    = "feedback.unlisted-mx"
+	codeProvider      = "feedback.provider-alert"
 )
 
 // Codes explains the codes of alerts, and what contributors are told.

@@ -40,25 +40,25 @@ func TestAlerts(t *testing.T) {
 		want string
 	}{
 		"a reporter loses the policy": {[]cells.Observation{say("a", "x", 20, sts), say("a", "x", 1, none), say("a", "y", 20, sts), say("a", "y", 1, sts)},
-			"tlsrpt.sts-suppressed a.listed.example 1 of 2 reporters with an MTA-STS policy"},
-		"within the last days":         {[]cells.Observation{say("a", "x", 5, sts), say("a", "x", 1, none)}, "tlsrpt.sts-suppressed a.listed.example 1 of 1 reporters with an MTA-STS policy"},
+			"feedback.sts-suppressed a.listed.example 1 of 2 reporters with an MTA-STS policy"},
+		"within the last days":         {[]cells.Observation{say("a", "x", 5, sts), say("a", "x", 1, none)}, "feedback.sts-suppressed a.listed.example 1 of 1 reporters with an MTA-STS policy"},
 		"a reporter that never had it": {[]cells.Observation{say("a", "x", 20, none), say("a", "x", 1, none)}, ""},
 		"one that has it again":        {[]cells.Observation{say("a", "x", 20, sts), say("a", "x", 2, none), say("a", "x", 1, sts)}, ""},
 		"too few sessions":             {[]cells.Observation{say("a", "x", 20, sts), say("a", "x", 1, few)}, ""},
 		"too long ago":                 {[]cells.Observation{say("a", "x", 60, sts), say("a", "x", 1, none)}, ""},
 		"a domain that is not listed":  {[]cells.Observation{say("a.example", "x", 20, sts), say("a.example", "x", 1, none)}, ""},
 		"STARTTLS stripped for one": {[]cells.Observation{say("a", "x", 1, fails(tlsrpt.ClassNoSTARTTLS, 50)), say("a", "y", 1, sts), say("a", "z", 2, sts)},
-			"tlsrpt.starttls-one-place a.listed.example 1 of 3 reporters"},
+			"feedback.starttls-one-place a.listed.example 1 of 3 reporters"},
 		"for two of three":            {[]cells.Observation{say("a", "x", 1, fails(tlsrpt.ClassNoSTARTTLS, 50)), say("a", "y", 1, fails(tlsrpt.ClassNoSTARTTLS, 50)), say("a", "z", 2, sts)}, ""},
 		"now and then for another":    {[]cells.Observation{say("a", "x", 1, fails(tlsrpt.ClassNoSTARTTLS, 50)), say("a", "y", 1, fails(tlsrpt.ClassNoSTARTTLS, 1)), say("a", "z", 2, sts), say("a", "u", 2, sts)}, ""},
 		"with nobody to compare with": {[]cells.Observation{say("a", "x", 1, fails(tlsrpt.ClassNoSTARTTLS, 50)), say("a", "y", 1, sts)}, ""},
 		"certificates fail for one":   {[]cells.Observation{say("a", "x", 1, fails(tlsrpt.ClassCertificate, 50)), say("a", "y", 1, sts), say("a", "z", 2, sts)}, ""},
-		"led astray":                  {[]cells.Observation{say("a", "x", 1, stray), say("a", "y", 1, sts)}, "tlsrpt.unlisted-mx a.listed.example 1 of 2 reporters"},
+		"led astray":                  {[]cells.Observation{say("a", "x", 1, stray), say("a", "y", 1, sts)}, "feedback.unlisted-mx a.listed.example 1 of 2 reporters"},
 		"led astray last month":       {[]cells.Observation{say("a", "x", 20, stray), say("a", "y", 1, sts)}, ""},
 		"three domains of a provider": {[]cells.Observation{say("a", "x", 1, stray), say("b", "x", 1, stray), say("c", "y", 1, stray)},
-			"tlsrpt.provider-incident  provider.example: 3 domains, tlsrpt.unlisted-mx"},
+			"feedback.provider-alert  provider.example: 3 domains, feedback.unlisted-mx"},
 		"two of them": {[]cells.Observation{say("a", "x", 1, stray), say("b", "x", 1, stray)},
-			"tlsrpt.unlisted-mx a.listed.example 1 of 1 reporters; tlsrpt.unlisted-mx b.listed.example 1 of 1 reporters"},
+			"feedback.unlisted-mx a.listed.example 1 of 1 reporters; feedback.unlisted-mx b.listed.example 1 of 1 reporters"},
 	} {
 		var got []string
 		for _, f := range alertsOf(c.seen, today, listed) {
