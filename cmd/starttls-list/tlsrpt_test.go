@@ -139,6 +139,23 @@ type serving struct {
 	errors *bytes.Buffer
 }
 
+// listenOnSocket has the server listen in the present folder, and tell its metrics somewhere.
+func listenOnSocket(t *testing.T) {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(configName, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := fmt.Fprintf(f, "listen = [\"unix:%s/socket\"]\nmetrics = \"127.0.0.1:0\"\n", dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // startServing returns when it takes reports.
 func startServing(t *testing.T) *serving {
 	t.Helper()
@@ -183,16 +200,7 @@ func (s *serving) post(path, body string) (int, string) {
 // The server takes reports beside the other commands, tells its metrics, and ends when it is told to.
 func TestTLSRPTServe(t *testing.T) {
 	l := tlsrptFolder(t, "")
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(configName, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(f, "listen = [\"unix:%s/socket\"]\nmetrics = \"127.0.0.1:0\"\n", dir)
-	f.Close()
+	listenOnSocket(t)
 	path := enrolInLab(t, l, "a.example")
 	s := startServing(t)
 	for i, want := range []int{201, 200} {
@@ -233,16 +241,7 @@ func TestTLSRPTServe(t *testing.T) {
 // once; what it had not may be sent again.
 func TestTLSRPTServeKilled(t *testing.T) {
 	l := tlsrptFolder(t, "")
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(configName, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(f, "listen = [\"unix:%s/socket\"]\n", dir)
-	f.Close()
+	listenOnSocket(t)
 	path := enrolInLab(t, l, "a.example")
 	taken := map[string]bool{} // the reports that were answered
 	var mu sync.Mutex
