@@ -103,7 +103,7 @@ func (w *gatedCrash) copy(t *testing.T, name string) *gatedCrash {
 // scan lets all vantages look now, before the next run, which is an hour later than the clock.
 func (w *gatedCrash) scan() {
 	w.t.Helper()
-	g := gated{vantagePoints: &vantagePoints{operator: &operator{t: w.t, dir: w.home, now: w.now.Add(time.Hour)}}, domains: w.domains}
+	g := gated{vantagePoints: &vantagePoints{operator: &operator{t: w.t, dir: w.home, now: w.now.Add(time.Hour)}}, domains: w.domains, key: vantageKey}
 	for _, name := range vantageNames {
 		g.write("evidence/"+name+".jsonl", string(g.scan(name)))
 	}

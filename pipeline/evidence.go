@@ -105,7 +105,7 @@ func (p *Publisher) vouched(ctx context.Context, c Checked, targets []probe.Targ
 	}
 	if err != nil {
 		out.findings = append(out.findings, evidenceFinding(code, "", err.Error()+": "))
-		results = nil
+		results, out.incomplete = nil, true
 		clear(out.looks)
 	} else {
 		out.evidence, code = merged, codeEvidenceAbsent

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,8 +24,9 @@ import (
 type gated struct {
 	*vantagePoints
 	domains map[string]*sightOf
-	blind   []string                  // vantages that see every connection fail
-	dated   map[string]time.Duration  // by how much vantages date their looks ahead
+	blind   []string                 // vantages that see every connection fail
+	dated   map[string]time.Duration // by how much vantages date their looks ahead
+	key     func(vantage string) ed25519.PrivateKey
 	held    map[string]*policy.Policy // the entries that the vantages hold the domains against; absent: none
 }
 
@@ -40,7 +42,7 @@ type sightOf struct {
 
 func newGated(t *testing.T, domains map[string]*sightOf) *gated {
 	t.Helper()
-	g := &gated{vantagePoints: newVantagePoints(t, 2), domains: domains}
+	g := &gated{vantagePoints: newVantagePoints(t, 2), domains: domains, key: vantageKey}
 	g.Gate, g.SkipVerify = &pipeline.Gate{}, true
 	paths, err := filepath.Glob(g.path("list/*/*.json"))
 	if err != nil || len(paths) == 0 {
@@ -94,7 +96,7 @@ func (g *gated) scan(vantage string) []byte {
 		}
 		err = errors.Join(err, e, e2, w.Add(probe.Result{Line: line}))
 	}
-	if err = errors.Join(err, w.Sign(vantageKey(vantage))); err != nil {
+	if err = errors.Join(err, w.Sign(g.key(vantage))); err != nil {
 		g.t.Fatal(err)
 	}
 	return out.Bytes()

@@ -18,7 +18,7 @@ func (p *Publisher) unseen(ctx context.Context, targets []probe.Target, why erro
 		return nil, ctx.Err()
 	}
 	out.findings = append(out.findings, evidenceFinding(codeScanFailed, "", why.Error()+": "))
-	out.evidence = nil
+	out.evidence, out.incomplete = nil, true
 	clear(out.looks)
 	return fill(nil, targets, codeScanFailed), nil
 }
