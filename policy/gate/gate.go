@@ -120,7 +120,10 @@ func (r *row) wait() Wait {
 // lacks notes something that time alone does not bring.
 func (r *row) lacks(code, format string, args ...any) {
 	r.never = true
-	r.findings = append(r.findings, finding(code, r.Domain, format, args...))
+	f := finding(code, r.Domain, format, args...)
+	if !slices.ContainsFunc(r.findings, func(g policy.Finding) bool { return g.Code == f.Code && g.Summary == f.Summary }) {
+		r.findings = append(r.findings, f) // once, whatever needs it
+	}
 }
 
 // later notes something that comes at a time.
