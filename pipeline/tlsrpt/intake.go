@@ -193,8 +193,20 @@ func (in *Intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.status == http.StatusMethodNotAllowed {
 		h.Set("Allow", http.MethodPost)
 	}
+	drain(r)
 	w.WriteHeader(a.status)
 	io.WriteString(w, a.line)
+}
+
+// maxDrained is how much of a body that nobody wants is read all the same: what net/http reads where the connection stays.
+const maxDrained = 256 << 10
+
+// drain takes what is left of a small body. A connection that is closed with bytes unread is reset, and the sender sees that in
+// place of the answer: starttls-policy feedback, whose connections are for one request, would not learn that it is refused.
+func drain(r *http.Request) {
+	if r.Header.Get("Expect") == "" { // else it waits for the answer before it sends any
+		io.CopyN(io.Discard, r.Body, maxDrained) // who stops sending has no use for an answer
+	}
 }
 
 func (in *Intake) serve(w http.ResponseWriter, r *http.Request) answer {

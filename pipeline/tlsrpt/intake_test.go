@@ -141,6 +141,44 @@ func TestIntakeAddresses(t *testing.T) {
 	}
 }
 
+// counted counts what is read of a body.
+type counted struct {
+	io.Reader
+	n int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += n
+	return n, err
+}
+
+// What is refused unread is taken off the line nevertheless, up to a limit, or the sender would see a reset and no answer.
+func TestIntakeTakesWhatItRefuses(t *testing.T) {
+	w := newWorld(t, intake.Options{})
+	w.enrolled("a.example")
+	in := w.newIntake(intake.IntakeOptions{PerSource: 3})
+	for i, c := range []struct {
+		path, expect string
+		size, status int
+		read         int
+	}{
+		{"/nowhere", "", 100 << 10, 404, 100 << 10},
+		{tlsrpt.FeedbackPath, "", 16 << 10, 403, 16 << 10},
+		{"/nowhere", "", 8 << 20, 404, 256 << 10},
+		{w.path("a.example"), "", 16 << 10, 429, 16 << 10},
+		{w.path("a.example"), "100-continue", 16 << 10, 429, 0}, // asks first, and has sent nothing
+	} {
+		body := &counted{Reader: bytes.NewReader(make([]byte, c.size))}
+		r := httptest.NewRequest(http.MethodPost, c.path, body)
+		r.Header.Set("Expect", c.expect)
+		rec := httptest.NewRecorder()
+		if in.ServeHTTP(rec, r); rec.Code != c.status || body.n != c.read {
+			t.Errorf("%d: %d with %d bytes read, want %d and %d", i, rec.Code, body.n, c.status, c.read)
+		}
+	}
+}
+
 // Each source and each domain has its share of an hour; another's use of it touches nobody, and time gives it back.
 func TestIntakeLimits(t *testing.T) {
 	w := newWorld(t, intake.Options{})
