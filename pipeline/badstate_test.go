@@ -184,7 +184,7 @@ func TestClientOfAnotherHistory(t *testing.T) {
 // copy is the same operator in another folder.
 func (o *operator) copy(t *testing.T) *operator {
 	t.Helper()
-	twin := &operator{t: t, dir: t.TempDir(), now: o.now}
+	twin := &operator{t: t, dir: memoryDir(t), now: o.now}
 	if err := os.CopyFS(twin.dir, os.DirFS(o.dir)); err != nil {
 		t.Fatal(err)
 	}

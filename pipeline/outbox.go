@@ -158,7 +158,7 @@ func (o outbox) read(m meta, name string) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	case listed && digest(data) != want:
-		return nil, fmt.Errorf("%w: %s: these are not the bytes that release %d was made of", ErrState, o.path(m.Release, name), m.Release)
+		return nil, fmt.Errorf("%w: %s: these are not the bytes of which meta.json says that release %d was made", ErrState, o.path(m.Release, name), m.Release)
 	}
 	return data, nil
 }
