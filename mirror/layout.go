@@ -96,6 +96,10 @@ func contentType(p string) string {
 	switch path.Ext(p) {
 	case ".json":
 		return "application/json"
+	case ".jsonl":
+		return "application/jsonl"
+	case ".xml":
+		return "application/atom+xml" // RFC 4287; a site's feeds are the only ones
 	case ".asc":
 		return "application/pgp-signature" // RFC 3156
 	case ".zst":

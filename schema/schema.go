@@ -50,12 +50,17 @@ const (
 
 	Findings Kind = "findings" // what check --format json prints
 	Survey   Kind = "survey"   // the statistics of a survey
+
+	Status       Kind = "status"        // a shard of the site's status API
+	StatusList   Kind = "status-list"   // which release that API is about
+	StatusCodes  Kind = "status-codes"  // the texts of the codes in it
+	StatusChange Kind = "status-change" // a line of the site's changes.jsonl
 )
 
 // Kinds returns all formats.
 func Kinds() []Kind {
 	return []Kind{Settings, Fragment, OldList, List, ChangeLeaf, TrustLeaf, ReleaseLeaf, EvidenceHeader, EvidenceDomain, EvidenceSignature,
-		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, EvidenceFeedback, Feedback, Contribution, Findings, Survey}
+		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, EvidenceFeedback, Feedback, Contribution, Findings, Survey, Status, StatusList, StatusCodes, StatusChange}
 }
 
 // Text returns the schema of kind as it is published.
