@@ -160,9 +160,9 @@ func (e *Evidence) take(line []byte, listed map[string]bool) error {
 		if len(seen) == 0 {
 			seen = []evidenceLine{l}
 		}
-		f := Finding{cut(l.Verdict), moment(l.Since), cutAll(l.Codes), []Vantage{}}
+		f := Finding{verdict(l.Verdict), moment(l.Since), cutAll(l.Codes), []Vantage{}}
 		for _, v := range seen[:min(len(seen), maxVantages)] {
-			f.Vantages = append(f.Vantages, Vantage{cut(v.Vantage), cut(v.Verdict), moment(v.Since), cutAll(v.Codes), v.troubles()})
+			f.Vantages = append(f.Vantages, Vantage{cut(v.Vantage), verdict(v.Verdict), moment(v.Since), cutAll(v.Codes), v.troubles()})
 		}
 		e.Findings[l.Domain] = f
 	}
@@ -191,6 +191,15 @@ func (l evidenceLine) troubles() []Trouble {
 		}
 	}
 	return out
+}
+
+// verdict is one of the four; one that is not known says nothing.
+func verdict(s string) string {
+	switch s {
+	case "pass", "warn", "fail":
+		return s
+	}
+	return "inconclusive"
 }
 
 // moment is a time as evidence has it, "" for anything else: pages take it apart.

@@ -48,9 +48,10 @@ type Model struct {
 	Pending      *Pending // nil where nobody said
 	Address      string
 
-	explain func(string) (policy.Code, bool)
-	record  *record
-	notes   map[int64]transparency.Cosigned // checkpoints of releases, by number
+	explain  func(string) (policy.Code, bool)
+	record   *record
+	notes    map[int64]transparency.Cosigned // checkpoints of releases, by number
+	maxPages int                             // the constant of that name; tests have less
 }
 
 // Cosignature is a witness's word on the newest checkpoint.

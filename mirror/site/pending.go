@@ -48,7 +48,9 @@ func parsePending(data []byte) (*Pending, error) {
 	if raw.Held == nil {
 		return nil, fmt.Errorf("pending: %w: it has no member held", ErrExtra)
 	}
-	for _, h := range *raw.Held {
+	for i := range *raw.Held {
+		h := &(*raw.Held)[i]
+		h.Codes, h.Findings = append([]string{}, h.Codes...), append([]Found{}, h.Findings...) // [] rather than null
 		if _, err := policy.ParseDomain(h.Domain); err != nil {
 			return nil, fmt.Errorf("pending: %w: %w", ErrExtra, err)
 		}

@@ -28,7 +28,7 @@ func Read(ctx context.Context, r mirror.Reader, chain *transparency.TrustChain, 
 	}
 	m := &Model{
 		Origin: rel.Leaf.Origin, Trust: chain.Versions(), Checkpoint: rel.Checkpoint, Releases: log.releases, Domains: log.all, List: log.list,
-		Alarms: log.alarms, MoreAlarms: log.more, Pending: pending, Address: extra.Address, explain: extra.Explain, record: log.record,
+		Alarms: log.alarms, MoreAlarms: log.more, Pending: pending, Address: extra.Address, explain: extra.Explain, record: log.record, maxPages: maxPages,
 	}
 	if m.Address == "" {
 		m.Address = "."

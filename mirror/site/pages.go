@@ -1,0 +1,237 @@
+package site
+
+import (
+	"bytes"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/transparency"
+)
+
+//go:embed pages
+var embedded embed.FS
+
+// maxPages is how many domains have a page each. Beyond it one page shows any of them, from the status API: publishing
+// then costs what changed, and not a file for each domain.
+const maxPages = 50_000
+
+// view is what every page's template is given; pages embed it.
+type view struct {
+	Title  string
+	Here   string // which entry of the navigation is this page's
+	Root   string // leads from the page's folder to site/, "" or ending in a slash
+	Feed   string
+	Origin string
+	Digits int
+	// PagesKind is "each" or "shards".
+	PagesKind string
+}
+
+// pages renders the templates. Safe for concurrent use.
+type pages struct{ sets map[string]*template.Template }
+
+// newPages parses the templates, each page's with the layout.
+func newPages(m *Model) (*pages, error) {
+	funcs := template.FuncMap{
+		"moment": momentText, "stamp": stamp,
+		"domainLink": func(up, name string) string { return up + m.domainPage(name) },
+		"reason":     m.reason,
+	}
+	layout, err := template.New("").Funcs(funcs).ParseFS(embedded, "pages/layout.html")
+	if err != nil {
+		return nil, err
+	}
+	p := &pages{sets: map[string]*template.Template{}}
+	names, err := fs.Glob(embedded, "pages/*.html")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		set, err := layout.Clone()
+		if err == nil {
+			set, err = set.ParseFS(embedded, name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.sets[strings.TrimSuffix(strings.TrimPrefix(name, "pages/"), ".html")] = set
+	}
+	return p, nil
+}
+
+func (p *pages) render(name string, data any) ([]byte, error) {
+	var b bytes.Buffer
+	if err := p.sets[name].ExecuteTemplate(&b, "layout", data); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func (b *builder) view(title, here, root string) view {
+	kind := "each"
+	if b.large() {
+		kind = "shards"
+	}
+	return view{Title: title, Here: here, Root: root, Origin: b.Origin, Digits: b.digits, PagesKind: kind}
+}
+
+// large reports whether domains have no pages of their own.
+func (m *Model) large() bool { return len(m.Domains) > m.maxPages }
+
+// domainPage is where a domain is shown, from site/. What stands behind # stays with the reader.
+func (m *Model) domainPage(name string) string {
+	if m.large() {
+		return "domain/index.html#" + name
+	}
+	return "domain/" + name + "/index.html"
+}
+
+// reason is a code with its text.
+func (m *Model) reason(code string) string {
+	if c := m.Code(code); c.Summary != "" {
+		return fmt.Sprintf("%s (%s)", c.Summary, code)
+	}
+	return code
+}
+
+// momentText is a time as people read it.
+func momentText(at string) string {
+	t, err := policy.ParseTime(at)
+	if err != nil {
+		return at
+	}
+	return t.Format("2 January 2006, 15:04 UTC")
+}
+
+// addPages adds all pages and what they are shown with.
+func (b *builder) addPages() error {
+	p, err := newPages(b.Model)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"style.css", "site.js", "icon.svg"} {
+		b.add("site/"+name, func() ([]byte, error) { return embedded.ReadFile("pages/" + name) })
+	}
+	b.add(homePath, func() ([]byte, error) { return p.render("root", b.view(b.Origin, "", "site/")) })
+	b.add("site/index.html", func() ([]byte, error) { return p.render("home", b.home()) })
+	b.add("site/log/index.html", func() ([]byte, error) { return p.render("log", b.logPage()) })
+	b.addIndex(p)
+	b.addChanges(p)
+	b.addDomains(p)
+	return nil
+}
+
+type homePage struct {
+	view
+	Count   int
+	Modes   map[string]int
+	Newest  Release
+	Changes []Change
+}
+
+func (b *builder) home() homePage {
+	h := homePage{b.view("Is a domain on the list? "+b.Origin, "home", ""), b.List.Len(), b.modes, b.Newest(), nil}
+	h.Feed = "changes/atom.xml"
+	for _, e := range b.events[:min(len(b.events), 10)] {
+		h.Changes = append(h.Changes, newChange(e))
+	}
+	return h
+}
+
+type logPage struct {
+	view
+	Size         int64
+	Checkpoint   string
+	Newest       Release
+	Evidence     int64
+	Cosignatures []Cosignature
+	Trust        []trustView
+	Alarms       []Alarm
+	MoreAlarms   int
+	Audit        string
+	Last         []releaseView
+}
+
+type trustView struct {
+	Version          int64
+	Fingerprint, Log string
+	Expires          string
+	ReleaseK, RootK  int
+	Release, Roots   []string
+	Changes          []string
+}
+
+type releaseView struct {
+	Release
+	Changes int64
+}
+
+// maxReleases is how many releases the page of the log shows.
+const maxReleases = 30
+
+func (b *builder) logPage() logPage {
+	p := logPage{view: b.view("Log and keys, "+b.Origin, "log", "../"), Size: b.Checkpoint.Tree.N, Checkpoint: b.Checkpoint.Tree.Hash.String(),
+		Newest: b.Newest(), Evidence: b.Model.Evidence.Release, Cosignatures: b.Cosignatures, Alarms: b.Alarms, MoreAlarms: b.MoreAlarms}
+	for i, t := range b.Trust {
+		var before *transparency.Trust
+		if i > 0 {
+			before = b.Trust[i-1]
+		}
+		p.Trust = append(p.Trust, newTrustView(t, before))
+	}
+	slices.Reverse(p.Trust)
+	for _, r := range slices.Backward(b.Releases) {
+		if len(p.Last) == maxReleases {
+			break
+		}
+		p.Last = append(p.Last, releaseView{r, r.To - r.From})
+	}
+	file := "trust-1"
+	if b.Address == "." {
+		file = fmt.Sprintf("trust/%d", b.Trust[0].Version)
+	}
+	p.Audit = fmt.Sprintf("starttls-list audit %s --trust %s", shellWord(b.Address), file)
+	return p
+}
+
+func newTrustView(t, before *transparency.Trust) trustView {
+	v := trustView{Version: t.Version, Fingerprint: fmt.Sprintf("%x", t.Digest()), Log: t.LogVKey(), Expires: stamp(t.Expires),
+		ReleaseK: t.ReleaseK, RootK: t.RootK, Roots: t.RootVKeys()}
+	for _, k := range t.ReleaseKeys() {
+		id := k.ID()
+		v.Release = append(v.Release, base64.StdEncoding.EncodeToString(id[:]))
+	}
+	if before != nil {
+		for _, c := range t.Changes(before) {
+			v.Changes = append(v.Changes, trustChange(c))
+		}
+	}
+	return v
+}
+
+func trustChange(c transparency.TrustChange) string {
+	switch {
+	case c.Removed == "":
+		return fmt.Sprintf("%s: %s came", c.Item, c.Added)
+	case c.Added == "":
+		return fmt.Sprintf("%s: %s went", c.Item, c.Removed)
+	}
+	return fmt.Sprintf("%s: %s instead of %s", c.Item, c.Added, c.Removed)
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
+
+// shellWord quotes what a shell would take apart.
+func shellWord(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,69 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/transparency"
+)
+
+// ProofPath names the proof of a domain's newest change.
+func ProofPath(domain string) string { return "site/domain/" + domain + "/" + domain + ".tlog-proof" }
+
+// proof is the C2SP tlog-proof of a change leaf, which is its extra data, in the tree of the release that made it.
+func (m *Model) proof(e Event) ([]byte, error) {
+	note := m.notes[e.Release]
+	path, err := tlog.ProveRecord(note.Tree.N, e.Index, m.record.hashes)
+	if err != nil {
+		return nil, err
+	}
+	return transparency.Proof{Extra: m.record.entries[e.Index], Index: e.Index, Path: path, Checkpoint: note.Note}.Format(), nil
+}
+
+// ErrProof is what OpenProof wraps.
+var ErrProof = errors.New("the proof does not hold")
+
+// Proven is a change that a proof shows in the log.
+type Proven struct {
+	Change     *mirror.ChangeLeaf
+	Index      int64
+	Checkpoint transparency.Cosigned
+}
+
+// OpenProof verifies the proof of a change as far as one file can be: the log and the witnesses signed a tree that has
+// the leaf at its place. That a valid release claims the leaf, and that no later one changed the domain again, is in the
+// log and not in the file: see Claims. Errors wrap ErrProof.
+func OpenProof(data []byte, chain *transparency.TrustChain) (Proven, error) {
+	fail := func(err error) (Proven, error) { return Proven{}, fmt.Errorf("%w: %w", ErrProof, err) }
+	proof, err := transparency.ParseProof(data)
+	if err != nil {
+		return fail(err)
+	}
+	leaf, err := mirror.ParseLeaf(proof.Extra)
+	if err != nil {
+		return fail(err)
+	}
+	if leaf.Change == nil {
+		return fail(errors.New("it is not about a change of a domain's policy"))
+	}
+	c, err := mirror.OpenCheckpoint(chain, proof.Checkpoint)
+	if err != nil {
+		return fail(err)
+	}
+	if err := proof.Check(tlog.RecordHash(proof.Extra), c.Tree); err != nil {
+		return fail(err)
+	}
+	return Proven{leaf.Change, proof.Index, c}, nil
+}
+
+// Claims reports whether a release, whose own proof was verified, made the change. Errors wrap ErrProof.
+func (p Proven) Claims(rel *mirror.Release) error {
+	leaf := rel.Leaf
+	if leaf.Origin != p.Checkpoint.Origin || leaf.Release != p.Change.Release || p.Index < leaf.From || p.Index >= leaf.To {
+		return fmt.Errorf("%w: release %d of %s has the changes [%d, %d), not entry %d", ErrProof, leaf.Release, leaf.Origin, leaf.From, leaf.To, p.Index)
+	}
+	return nil
+}
