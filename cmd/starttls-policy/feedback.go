@@ -126,9 +126,9 @@ func (c *contributor) dryRun(cmd *cobra.Command, text string) error {
 		return failed(err, "")
 	}
 	body, err := book.Document(day)
-	state := "is what was made of the day, and goes out"
+	state := "was made of the day, and goes out"
 	if errors.Is(err, fs.ErrNotExist) {
-		state = "is what would be made of the day now, and go out"
+		state = "would be made of the day now, and go out"
 		body, err = c.sender.Preview(day)
 	}
 	if err != nil {
@@ -141,13 +141,13 @@ func (c *contributor) dryRun(cmd *cobra.Command, text string) error {
 	when := ": " + stamp(c.sender.Key.Due(day))
 	switch e := book.Entry(day); {
 	case e == nil:
-		state, when = "is what would be made of the day now; the day itself is not told of", ""
+		state, when = "would be made of the day now; of the day itself nothing goes out", ""
 	case e.State == feedback.Sent:
-		state, when = "is what was sent", ": "+stamp(e.Sent)
+		state, when = "was sent", ": "+stamp(e.Sent)
 	case e.State == feedback.GivenUp:
 		state, when = "was given up and is not sent any more", ""
 	}
-	line(c.stderr, "%s: this %s%s, to %s", day, state, when, c.config.Feedback.URL)
+	line(c.stderr, "%s, to %s: this %s%s", day, c.config.Feedback.URL, state, when)
 	return r.Write(c.stdout)
 }
 

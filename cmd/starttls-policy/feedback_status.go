@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/exposition"
+	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/mirror/feedback"
 	"github.com/starttls-everywhere/policylist/policy/mta/doctor"
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
@@ -126,11 +127,11 @@ func (r *feedbackReport) print(w io.Writer) {
 	for _, e := range r.Days[max(0, len(r.Days)-shownDays):] {
 		switch {
 		case e.State == feedback.Sent:
-			line(w, "  %s: sent %s, %d domains", e.Day, stamp(e.Sent), e.Domains)
+			line(w, "  %s: sent %s, %s", e.Day, stamp(e.Sent), term.Plural(e.Domains, "domain"))
 		case e.State == feedback.GivenUp:
-			line(w, "  %s: GIVEN UP after %d attempts: %s", e.Day, e.Attempts, orUnknown(e.Error))
+			line(w, "  %s: GIVEN UP after %s: %s", e.Day, term.Plural(e.Attempts, "attempt"), orUnknown(e.Error))
 		case e.Attempts > 0:
-			line(w, "  %s: %d attempts FAILED: %s", e.Day, e.Attempts, e.Error)
+			line(w, "  %s: %s FAILED: %s", e.Day, term.Plural(e.Attempts, "attempt"), e.Error)
 		}
 	}
 	if r.Next != "" {

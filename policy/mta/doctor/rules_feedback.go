@@ -30,7 +30,7 @@ func feedback(f Facts) (out []Finding) {
 		out = append(out, found("doctor.feedback.idle", "", "%s", b.Idle))
 	}
 	if b.Overdue > 0 {
-		out = append(out, found("doctor.feedback.overdue", "", "documents of %d days, of the last %s", b.Overdue, strings.TrimSuffix("14 days: "+b.Why, ": ")))
+		out = append(out, found("doctor.feedback.overdue", "", "the documents of %d of the last %s", b.Overdue, strings.TrimSuffix("14 days: "+b.Why, ": ")))
 	}
 	return out
 }
