@@ -170,13 +170,14 @@ func (p *Publisher) observe(ctx context.Context, c Checked, targets []probe.Targ
 	case p.Observer == nil || len(targets) == 0:
 		return nil, nil
 	}
-	found, err := p.Observer.Probe(ctx, targets)
-	if err != nil {
-		return p.unseen(ctx, targets, fmt.Errorf("probe: %w", err), out)
-	}
+	// First the header: it says when the scan began, and what was seen before that is no part of it.
 	header, err := p.Observer.Header(ctx, "")
 	if err != nil {
 		return p.unseen(ctx, targets, fmt.Errorf("probe: canary: %w", err), out)
+	}
+	found, err := p.Observer.Probe(ctx, targets)
+	if err != nil {
+		return p.unseen(ctx, targets, fmt.Errorf("probe: %w", err), out)
 	}
 	results := make(map[policy.Domain]probe.Result, len(found))
 	packer, err := newEvidencePacker()
