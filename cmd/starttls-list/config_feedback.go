@@ -22,6 +22,9 @@ func (c *config) checkFeedback() error {
 			return fmt.Errorf("[tlsrpt] canaries: %w", err)
 		}
 	}
+	if t := c.TLSRPT; t.State != "" && t.Tables != "" && !c.knowsList() {
+		return errors.New("[tlsrpt] tables: there is neither list nor source, so nobody knows whom tables may tell of")
+	}
 	return nil
 }
 
@@ -56,8 +59,14 @@ func (c *config) setFeedback(p *pipeline.Publisher) {
 	}
 }
 
+// knowsList reports whether the configuration says what is listed.
+func (c *config) knowsList() bool { return c.TLSRPT.List != "" || c.Source != "" }
+
 // listed is the list that reports are held against.
 func (c *config) listed(ctx context.Context) (cells.Listed, error) {
+	if !c.knowsList() {
+		return nil, errors.New("[tlsrpt] list is not set, and there is no source: nobody can say what is listed")
+	}
 	if c.TLSRPT.List == "" {
 		checked, err := pipeline.Check(ctx, c.path(c.Source))
 		if err != nil {
@@ -76,18 +85,21 @@ func (c *config) listed(ctx context.Context) (cells.Listed, error) {
 	return cells.ListOf(list.Entries()), nil
 }
 
-// daily is what tlsrpt serve does once a day: it makes tables, and logs alerts. Neither names who reported.
+// daily is what tlsrpt serve does once a day: it makes tables, where they have a folder, and logs alerts. Neither names who
+// reported.
 func (c *config) daily(ctx context.Context, store *tlsrpt.Store, log *slog.Logger) error {
 	listed, err := c.listed(ctx)
 	if err != nil {
 		return err
 	}
-	made, err := store.MakeTables(ctx, c.path(c.TLSRPT.Tables), listed)
-	for _, t := range made {
-		log.Info("table of feedback", "from", t.Week.String(), "domains", len(t.Domains), "providers", len(t.Providers))
-	}
-	if err != nil {
-		return err
+	if c.TLSRPT.Tables != "" {
+		made, err := store.MakeTables(ctx, c.path(c.TLSRPT.Tables), listed)
+		for _, t := range made {
+			log.Info("table of feedback", "from", t.Week.String(), "domains", len(t.Domains), "providers", len(t.Providers))
+		}
+		if err != nil {
+			return err
+		}
 	}
 	alerts, err := store.Alerts(ctx, listed)
 	for _, a := range alerts {

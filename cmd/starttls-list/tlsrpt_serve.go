@@ -29,8 +29,8 @@ older than is kept, makes the tables of feedback that are due, and reads a renew
 [tlsrpt] says, or on sockets that systemd passes; cmd/starttls-list/systemd in the sources has units.
 
 Answers: 201 taken, 200 taken before or nothing in it; 400 no report, or out of time; 403 a signature that does not count;
-404 there is no such address; 413 too large, in itself or unpacked; 422 it is about another domain; 429 too many, and 503
-not now, both with Retry-After. GET /healthz is 200 while reports are taken.
+404 there is no such address; 405 not posted; 413 too large, in itself or unpacked; 422 it is about another domain; 429 too
+many, and 503 not now, both with Retry-After. GET /healthz is 200 while reports are taken.
 
 It writes no address of a client down. Requests in hand are answered before it ends; the other commands may be used while
 it runs.
@@ -117,7 +117,7 @@ func (c *config) tlsrptServer(store *tlsrpt.Store, log *slog.Logger) (*tlsrpt.Se
 	s := &tlsrpt.Server{
 		Store: store, Intake: tlsrpt.NewIntake(store, opts), Host: t.Host, DNS: dns, Connections: cmp.Or(t.Connections, tlsrptConnections), Now: time.Now, Log: log,
 	}
-	if t.Tables != "" {
+	if c.knowsList() {
 		s.Daily = func(ctx context.Context) error { return c.daily(ctx, store, log) }
 	}
 	if t.Certificate != "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -42,6 +43,24 @@ func ran(t *testing.T, want int, args ...string) string {
 		t.Fatalf("%v: exit code %d, not %d\n%s%s", args, code, want, out.String(), said.String())
 	}
 	return out.String() + said.String()
+}
+
+// daily is what "tlsrpt serve" logs once a day.
+func daily(t *testing.T, path string) string {
+	t.Helper()
+	cfg, store, err := openTLSRPT(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	s, err := cfg.tlsrptServer(store, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Daily(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return log.String()
 }
 
 // TestTLSRPTTable goes the whole way: contributions, the week's table, what the operator alone is told, and the release that
@@ -107,6 +126,9 @@ func TestTLSRPTTable(t *testing.T) {
 	// A host without the source takes the list that was published.
 	if said := ran(t, 1, "tlsrpt", "alerts", "--config", config("list = \"public/policy.json\"\n")); !strings.Contains(said, "good.example") {
 		t.Errorf("%s", said)
+	}
+	if log := daily(t, config("list = \"public/policy.json\"\n")); !strings.Contains(log, "feedback.unlisted-mx domain=good.example") || strings.Contains(log, "op1.example") {
+		t.Errorf("serve without tables: %s", log)
 	}
 	if err := os.RemoveAll("tables"); err != nil {
 		t.Fatal(err)
