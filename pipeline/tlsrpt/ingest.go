@@ -83,11 +83,8 @@ func (s *Store) Add(ctx context.Context, d Document) (Outcome, error) {
 			}
 		}
 		if len(fresh) > 0 {
-			switch text, err := line.at(t.now, out, fresh); {
-			case err != nil:
-				return nil, err
-			case !t.keep(text):
-				return fmt.Errorf("%w: it may take %d bytes", ErrFull, s.opts.Space), nil
+			if refusal, failure = t.keepLine(line, out, fresh); refusal != nil || failure != nil {
+				return refusal, failure
 			}
 		}
 		for _, tally := range fresh {

@@ -22,7 +22,8 @@ import (
 //	"reporter":"sender.example","sha256":"<of the body>","standing":"authenticated","via":"mail"}
 //
 // (shown broken.) When a document also tells of domains that are not enrolled, its body is the strict RFC 8460 form of what
-// it says of the others, or empty where it has no strict form.
+// it says of the others, or empty where it has no strict form. It is
+// also empty where its reporter has had its share of the store (keepLine).
 type Line struct {
 	Body     []byte   `json:"body"`
 	Codes    []string `json:"codes"`   // of the reader's notes, each once, sorted
@@ -116,10 +117,13 @@ func newLine(d Document) lineDraft {
 	return lineDraft{l, d}
 }
 
-// at is the line for the domains of the document that are new.
-func (l lineDraft) at(now time.Time, out Outcome, fresh []tlsrpt.Tally) ([]byte, error) {
+// at is the line for the domains of the document that are new, with or without its body.
+func (l lineDraft) at(now time.Time, out Outcome, fresh []tlsrpt.Tally, whole bool) ([]byte, error) {
 	l.line.Body = l.document.Body
-	if out.Foreign > 0 || out.Unattributed > 0 {
+	switch {
+	case !whole:
+		l.line.Body = nil
+	case out.Foreign > 0 || out.Unattributed > 0:
 		// What is too odd to be written strictly is counted, and not kept: it may not tell of others.
 		l.line.Body, _ = tlsrpt.Marshal(only(l.document.Report, fresh))
 	}
@@ -132,13 +136,14 @@ func (l lineDraft) at(now time.Time, out Outcome, fresh []tlsrpt.Tally) ([]byte,
 	return l.line.Append(nil)
 }
 
-// only is a report without the entries of other domains.
+// only is a report without what it says of other domains. A tlsa entry that names an MX host stays with the domain whose sessions
+// it counts.
 func only(r *tlsrpt.Report, fresh []tlsrpt.Tally) *tlsrpt.Report {
 	out := *r
 	out.Policies = nil
-	for _, p := range r.Policies {
-		if slices.ContainsFunc(fresh, func(t tlsrpt.Tally) bool { return t.Domain == p.Domain }) {
-			out.Policies = append(out.Policies, p)
+	for i, owner := range r.Owners() {
+		if slices.ContainsFunc(fresh, func(t tlsrpt.Tally) bool { return t.Domain == owner }) {
+			out.Policies = append(out.Policies, r.Policies[i])
 		}
 	}
 	return &out

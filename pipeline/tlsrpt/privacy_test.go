@@ -84,7 +84,7 @@ func TestDictionary(t *testing.T) {
 		"log":                      logLines(t),
 		// What no struct has:
 		"connection": {"IP address", "names looked up in the DNS", "size", "time of arrival"},
-		"counts":     {"by outcome", "keys of documents"},
+		"counts":     {"bytes by reporter", "by outcome", "keys of documents"},
 	} {
 		got := slices.Sorted(slices.Values(said[heading]))
 		slices.Sort(want)

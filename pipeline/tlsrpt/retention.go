@@ -44,6 +44,9 @@ func (s *Store) Prune(ctx context.Context) (Pruned, error) {
 				}
 			}
 		}
+		if err := pruneBodies(meta, today-KeepRaw); err != nil {
+			return err
+		}
 		for _, name := range [][]byte{bucketTallies, bucketContributions, bucketCounts, bucketSeen} {
 			n, err := pruneBucket(tx.Bucket(name), (today - KeepTallies).String())
 			if err != nil {
@@ -95,6 +98,22 @@ func pruneBucket(b *bbolt.Bucket, last string) (n int, err error) {
 		n++
 	}
 	return n, nil
+}
+
+// pruneBodies forgets what reporters' lines took on days up to last.
+func pruneBodies(meta *bbolt.Bucket, last tlsrpt.Day) error {
+	end := bodiesKey + last.String()
+	var keys [][]byte
+	c := meta.Cursor()
+	for k, _ := c.Seek([]byte(bodiesKey)); k != nil && string(k[:min(len(k), len(end))]) <= end; k, _ = c.Next() {
+		keys = append(keys, k)
+	}
+	for _, k := range keys {
+		if err := meta.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pruneDomains forgets domains whose record has been without their URI for as long as their tallies last.

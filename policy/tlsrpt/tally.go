@@ -59,6 +59,16 @@ func Tallies(r *Report) []Tally {
 	return tallies
 }
 
+// Owners are the domains whose sessions the entries count, as Tallies has it, in the order of Policies.
+func (r *Report) Owners() []policy.Domain {
+	owner := r.owners()
+	out := make([]policy.Domain, len(r.Policies))
+	for i := range r.Policies {
+		out[i] = owner(&r.Policies[i])
+	}
+	return out
+}
+
 // owners tells whose sessions an entry counts. A tlsa entry may name the TLSA base domain, which is an MX host (RFC 8460
 // section 1.1), or the recipient's domain, as several senders do: a host's sessions belong to the recipient that the report is
 // about, if that is known and the report tells of no other, or to the one domain of its other entries when the host is below
