@@ -39,8 +39,34 @@ func (s *Store) monthSecret(ctx context.Context, m Month) ([]byte, error) {
 	if err := errors.Join(s.writable(), s.stillOpen(ctx, m)); err != nil {
 		return nil, err
 	}
-	secret, err := readSecret(s.path(monthsName, string(m)), true)
+	path := s.path(monthsName, string(m))
+	secret, err := readSecret(path, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		begun, failed := s.begun(ctx, m)
+		if failed != nil {
+			return nil, failed
+		}
+		// Another process may have made it meanwhile, and stored the first of the month.
+		secret, err = readSecret(path, !begun)
+		if begun && errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: the secret of %s is lost, and with another one everybody would count twice", ErrClosed, m)
+		}
+	}
 	return secret, storeError(err)
+}
+
+// begun reports whether there is a contribution of the month.
+func (s *Store) begun(ctx context.Context, m Month) (yes bool, err error) {
+	last, err := m.last()
+	if err != nil {
+		return false, err
+	}
+	first := tlsrpt.DayOf(last.Begin().AddDate(0, 0, 1-last.Begin().Day()))
+	err = s.scan(ctx, bucketContributions, first, last, func(tlsrpt.Day, string, []byte) error {
+		yes = true
+		return nil
+	})
+	return yes, err
 }
 
 // stillOpen is ErrClosed for a month that is closed.

@@ -32,7 +32,7 @@ type transaction struct {
 }
 
 func (s *Store) begin(tx *bbolt.Tx) (*transaction, error) {
-	t := &transaction{Tx: tx, store: s, now: s.opts.Now().UTC(), taken: tx.Size()}
+	t := &transaction{Tx: tx, store: s, now: s.opts.Now().UTC(), taken: used(tx)}
 	c := tx.Bucket(bucketMeta).Cursor()
 	for k, v := c.Seek([]byte(rawKey)); k != nil && strings.HasPrefix(string(k), rawKey); k, v = c.Next() {
 		n, err := rawSize(v)
@@ -42,6 +42,11 @@ func (s *Store) begin(tx *bbolt.Tx) (*transaction, error) {
 		t.taken += n
 	}
 	return t, nil
+}
+
+// used is what the data take of their file. That never shrinks: pages that Prune has freed are there for what comes.
+func used(tx *bbolt.Tx) int64 {
+	return tx.Size() - int64(tx.DB().Stats().FreePageN)*int64(tx.DB().Info().PageSize)
 }
 
 func rawSize(value []byte) (int64, error) {

@@ -44,6 +44,9 @@ var (
 	format    = []byte("1")
 )
 
+// leastData is the size of a store in which there is nothing: bbolt begins with four pages.
+const leastData = 4 << 12
+
 // lockPause is how long a process sleeps between two tries to lock a file. A transaction takes some milliseconds.
 const lockPause = 2 * time.Millisecond
 
@@ -91,7 +94,13 @@ func Open(dir string, opts Options) (*Store, error) {
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
 		s.owner = int(sys.Uid)
 	}
-	if s.secret, err = readSecret(s.path(secretName), s.writable() == nil); err != nil {
+	// The secret comes before the data: data without it have lost it, and another would void the URIs in everybody's DNS.
+	_, missing := os.Lstat(s.path(dataName))
+	s.secret, err = readSecret(s.path(secretName), s.writable() == nil && missing != nil)
+	if errors.Is(err, fs.ErrNotExist) && missing == nil {
+		err = fmt.Errorf("%w: there is no %s", ErrDamaged, s.path(secretName))
+	}
+	if err != nil {
 		return nil, storeError(err)
 	}
 	if s.writable() != nil {
@@ -207,10 +216,16 @@ func (s *Store) open(ctx context.Context, readOnly bool, fn func(*bbolt.DB) erro
 		}
 	}()
 	db, err := bbolt.Open(s.path(dataName), 0o600, &bbolt.Options{
-		ReadOnly: readOnly, Timeout: s.opts.Wait, FreelistType: bbolt.FreelistMapType,
+		ReadOnly: readOnly, PreLoadFreelist: true, Timeout: s.opts.Wait, FreelistType: bbolt.FreelistMapType,
 		OpenFile: func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
-			file, err = os.OpenFile(path, flag, mode)
-			return file, err
+			// bbolt would make of no file, or an empty one, a store without anybody in it.
+			if file, err = os.OpenFile(path, flag&^os.O_CREATE, mode); err != nil {
+				return nil, err
+			}
+			if info, err := file.Stat(); err != nil || info.Size() < leastData {
+				return file, errors.Join(fmt.Errorf("%w: it is cut", ErrDamaged), err, file.Close())
+			}
+			return file, nil
 		},
 	})
 	if err != nil {
