@@ -54,8 +54,8 @@ contributions = false
 metrics = ""
 # How much the store may take on disk, such as "500MiB" or "2GiB"; "" is 2GiB. When it is full, senders come again later.
 space = ""
-# Connections at once; 0 is 64. Requests an hour from one IPv4 address or IPv6 /64, and reports an hour about one domain;
-# 0 is 600.
+# Connections at once, of which one IPv4 address or IPv6 /64 has 16 at most; 0 is 256. Requests an hour from one such
+# source, and reports an hour about one domain; 0 is 600.
 connections = 0
 per-source = 0
 per-domain = 0
@@ -72,7 +72,7 @@ canaries = []
 `
 
 // tlsrptConnections is the default of connections.
-const tlsrptConnections = 64
+const tlsrptConnections = 256
 
 var errNoTLSRPT = errors.New("[tlsrpt] state is not set: this list takes no reports")
 

@@ -51,7 +51,10 @@ func (in *Intake) report(w http.ResponseWriter, r *http.Request, d policy.Domain
 		if err := by.verify(r.Context(), body); err != nil {
 			return in.refuse(err)
 		}
-		doc.Submitter = by.contributor
+		// One organisation is one reporter, as with mail: a wildcard in its DNS proves any number of names below it.
+		if doc.Submitter = organisational(by.contributor); doc.Submitter.IsZero() {
+			return in.refuse(fmt.Errorf("%w: below %s anybody may register", ErrSignature, by.contributor))
+		}
 	}
 	out, err := in.store.Add(r.Context(), doc)
 	if err != nil {

@@ -54,7 +54,7 @@ func (c *keyCache) find(ctx context.Context, d policy.Domain, now, notBefore tim
 	c.mu.Lock()
 	k, ok := c.known[d]
 	c.mu.Unlock()
-	if ok && now.Before(k.until) && !k.at.Before(notBefore) {
+	if ok && now.Before(k.until) && !now.Before(k.at) && !k.at.Before(notBefore) {
 		return k.key, k.err
 	}
 	answer := c.client.LookupTXT(ctx, tlsrpt.KeyLabel+"."+d.String())

@@ -264,15 +264,20 @@ func (in *Intake) address(path string) (Enrolment, bool) {
 // source names whom a request comes from: an IPv4 address, or the /64 that one subscriber has of IPv6.
 func source(r *http.Request, proxy bool) string {
 	text := r.RemoteAddr
-	if host, _, err := net.SplitHostPort(text); err == nil {
-		text = host
-	}
 	if proxy {
 		all := r.Header.Values("X-Forwarded-For")
 		if len(all) > 0 {
 			last := all[len(all)-1]
 			text = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
 		}
+	}
+	return sourceOf(text)
+}
+
+// sourceOf takes an address with or without a port; "" for what is none.
+func sourceOf(text string) string {
+	if host, _, err := net.SplitHostPort(text); err == nil {
+		text = host
 	}
 	addr, err := netip.ParseAddr(text)
 	if err != nil {

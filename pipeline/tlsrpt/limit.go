@@ -46,6 +46,8 @@ func (l *limiter) allow(name string, now time.Time) (wait time.Duration, ok bool
 	least := l.perHour
 	for i := range mine {
 		b := &l.rows[i][maphash.String(l.seed[i], name)%limitSlots]
+		// What a clock that was set back has left in the future begins now, and not when that comes.
+		b.at = min(b.at, now.Unix())
 		if age := now.Unix() - b.at; age > 0 {
 			b.used = float32(max(0, float64(b.used)-float64(age)*l.perHour/3600))
 			b.at = now.Unix()

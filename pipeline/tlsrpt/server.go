@@ -3,6 +3,7 @@ package tlsrpt
 import (
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -57,7 +58,7 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener, ready func
 	web := &http.Server{
 		Handler: s.Intake, ReadHeaderTimeout: headerPatience, ReadTimeout: bodyPatience, WriteTimeout: answerPatience, IdleTimeout: idlePatience,
 		MaxHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		ErrorLog: slog.NewLogLogger(withoutAddresses{s.Log.Handler()}, slog.LevelError),
+		ErrorLog: s.ErrorLog(),
 	}
 	if s.Certificate != nil {
 		web.TLSConfig = s.Certificate.TLS()
@@ -65,6 +66,9 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener, ready func
 	group, inner := errgroup.WithContext(ctx)
 	share := max(1, s.Connections/len(listeners))
 	for _, l := range listeners {
+		if !s.Intake.opts.Proxy { // all come from the proxy
+			l = newFairListener(l)
+		}
 		group.Go(func() error { return s.serveOn(web, netutil.LimitListener(l, share)) })
 	}
 	group.Go(func() error { s.keepHouse(inner); return nil })
@@ -96,11 +100,18 @@ func (s *Server) serveOn(web *http.Server, l net.Listener) error {
 // handler that panicked is told.
 type withoutAddresses struct{ slog.Handler }
 
+// ErrorLog is for an http.Server before the intake.
+func (s *Server) ErrorLog() *log.Logger {
+	return slog.NewLogLogger(withoutAddresses{s.Log.Handler()}, slog.LevelError)
+}
+
 func (h withoutAddresses) Handle(ctx context.Context, r slog.Record) error {
 	if !strings.Contains(r.Message, "panic") {
 		return nil
 	}
-	return h.Handler.Handle(ctx, r)
+	before, rest, _ := strings.Cut(r.Message, "panic serving ")
+	_, what, _ := strings.Cut(rest, ": ")
+	return h.Handler.Handle(ctx, slog.NewRecord(r.Time, r.Level, before+"panic: "+what, r.PC))
 }
 
 func (s *Server) keepHouse(ctx context.Context) {
