@@ -65,6 +65,18 @@ func RegisteredDomain(host Domain) string {
 	return name
 }
 
+// SoldDomain returns the name that a registry sold of which d is part, "" for a suffix itself. Other than RegisteredDomain it
+// does not count the private part of the public suffix list: names below dyndns.example are for the asking, so all of them are one
+// to whom one organisation has one vote.
+func SoldDomain(d Domain) string {
+	suffix := PublicSuffix(d)
+	rest, found := strings.CutSuffix(d.name, "."+suffix)
+	if !found {
+		return ""
+	}
+	return rest[strings.LastIndexByte(rest, '.')+1:] + "." + suffix
+}
+
 // PublicSuffix returns the suffix under which a registry sells d: "co.uk" of a.co.uk. The private part of the public suffix
 // list does not count; a name outside the list has its last label.
 func PublicSuffix(d Domain) string {

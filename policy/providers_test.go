@@ -18,6 +18,22 @@ func TestPublicSuffix(t *testing.T) {
 	}
 }
 
+// TestSoldDomain: names below a private suffix are one customer of a registry.
+func TestSoldDomain(t *testing.T) {
+	for name, want := range map[string]string{
+		"a.de": "a.de", "mx.b.a.co.uk": "a.co.uk", "co.uk": "", "a.github.io": "github.io", "x.a.duckdns.org": "duckdns.org", "duckdns.org": "duckdns.org",
+		"mail.a.example": "a.example", "a.example": "a.example",
+	} {
+		d, err := ParseDomain(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := SoldDomain(d); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestRegisteredDomain(t *testing.T) {
 	for name, want := range map[string]string{
 		"a-de.mail.protection.outlook.com": "outlook.com", "a.x-v1.mx.microsoft": "mx.microsoft", "mx.a.co.uk": "a.co.uk", "co.uk": "",

@@ -72,7 +72,7 @@ func (s *Store) Contribute(ctx context.Context, contributor policy.Domain, c tls
 // three contributors by itself.
 func pseudonym(secret []byte, contributor policy.Domain) string {
 	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("policylist pseudonym v1\n" + cmp.Or(policy.RegisteredDomain(contributor), contributor.String())))
+	mac.Write([]byte("policylist pseudonym v1\n" + cmp.Or(policy.SoldDomain(contributor), contributor.String())))
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 

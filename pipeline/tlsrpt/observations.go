@@ -54,7 +54,7 @@ func organisation(reporter string) string {
 	if err != nil {
 		return reporter
 	}
-	return cmp.Or(policy.RegisteredDomain(d), reporter)
+	return cmp.Or(policy.SoldDomain(d), reporter)
 }
 
 // unlistedMismatches are, by domain, the sessions that ended at an MX host that the list does not allow, with a certificate that
