@@ -190,6 +190,8 @@ func TestAuthenticatedHint(t *testing.T) {
 		{"a field beside the signed ones", s.sign(added+inPart, "a", "sender.example", s.ed, "From", "Subject"), "", "d.example"},
 		{"a signed subject", s.sign(strings.Replace(inPart, "Subject: Report", "Subject: Report Domain: d.example", 1), "a", "sender.example", s.ed), "d.example", "d.example"},
 		{"a subject beside the signed ones", s.sign(strings.Replace(inPart, "Subject: Report", "Subject: Report Domain: e.example", 1), "a", "sender.example", s.ed, "From"), "", "d.example"},
+		{"a second subject", "Subject: Report Domain: e.example\r\n" + s.sign(strings.Replace(inPart, "Subject: Report", "Subject: Report Domain: d.example", 1), "a", "sender.example", s.ed), "", "d.example"},
+		{"a second file name", strings.Replace(disposed, "e.example", "f.example", 1) + s.sign(disposed+inBody, "a", "sender.example", s.ed), "", ""},
 		{"a signed file name", s.sign(disposed+inBody, "a", "sender.example", s.ed), "", "e.example"},
 		{"a file name that was added", disposed + s.sign(inBody, "a", "sender.example", s.ed), "", ""},
 	} {

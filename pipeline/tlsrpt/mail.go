@@ -214,7 +214,10 @@ func (w *mailWalk) leaf(header message.Header, body io.Reader, top bool) {
 		m := &Mailed{Report: report, Body: document, message: w.around.message, header: w.around.header}
 		m.label(header, document)
 		m.describe(header)
-		if !top {
+		switch {
+		case top && sole(header, m.nameField) == "":
+			m.Hint.FileName = "" // it stands twice, and a signature covers one of them
+		case !top:
 			m.nameField = "" // a part's header is in the body of the message, which every signature covers
 		}
 		w.found = append(w.found, m)
@@ -285,8 +288,9 @@ func firstDomain(candidates ...string) policy.Domain {
 // parseSubject reads "Report Domain: d.example Submitter: s.example Report-ID: <1@s.example>" (RFC 8460 section 5.3) by lower-case
 // names.
 func parseSubject(header message.Header) map[string]string {
+	// Of two, a signature covers the last (RFC 6376 section 5.4.2), and a stranger may have put the first above it.
 	subject, _ := header.Text("Subject")
-	if len(subject) > 2048 {
+	if len(subject) > 2048 || sole(header, "Subject") == "" {
 		return nil
 	}
 	values, name := map[string]string{}, ""
