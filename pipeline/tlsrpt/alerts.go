@@ -18,9 +18,6 @@ const (
 	alertLeast = 20 // sessions, below which a day says nothing
 )
 
-// manyDomains is how many domains of one provider with the same alert are one incident of the provider's.
-const manyDomains = 3
-
 // Codes of alerts.
 const (
 	codeSTSSuppressed = "feedback.sts-suppressed"
@@ -61,10 +58,7 @@ func (s *Store) Alerts(ctx context.Context, listed cells.Listed) ([]policy.Findi
 }
 
 // place is what one reporter said of one domain, before and in the last days.
-type place struct {
-	who       string
-	past, now []cells.Observation
-}
+type place struct{ past, now []cells.Observation }
 
 // alertsOf is Alerts, of observations and a day.
 func alertsOf(seen []cells.Observation, today tlsrpt.Day, listed cells.Listed) []policy.Finding {
@@ -79,7 +73,7 @@ func alertsOf(seen []cells.Observation, today tlsrpt.Day, listed cells.Listed) [
 		}
 		p := domains[o.Domain][who]
 		if p == nil {
-			p = &place{who: who}
+			p = &place{}
 			domains[o.Domain][who] = p
 		}
 		switch {
@@ -203,7 +197,7 @@ func incidents(alerts []policy.Finding, listed cells.Listed) []policy.Finding {
 	}
 	var out []policy.Finding
 	for k, of := range groups {
-		if len(of) < manyDomains {
+		if len(of) < cells.IncidentDomains {
 			out = append(out, of...)
 			continue
 		}

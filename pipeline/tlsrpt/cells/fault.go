@@ -1,6 +1,7 @@
 package cells
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -64,8 +65,8 @@ type Incident struct {
 	Domains  int // of the provider's that show it in rows of their own
 }
 
-// incidentDomains is how many domains of one provider with the same fault are one incident.
-const incidentDomains = 3
+// IncidentDomains is how many domains of one provider with the same fault, or the same alert, are one incident of the provider's.
+const IncidentDomains = 3
 
 // Incidents are the faults of a table, sorted by name: one of a provider instead of many of its domains.
 func (t Table) Incidents(listed Listed) []Incident {
@@ -95,7 +96,7 @@ func (t Table) Incidents(listed Listed) []Incident {
 		}
 	}
 	for k, of := range groups {
-		if len(of) < incidentDomains {
+		if len(of) < IncidentDomains {
 			out = append(out, of...)
 			continue
 		}
@@ -105,14 +106,6 @@ func (t Table) Incidents(listed Listed) []Incident {
 		}
 		out = append(out, Incident{k.provider, true, k.class, share, len(of)})
 	}
-	slices.SortFunc(out, func(a, b Incident) int {
-		switch {
-		case a.Name < b.Name || a.Name == b.Name && a.Class < b.Class:
-			return -1
-		case a.Name > b.Name || a.Name == b.Name && a.Class > b.Class:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(out, func(a, b Incident) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Class, b.Class)) })
 	return out
 }

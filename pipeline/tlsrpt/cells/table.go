@@ -1,6 +1,7 @@
 package cells
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -50,15 +51,7 @@ func (t Table) Row(d policy.Domain) (c Cells, ok bool) { return find(t.Domains, 
 func (t Table) Provider(name string) (c Cells, ok bool) { return find(t.Providers, name) }
 
 func find(rows []Row, name string) (Cells, bool) {
-	i, ok := slices.BinarySearchFunc(rows, name, func(r Row, name string) int {
-		switch {
-		case r.Name < name:
-			return -1
-		case r.Name > name:
-			return 1
-		}
-		return 0
-	})
+	i, ok := slices.BinarySearchFunc(rows, name, func(r Row, name string) int { return cmp.Compare(r.Name, name) })
 	if !ok {
 		return Cells{}, false
 	}
