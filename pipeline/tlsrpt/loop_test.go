@@ -37,24 +37,7 @@ func TestSenderAndIntake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := feedback.CheckURL(server.URL + tlsrpt.FeedbackPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	entries := []tlsrpt.Contributed{
-		{Domain: domain(t, "a.example"), Type: tlsrpt.STS, Successful: 100, Failed: 20, Details: []tlsrpt.ContributedDetail{{Result: tlsrpt.CertificateHostMismatch, MX: tlsrpt.UnlistedMX, Failed: 20}}},
-		{Domain: domain(t, "b.example"), Type: tlsrpt.STS, Failed: 20, LookUps: true, Details: []tlsrpt.ContributedDetail{{Result: tlsrpt.STSPolicyFetchError, Failed: 20}}},
-	}
-	s := &feedback.Sender{
-		Dir: t.TempDir(), Key: key, Target: feedback.NewTarget(u, domain(t, "sender.example"), key), Now: w.clock.now,
-		Make: func(d tlsrpt.Day) (tlsrpt.Contribution, error) {
-			c := tlsrpt.Contribution{ID: fmt.Sprintf("%x", key.ReportID(d)), Day: d}
-			if d == day(t, "2026-01-12") { // the other days have nothing to say
-				c.Entries = entries
-			}
-			return c, nil
-		},
-	}
+	s := w.sender(key, server.URL+tlsrpt.FeedbackPath)
 	run := func(pass time.Duration) *feedback.Book {
 		t.Helper()
 		w.clock.pass(pass)
@@ -82,19 +65,8 @@ func TestSenderAndIntake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range [][]byte{body, bytes.Replace(body, []byte(`count":100`), []byte(`count":500`), 1)} {
-		r, err := s.Target.Request(t.Context(), text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if resp.Body.Close(); resp.StatusCode != http.StatusOK {
-			t.Errorf("the same day again: %s", resp.Status)
-		}
-	}
+	takenBefore(t, s, body)
+	takenBefore(t, s, bytes.Replace(body, []byte(`count":100`), []byte(`count":500`), 1))
 	// What was taken is what was sent, under a name that is not the sender's.
 	var got []tlsrpt.Contributed
 	if err := w.store.Contributions(t.Context(), day(t, "2026-01-01"), day(t, "2026-01-31"), func(c intake.Contributed) error {
@@ -110,5 +82,44 @@ func TestSenderAndIntake(t *testing.T) {
 	run(24 * time.Hour)
 	if b = run(26 * time.Hour); b.LastSent().Day <= day(t, "2026-01-12") || b.LastSent().Domains != 0 || len(b.Notices()) != 0 {
 		t.Errorf("%+v", b.LastSent())
+	}
+}
+
+// sender is a mail server's, which on 2026-01-12 has something to say, and on other days nothing.
+func (w *world) sender(key feedback.Key, url string) *feedback.Sender {
+	w.t.Helper()
+	u, err := feedback.CheckURL(url)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	entries := []tlsrpt.Contributed{
+		{Domain: domain(w.t, "a.example"), Type: tlsrpt.STS, Successful: 100, Failed: 20, Details: []tlsrpt.ContributedDetail{{Result: tlsrpt.CertificateHostMismatch, MX: tlsrpt.UnlistedMX, Failed: 20}}},
+		{Domain: domain(w.t, "b.example"), Type: tlsrpt.STS, Failed: 20, LookUps: true, Details: []tlsrpt.ContributedDetail{{Result: tlsrpt.STSPolicyFetchError, Failed: 20}}},
+	}
+	return &feedback.Sender{
+		Dir: w.t.TempDir(), Key: key, Target: feedback.NewTarget(u, domain(w.t, "sender.example"), key), Now: w.clock.now,
+		Make: func(d tlsrpt.Day) (tlsrpt.Contribution, error) {
+			c := tlsrpt.Contribution{ID: fmt.Sprintf("%x", key.ReportID(d)), Day: d}
+			if d == day(w.t, "2026-01-12") {
+				c.Entries = entries
+			}
+			return c, nil
+		},
+	}
+}
+
+// takenBefore posts a document of a day of which there is one.
+func takenBefore(t *testing.T, s *feedback.Sender, body []byte) {
+	t.Helper()
+	r, err := s.Target.Request(t.Context(), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Errorf("the same day again: %s", resp.Status)
 	}
 }
