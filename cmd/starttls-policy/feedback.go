@@ -38,7 +38,7 @@ listed. A day without any of that sends an empty document of the same size, so t
 stream to whom and when. To stop, take [feedback] out of the configuration.
 
 Exit codes: 0 done, or nothing to do; 1 something local failed; 2 wrong usage or configuration. An operator that does not
-answer is none of these: the same bytes are sent again later, for seven days, and "feedback status" tells.`,
+answer is none of these: the same bytes are sent again later, for four days, and "feedback status" tells.`,
 		Example: `  $ starttls-policy feedback
   feedback is off: there is no [feedback] in /etc/starttls-policy/config.toml`,
 		Args: arguments(0, 0),

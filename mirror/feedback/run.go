@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// giveUp is how long after the end of its day a document is still worth sending: the list's tables cover seven days.
-	giveUp = 7 * 24 * time.Hour
+	// giveUp is how long after the end of its day a document is still sent: later the operator refuses it.
+	giveUp = tlsrpt.MaxContributionAge * 24 * time.Hour
 	// An attempt that failed is repeated after firstWait, then after twice as long each time, at most maxWait.
 	firstWait = time.Hour
 	maxWait   = 12 * time.Hour

@@ -122,7 +122,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestRetries: what fails is repeated with the same bytes, ever more rarely, and given up after seven days.
+// TestRetries: what fails is repeated with the same bytes, ever more rarely, and given up when the operator takes it no more.
 func TestRetries(t *testing.T) {
 	for name, answer := range map[string]func(http.ResponseWriter, []byte){
 		"an error":                   func(w http.ResponseWriter, _ []byte) { w.WriteHeader(http.StatusInternalServerError) },
@@ -158,9 +158,13 @@ func TestRetries(t *testing.T) {
 			}
 			for s.at.Before((march2 + 8).Begin().Add(time.Hour)) {
 				s.at = s.at.Add(max(time.Hour, b.Entry(march2).Next.Sub(s.at)))
+				before := len(o.sent())
 				b, _ = s.Run(t.Context())
+				if late := tlsrpt.DayOf(s.at) > march2+tlsrpt.MaxContributionAge; late && len(o.sent()) > before {
+					t.Errorf("sent at %s, when it is refused", s.at)
+				}
 			}
-			if e = b.Entry(march2); e.State != GivenUp || e.Attempts < 10 || e.Attempts > 24 {
+			if e = b.Entry(march2); e.State != GivenUp || e.Attempts < 6 || e.Attempts > 14 {
 				t.Errorf("after a week: %+v", e)
 			}
 			n := len(o.sent())

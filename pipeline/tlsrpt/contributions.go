@@ -15,10 +15,6 @@ import (
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 )
 
-// maxContributionAge is how many days after its day a contribution may come: a sender waits 2 to 26 hours from the day's end,
-// and for as long as the network or this server is away.
-const maxContributionAge = 4
-
 // Refusals of a contribution.
 var (
 	// ErrClosed says that the month's secret is gone: nobody can be told from anybody in it any more.
@@ -38,8 +34,8 @@ type Contributed struct {
 // of a store, ErrOutOfTime, ErrClosed and ErrSecond.
 func (s *Store) Contribute(ctx context.Context, contributor policy.Domain, c tlsrpt.Contribution) error {
 	today := tlsrpt.DayOf(s.opts.Now())
-	if c.Day >= today || c.Day < today-maxContributionAge {
-		return fmt.Errorf("%w: %s is not over, or more than %d days ago", ErrOutOfTime, c.Day, maxContributionAge)
+	if c.Day >= today || c.Day < today-tlsrpt.MaxContributionAge {
+		return fmt.Errorf("%w: %s is not over, or more than %d days ago", ErrOutOfTime, c.Day, tlsrpt.MaxContributionAge)
 	}
 	body, err := tlsrpt.MarshalContribution(c)
 	if err != nil {

@@ -117,7 +117,7 @@ func (s *Store) chosen(ctx context.Context, m cells.Month, listed cells.Listed) 
 func (s *Store) closeTold(ctx context.Context, folder string, today tlsrpt.Day) error {
 	m := cells.MonthOf(today).Before()
 	weeks := m.Weeks()
-	if _, err := os.Lstat(filepath.Join(folder, weeks[len(weeks)-1].String()+".json")); err == nil && today > m.Last()+maxContributionAge {
+	if _, err := os.Lstat(filepath.Join(folder, weeks[len(weeks)-1].String()+".json")); err == nil && today > m.Last()+tlsrpt.MaxContributionAge {
 		if err := s.CloseMonth(ctx, Month(m.String())); err != nil {
 			return err
 		}

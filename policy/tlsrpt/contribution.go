@@ -19,6 +19,9 @@ const (
 	MaxContribution = 512 * PadTo
 	// MinSessions is how many sessions a domain must have on the day to be in a contribution: below, one person's habits show.
 	MinSessions = 20
+	// MaxContributionAge is how many days after its day a contribution is taken: a sender waits 2 to 26 hours from the day's end, and
+	// for as long as the network or the server is away. The table of a week is made after as many days.
+	MaxContributionAge = 4
 )
 
 // ErrForbidden says that a document has something in it that the contribution profile does not have.

@@ -12,8 +12,8 @@ const (
 	weeks    = 4 // of a month
 )
 
-// dueDays is how long after a week's last day its table is made: the store takes contributions of up to four days ago.
-const dueDays = 4
+// dueDays is how long after a week's last day its table is made: so long the store takes contributions.
+const dueDays = tlsrpt.MaxContributionAge
 
 // Week is seven UTC days, named by the first: the 1st, 8th, 15th or 22nd of a month. Weeks never overlap, so that no two
 // tables can be subtracted from each other, and none begins in one month and ends in the next, since a contributor's pseudonym
