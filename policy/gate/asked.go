@@ -43,9 +43,10 @@ func (c *court) asked() *row {
 }
 
 // reported holds what asks senders for more while others report that it fails. What gives protection back after a demotion is
-// not asked for, and so not held: a lie would keep it away.
+// not asked for, and so not held: a lie would keep it away. Those who lie about a change that is asked for, and of whom three are
+// enough where few report, hold it until two maintainers have looked.
 func (r *row) reported() {
-	if r.Feedback != "" && r.change.New != nil && r.change.New.Mode == policy.Enforce && r.change.Class.Has(policy.Strengthened|policy.Added) {
+	if r.Feedback != "" && r.Approval == nil && r.change.New != nil && r.change.New.Mode == policy.Enforce && r.change.Class.Has(policy.Strengthened|policy.Added) {
 		r.lacks(codeFeedback, "%s", r.Feedback)
 	}
 }

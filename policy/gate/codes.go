@@ -82,7 +82,7 @@ func Codes() []policy.Code {
 		hold(codeNeedsRemoval, "R35", "the source drops the domain, and its owner has not asked for that",
 			"publish the proof \"remove\" in the DNS, or set the mode of its MTA-STS policy to none where the entry follows it; till then the list keeps the domain"),
 		hold(codeFeedback, "R33", "mail servers report that TLS fails on the way to the domain, and the probe does not see it",
-			"look at what differs on the way: other addresses or names of the MX hosts in other places, a filter, a certificate that not all trust; the table of a later week without the fault lets it pass"),
+			"look at what differs on the way: other addresses or names of the MX hosts in other places, a filter, a certificate that not all trust; the table of a later week without the fault lets it pass, and so do two maintainers to whom the reports are false"),
 	}
 }
 

@@ -42,6 +42,32 @@ func TestFeedbackNeverWeakens(t *testing.T) {
 	}
 }
 
+// TestFeedbackHoldEnds: what reports alone hold, two maintainers let pass.
+func TestFeedbackHoldEnds(t *testing.T) {
+	passed := 0
+	each(t, 60, func(d *dice, in gate.Input) bool {
+		if in.Approval != nil {
+			return false
+		}
+		d.ripen(&in)
+		without := gate.Decide(in, d.settings)
+		in.Feedback = "most sessions fail"
+		held := gate.Decide(in, d.settings)
+		in.Approval = &gate.Approval{Reason: "the reports are false"}
+		switch after := gate.Decide(in, d.settings); {
+		case reflect.DeepEqual(held.Step, without.Step):
+		case without.Step != nil && (after.Step == nil || !same(after.Step, without.Step)):
+			t.Errorf("two maintainers do not let %+v pass, but %+v", without.Step, after.Step)
+		default:
+			passed++
+		}
+		return true
+	})
+	if passed < 20 {
+		t.Errorf("%d passed", passed)
+	}
+}
+
 // ripen makes of an input one that is likely to end in a promotion: what is wanted works, for long, and the owner says so.
 func (d *dice) ripen(in *gate.Input) {
 	p := *d.policies[1+d.IntN(len(d.policies)-1)]
