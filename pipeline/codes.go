@@ -16,6 +16,7 @@ const (
 const (
 	codeEvidenceRefused = "evidence.refused"
 	codeEvidenceStale   = "evidence.stale"
+	codeEvidenceVantage = "evidence.vantage"
 	codeEvidenceAbsent  = "evidence.absent"
 	codeEvidenceOther   = "evidence.other-policy"
 	codeScanFailed      = "scan.failed"
@@ -37,6 +38,8 @@ func evidenceCodes() []policy.Code {
 			Fix: "run starttls-list probe merge --source LIST on the files, which says what is wrong, and have the vantages scan again"},
 		{ID: codeEvidenceStale, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the evidence is older than 24 hours or from the future, so this release lets nothing new in",
 			Fix: "look why the vantages do not scan every day, and at their clocks"},
+		{ID: codeEvidenceVantage, Rules: []string{"R36"}, Severity: policy.Error, Summary: "the file is no evidence of today, so its vantage counts as absent and the others decide",
+			Fix: "look at that vantage: its key, its clock, and whether somebody else holds it or writes where the evidence lies; starttls-list probe merge --source LIST says what is wrong with a file"},
 		{ID: codeEvidenceAbsent, Rules: []string{"R36"}, Severity: policy.Warning, Summary: "no vantage has looked at the domain yet",
 			Fix: "wait for the next scan, or have the vantages scan the newest revision of the list"},
 		{ID: codeEvidenceOther, Rules: []string{"R36"}, Severity: policy.Warning, Summary: "the vantages held the domain against another entry than the list has now",

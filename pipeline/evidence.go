@@ -49,13 +49,16 @@ func newEvidencePacker() (*evidencePacker, error) {
 	return p, err
 }
 
+// maxObservations is mirror.MaxObservationsBytes, but in tests.
+var maxObservations int64 = mirror.MaxObservationsBytes
+
 // errEvidenceSize is for evidence that mirrors and auditors would not take.
 var errEvidenceSize = fmt.Errorf("the evidence is larger than the %d bytes, or compressed the %d, that mirrors take",
 	mirror.MaxObservationsBytes, mirror.MaxPackedEvidence)
 
 // Write implements io.Writer.
 func (p *evidencePacker) Write(b []byte) (int, error) {
-	if p.size += int64(len(b)); p.size > mirror.MaxObservationsBytes {
+	if p.size += int64(len(b)); p.size > maxObservations {
 		return 0, errEvidenceSize
 	}
 	if p.out.Len() > mirror.MaxPackedEvidence {
@@ -82,26 +85,28 @@ func (p *Publisher) vouched(ctx context.Context, c Checked, targets []probe.Targ
 	for _, t := range targets {
 		wanted[t.Domain] = t.Policy
 	}
-	results := make(map[policy.Domain]probe.Result, len(targets))
-	out.quorum = c.Source().Settings().Quorum
-	merged, report, err := p.merge(ctx, c.Source().Settings(), out.feedbackLine(), func(m probe.Merged) {
-		out.voters = max(out.voters, lookers(m))
-		if pol, ok := wanted[m.Domain]; ok {
-			results[m.Domain] = about(m, pol)
-			out.seeMerged(m, p.Now())
+	var results map[policy.Domain]probe.Result
+	try := func() func(probe.Merged) {
+		results, out.voters = make(map[policy.Domain]probe.Result, len(targets)), 0
+		clear(out.looks)
+		return func(m probe.Merged) {
+			out.voters = max(out.voters, lookers(m))
+			if pol, ok := wanted[m.Domain]; ok {
+				results[m.Domain] = about(m, pol)
+				out.seeMerged(m, p.Now())
+			}
 		}
-	})
+	}
+	out.quorum = c.Source().Settings().Quorum
+	merged, report, err := p.merge(ctx, c.Source().Settings(), out.feedbackLine(), try, out)
 	code := ""
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case errors.Is(err, errStale):
+		code = codeEvidenceStale
 	case err != nil:
 		code = codeEvidenceRefused
-	case p.Now().Sub(report.Oldest) > maxEvidenceAge:
-		code, err = codeEvidenceStale, fmt.Errorf("the oldest of the scans began at %s", report.Oldest.Format(policy.TimeFormat))
-	case report.Newest.Sub(p.Now()) > maxEvidenceSkew:
-		// A vantage whose clock is ahead would otherwise lend its scan a longer life than the others have.
-		code, err = codeEvidenceStale, fmt.Errorf("the scan of vantage %s began at %s", report.NewestOf, report.Newest.Format(policy.TimeFormat))
 	}
 	if err != nil {
 		out.findings = append(out.findings, evidenceFinding(code, "", err.Error()+": "))
@@ -118,30 +123,24 @@ func (p *Publisher) vouched(ctx context.Context, c Checked, targets []probe.Targ
 
 // merge reads the evidence, merges it where that has not been done, and verifies it by the vantages of the list. last is
 // written behind it.
-func (p *Publisher) merge(ctx context.Context, s policy.Settings, last []byte, each func(probe.Merged)) (*observed, probe.MergeReport, error) {
+func (p *Publisher) merge(ctx context.Context, s policy.Settings, last []byte, try func() func(probe.Merged), out *Probed) (*observed, probe.MergeReport, error) {
 	var report probe.MergeReport
-	keys := s.VantageKeys()
-	if keys == nil {
+	if s.VantageKeys() == nil {
 		return nil, report, errors.New("list.json names no vantages, so nobody's evidence counts")
 	}
 	files, err := p.Evidence(ctx)
 	if err != nil {
 		return nil, report, err
 	}
-	packer, err := newEvidencePacker()
-	if err != nil {
-		return nil, report, err
-	}
-	o := probe.MergeOptions{Quorum: s.Quorum, Keys: keys, Window: maxEvidenceAge}
-	one := func(m probe.Merged) error { each(m); return ctx.Err() }
+	var packer *evidencePacker
 	if joined, err := alreadyMerged(files); err != nil {
 		return nil, report, err
 	} else if joined {
-		report, err = verifyInto(packer, files[0], o, one)
+		packer, report, err = p.takeMerged(ctx, s, files[0], try())
 		if err != nil {
 			return nil, report, err
 		}
-	} else if report, err = probe.Merge(packer, files, o, one); err != nil {
+	} else if packer, report, err = p.joinScans(ctx, s, files, try, out); err != nil {
 		return nil, report, err
 	}
 	if _, err := packer.Write(last); err != nil {
@@ -175,21 +174,36 @@ func alreadyMerged(files []probe.EvidenceFile) (bool, error) {
 	return r.Merged(), nil
 }
 
-// verifyInto verifies a merged file and hands its bytes on.
-func verifyInto(out io.Writer, f probe.EvidenceFile, o probe.MergeOptions, each func(probe.Merged) error) (probe.MergeReport, error) {
+// takeMerged verifies a merged file and keeps its bytes. It was merged by somebody who could have left a vantage out, and
+// so is taken as a whole or not at all.
+func (p *Publisher) takeMerged(ctx context.Context, s policy.Settings, f probe.EvidenceFile, each func(probe.Merged)) (*evidencePacker, probe.MergeReport, error) {
+	packer, err := newEvidencePacker()
+	if err != nil {
+		return nil, probe.MergeReport{}, err
+	}
 	in, err := f.Open()
 	if err != nil {
-		return probe.MergeReport{}, err
+		return nil, probe.MergeReport{}, err
 	}
 	defer in.Close()
-	report, err := probe.VerifyMerged(io.TeeReader(in, out), mirror.MaxObservationsBytes, o, each)
+	o := probe.MergeOptions{Quorum: s.Quorum, Keys: s.VantageKeys(), Window: maxEvidenceAge}
+	report, err := probe.VerifyMerged(io.TeeReader(in, packer), mirror.MaxObservationsBytes, o, func(m probe.Merged) error { each(m); return ctx.Err() })
 	if err == nil && report.Feedback != nil {
 		err = errors.New("it is a release's evidence, and ends in a feedback table: take what probe merge wrote")
+	}
+	now := p.Now()
+	switch {
+	case err != nil:
+	case now.Sub(report.Oldest) > maxEvidenceAge:
+		err = fmt.Errorf("%w: the oldest of the scans began at %s", errStale, report.Oldest.Format(policy.TimeFormat))
+	case report.Newest.Sub(now) > maxEvidenceSkew:
+		// A vantage whose clock is ahead would otherwise lend its scan a longer life than the others have.
+		err = fmt.Errorf("%w: the scan of vantage %s began at %s", errStale, report.NewestOf, report.Newest.Format(policy.TimeFormat))
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", f.Name, err)
 	}
-	return report, err
+	return packer, report, err
 }
 
 // about is what merged evidence says of a domain as the source has it now: nothing, when the vantages held it against

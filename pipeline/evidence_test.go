@@ -224,9 +224,9 @@ func TestReleaseByBadEvidence(t *testing.T) {
 			give(evidenceFile("merged", merged(2, vantageNames...)))
 		}, "evidence.stale", "began at"},
 		{"from the future", func() { v.started = start.Add(99 * time.Hour); give(v.files(vantageNames...)...) }, "evidence.stale", "began at"},
-		{"one of three from the future", func() {
+		{"merged, one of three from the future", func() {
 			v.ahead = map[string]time.Duration{"south": time.Hour + 10*time.Minute + time.Second} // a release is an hour on
-			give(v.files(vantageNames...)...)
+			give(evidenceFile("merged", merged(2, vantageNames...)))
 		}, "evidence.stale", "the scan of vantage south began at"},
 		{"another's key", func() { give(evidenceFile("north", v.scan("north", vantageKey("south")))) }, "evidence.refused", "no signature of vantage"},
 		{"a stranger", func() { give(evidenceFile("east", v.scan("east", vantageKey("east")))) }, "evidence.refused", `no key of a vantage "east"`},

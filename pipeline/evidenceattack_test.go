@@ -73,35 +73,22 @@ func TestEvidenceRefusedLetsNobodyIn(t *testing.T) {
 	}
 }
 
-// TestEvidenceReplayed: the files of yesterday are no scan of today, be it of all vantages or of one.
+// TestEvidenceReplayed: the files of yesterday are no scan of today. Where all are of yesterday nothing changes; where one
+// is, its vantage counts as absent.
 func TestEvidenceReplayed(t *testing.T) {
 	g, _ := joining(t)
 	old := map[string][]byte{}
 	for _, name := range vantageNames {
 		old[name] = g.scan(name)
 	}
-	good := g.Evidence
+	replay := func(name string, _ []byte) []probe.EvidenceFile { return []probe.EvidenceFile{evidenceFile(name, old[name])} }
 	g.now = g.now.Add(2 * time.Hour)
-	for _, again := range [][]string{vantageNames, {"south"}} {
-		g.Evidence = func(context.Context) ([]probe.EvidenceFile, error) {
-			var files []probe.EvidenceFile
-			for _, name := range vantageNames {
-				data := g.scan(name)
-				if slices.Contains(again, name) {
-					data = old[name]
-				}
-				files = append(files, evidenceFile(name, data))
-			}
-			return files, nil
-		}
-		code := "evidence.stale"
-		if len(again) == 1 {
-			code = "evidence.refused" // too far from the others'
-		}
-		g.renews(code)
+	g.spoil(replay, vantageNames...)
+	g.renews("evidence.stale")
+	changed, out := g.spoiltDay(replay, "south")
+	if !slices.Equal(changed, []string{"mxs.replaced a.example"}) || !slices.Equal(alarms(out), []string{"evidence.vantage"}) {
+		t.Errorf("%v, held %v, %v", changed, holds(out.Held), out.Findings)
 	}
-	g.Evidence = good
-	g.is(g.until("mxs.replaced a.example"), 2, "moved, a day after they look again")
 }
 
 // TestVantageSpeaksForAnother: a vantage that was taken over signs a second file, in the name of another, and would be a

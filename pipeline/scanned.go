@@ -32,7 +32,7 @@ func leftOut(due int) int { return max(due/100, min(1, due/10)) }
 // What was left out says nothing about those domains; but a release lets in what is new on the word that the rest of the
 // list was looked after, too. The alarm is among the findings; one that there is already says more.
 func (p *Publisher) whole(before policy.List, wanted []policy.Entry, targets []probe.Target, results map[policy.Domain]probe.Result, out *Probed) {
-	if p.blind() || hasErrors(out.findings) {
+	if p.blind() || out.incomplete {
 		return
 	}
 	stays := make(map[policy.Domain]bool, len(wanted))

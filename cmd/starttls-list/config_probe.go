@@ -202,11 +202,12 @@ func evidenceInStore(ctx context.Context, ref string) ([]probe.EvidenceFile, err
 		if !strings.HasSuffix(name, ".jsonl") && !strings.HasSuffix(name, ".jsonl.zst") {
 			continue
 		}
+		// One that cannot be had, or is too large, is its vantage's misfortune, and not all others'.
 		data, err := store.Get(ctx, name, maxStoredEvidence)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
 		files = append(files, probe.EvidenceFile{Name: name, Open: func() (io.ReadCloser, error) {
+			if err != nil {
+				return nil, err
+			}
 			return decompressed(name, io.NopCloser(bytes.NewReader(data)))
 		}})
 	}

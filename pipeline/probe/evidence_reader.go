@@ -88,6 +88,9 @@ func (e *Reader) Feedback() []byte { return e.feedback }
 // SHA256 is the digest of all lines so far; after io.EOF, of the whole file.
 func (e *Reader) SHA256() string { return hex.EncodeToString(e.sum.Sum(nil)) }
 
+// read is how many bytes there were, after io.EOF.
+func (e *Reader) read() int64 { return e.limit + 1 - e.capped.N }
+
 // at puts the number of the line before an error about it.
 func (e *Reader) at(err error) error { return fmt.Errorf("line %d: %w", max(e.n, 1), err) }
 

@@ -90,19 +90,10 @@ func (m *merger) openAll(files []EvidenceFile) error {
 			return err
 		}
 		m.opened = append(m.opened, in)
-		r, err := NewReader(in, MaxEvidence)
-		if err == nil && r.Merged() {
-			err = r.at(fmt.Errorf("%w: it joins several vantages already: merge their own files", ErrEvidence))
-		}
+		s, err := openSource(f.Name, in)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Name, err)
 		}
-		s, err := newSource(f.Name, r.Header(), r.first)
-		if err != nil {
-			return fmt.Errorf("%s: %w", f.Name, err)
-		}
-		r.ofVantage = true
-		s.reader = r
 		m.sources = append(m.sources, s)
 	}
 	return m.arrange()
