@@ -47,7 +47,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newProposeCommand())
 	root.AddCommand(newBotCommands()...)
 	root.AddCommand(newMirrorCommand(), newAuditCommand(), newMonitorCommand(), newFreshnessCommand())
-	root.AddCommand(newTLSRPTCommand())
+	root.AddCommand(newTLSRPTCommand(), newSiteCommand())
 	root.AddCommand(newManual())
 	return root
 }

@@ -22,7 +22,7 @@ type Sink interface {
 
 // Options say how to build.
 type Options struct {
-	Full     bool                                // write every object, whatever the manifest says is there already
+	Full     bool                                // write every object, whatever is there already
 	Progress func(stage string, done, total int) // called now and then; nil for never
 }
 
@@ -84,6 +84,9 @@ func Build(ctx context.Context, m *Model, sink Sink, o Options) (Report, error) 
 		return Report{}, err
 	}
 	old, err := readManifest(ctx, sink)
+	if err == nil && !o.Full {
+		err = old.occupied(ctx, sink)
+	}
 	if err != nil {
 		return Report{}, err
 	}

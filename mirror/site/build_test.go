@@ -174,6 +174,23 @@ func TestBuildEndsMidway(t *testing.T) {
 	}
 }
 
+// Somebody's home page is not replaced unasked.
+func TestOccupied(t *testing.T) {
+	m := story(t).read(Extra{})
+	sink := newMemory()
+	sink.objects[homePath] = []byte("mine")
+	if _, err := Build(t.Context(), m, sink, Options{}); !errors.Is(err, ErrOccupied) || len(sink.objects) != 1 {
+		t.Errorf("%v, %d objects", err, len(sink.objects))
+	}
+	_, err := Build(t.Context(), m, sink, Options{Full: true})
+	must(t, err)
+	build(t, m, sink)
+	sink.fail = ManifestPath
+	if _, err := Build(t.Context(), m, sink, Options{}); err == nil {
+		t.Error("a folder that cannot be read was taken for an empty one")
+	}
+}
+
 func TestFullBuild(t *testing.T) {
 	o := story(t)
 	m := o.read(Extra{})

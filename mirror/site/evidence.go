@@ -155,7 +155,7 @@ func (e *Evidence) take(line []byte, listed map[string]bool) error {
 				e.Feedback.Domains[row.Domain] = row.Cells
 			}
 		}
-	case l.Kind == "domain" && listed[l.Domain]:
+	case (l.Kind == "domain" || l.Kind == "") && listed[l.Domain]:
 		seen := l.Seen
 		if len(seen) == 0 {
 			seen = []evidenceLine{l}

@@ -23,13 +23,36 @@ type manifest struct {
 	Format  string            `json:"format"`
 	State   string            `json:"state"`   // "done"; "unfinished" while a build writes
 	Objects map[string]string `json:"objects"` // lower-case hex SHA-256 by path
+
+	absent bool
+}
+
+// ErrOccupied means that the place has a home page that is not this site's.
+var ErrOccupied = errors.New("there is an " + homePath + " already that no build of the site wrote")
+
+// occupied refuses to replace somebody's home page. What is below site/ is ours by the format.
+func (m manifest) occupied(ctx context.Context, r mirror.Reader) error {
+	if !m.absent {
+		return nil
+	}
+	_, err := r.Get(ctx, homePath, maxManifestBytes)
+	switch {
+	case mirror.IsAbsent(err):
+		return nil
+	case err == nil || errors.Is(err, mirror.ErrTooLarge):
+		return ErrOccupied
+	}
+	return err
 }
 
 // readManifest returns the last build's. One that is damaged, or names what no build makes, counts as none: then all is
 // written, and nothing is deleted.
 func readManifest(ctx context.Context, r mirror.Reader) (manifest, error) {
 	data, err := r.Get(ctx, ManifestPath, maxManifestBytes)
-	if mirror.IsAbsent(err) || errors.Is(err, mirror.ErrTooLarge) {
+	if mirror.IsAbsent(err) {
+		return manifest{absent: true}, nil
+	}
+	if errors.Is(err, mirror.ErrTooLarge) {
 		return manifest{}, nil
 	}
 	if err != nil {

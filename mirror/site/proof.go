@@ -3,10 +3,13 @@ package site
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/transparency"
 )
 
@@ -21,6 +24,18 @@ func (m *Model) proof(e Event) ([]byte, error) {
 		return nil, err
 	}
 	return transparency.Proof{Extra: m.record.entries[e.Index], Index: e.Index, Path: path, Checkpoint: note.Note}.Format(), nil
+}
+
+// ErrNeverListed is returned for a domain that the log does not speak of.
+var ErrNeverListed = errors.New("the list never had it")
+
+// Proof is the C2SP tlog-proof of a domain's newest change.
+func (m *Model) Proof(domain policy.Domain) ([]byte, error) {
+	at, ok := slices.BinarySearchFunc(m.Domains, domain.String(), func(d Domain, name string) int { return strings.Compare(d.Name.String(), name) })
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", domain, ErrNeverListed)
+	}
+	return m.proof(m.Domains[at].Last())
 }
 
 // ErrProof is what OpenProof wraps.

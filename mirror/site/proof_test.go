@@ -17,7 +17,11 @@ func TestProofs(t *testing.T) {
 	chain := o.chain()
 	must(t, chain.Extend(o.trust[1]))
 	for _, d := range m.Domains {
-		p, err := OpenProof(sink.objects[ProofPath(d.Name.String())], chain)
+		data, err := m.Proof(d.Name)
+		if err != nil || !bytes.Equal(data, sink.objects[ProofPath(d.Name.String())]) {
+			t.Errorf("%s: another proof, %v", d.Name, err)
+		}
+		p, err := OpenProof(data, chain)
 		must(t, err)
 		last := d.Last()
 		if p.Change.Domain != d.Name || p.Index != last.Index || p.Change.Release != last.Release {
@@ -30,6 +34,12 @@ func TestProofs(t *testing.T) {
 				t.Errorf("%s by release %d: %v", d.Name, r.Release, err)
 			}
 		}
+	}
+}
+
+func TestProofOfAStranger(t *testing.T) {
+	if _, err := story(t).read(Extra{}).Proof(set("b.example", policy.Testing).Domain); !errors.Is(err, ErrNeverListed) {
+		t.Errorf("got %v", err)
 	}
 }
 
