@@ -9,6 +9,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/gate"
+	"github.com/starttls-everywhere/policylist/policy/proof"
 )
 
 // oldMX are MX hosts of the four providers' domains as they were when the lists were made.
@@ -22,10 +23,10 @@ var oldMX = map[string][]string{
 
 var twoVantages = gate.Settings{Vantages: 2, Quorum: 2}
 
-// seen is what two vantages saw of a domain: everything in order, at the hosts that it had.
+// seen is what two vantages saw of a domain: everything in order, at the hosts that it had, and no proof.
 func seen(t *testing.T, name string, at time.Time) gate.Look {
 	t.Helper()
-	l := gate.Look{At: at, Voters: 2, Good: 2}
+	l := gate.Look{At: at, Voters: 2, Good: 2, Proofs: []gate.ProofSeen{{Reading: proof.Reading{Status: proof.None}, Vantages: 2}}}
 	for _, host := range oldMX[name] {
 		d, err := policy.ParseDomain(host)
 		if err != nil {

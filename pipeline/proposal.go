@@ -191,6 +191,8 @@ func (p *Proposal) way(s Sighted) policy.ManagedBy {
 	p.Way, p.Why = WayProof, "there is no valid MTA-STS policy in mode testing or enforce"
 	mxs := s.bindingMXs()
 	switch track := s.STS.Policy.Track(); {
+	case s.STS.Status == discovery.STSRecordFailed || s.STS.Status == discovery.STSFetchDNS:
+		p.Why = "whether there is an MTA-STS policy could not be looked up"
 	case mxs == nil:
 	case !policy.SameHosts(mxs, p.Entry.MXs):
 		p.Why = "the MTA-STS policy allows other hosts than the entry would"

@@ -33,7 +33,13 @@ func (s *Strangers) Seen(ch policy.SourceChange, r discovery.Route) []policy.Fin
 			s.used[m] = s.used[m] || slices.ContainsFunc(live, m.Matches)
 		}
 	}
-	return s.strange(ch, live, nil)
+	found := s.strange(ch, live, nil)
+	for i := range found {
+		if r.Kind == discovery.RouteUnknown {
+			found[i].Summary = "as far as could be looked up, " + found[i].Summary
+		}
+	}
+	return found
 }
 
 // Unseen finds those of a domain that nobody looked up, among many: a pattern that an MX record of another of them uses is

@@ -114,8 +114,11 @@ func (p proposed) next() (steps []string) {
 		}
 		return steps
 	case proof.Emergency:
-		return []string{"publish the record: once the vantages see it, and that mail fails, the next release says testing",
-			"put the servers right; then propose the entry anew"}
+		if p.Listed != nil && p.Listed.Policy.Mode == policy.Testing {
+			steps = append(steps, "nothing, where the published list says testing as its source does: senders deliver all the same")
+		}
+		return append(steps, "publish the record: once the vantages see it, and that mail fails, the next release says testing",
+			"put the servers right; then propose the entry anew")
 	}
 	if p.Record != nil {
 		steps = append(steps, "publish the record, good through "+day(p.Record.Expires)+"; delete it once the list has made the change")

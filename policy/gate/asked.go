@@ -166,7 +166,7 @@ func (r *row) unproven(s stretch, wanted ...proof.Record) {
 	case !s.last.IsZero():
 		r.lacks(codeStale, "the proof of control was seen last at %s", s.last.UTC().Format(policy.TimeFormat))
 	default:
-		r.lacks(proof.CodeMissing, "%s", r.Domain)
+		r.lacks(codeProofUnseen, "%s", r.Domain)
 	}
 }
 

@@ -31,6 +31,7 @@ const (
 	codeNoEmergency  = "gate.no-emergency"
 	codeNeedsRemoval = "gate.needs-removal"
 	codeFeedback     = "gate.feedback"
+	codeProofUnseen  = "proof.lookup-failed"
 )
 
 // Codes explains every code that the gate gives and package proof does not explain.
@@ -105,6 +106,8 @@ func finding(code string, d policy.Domain, format string, args ...any) policy.Fi
 func proofFaults() []policy.Code {
 	fix := "publish the one record that starttls-list propose prints, and remove others"
 	return []policy.Code{
+		{ID: codeProofUnseen, Severity: policy.Warning, Summary: "no vantage could find out whether there is a proof of control",
+			Fix: "check that all name servers of the domain answer questions for TXT at _starttls-policy; the next scan decides anew"},
 		{ID: "proof.many", Severity: policy.Warning, Summary: "there are several proofs of control, so none counts", Fix: fix},
 		{ID: "proof.invalid", Severity: policy.Warning, Summary: "the proof of control is broken, so it does not count", Fix: fix},
 		{ID: "proof.expired", Severity: policy.Warning, Summary: "the proof of control has expired", Fix: fix},
