@@ -31,6 +31,7 @@ func TestReadDomains(t *testing.T) {
 		"bad":           {"a.example\nlocalhost\nhttps://b.example/\nc d.example\n192.0.2.1\n_x.example\n\x1b[2J.example\nd.example\n", "a.example d.example", 0, "2,3,4,5,6,7"},
 		"numbers":       {"1\n1,\n,a.example\n", "a.example", 0, "1,2"},
 		"long":          {"a.example\n" + strings.Repeat("x", 200_000) + "\nb.example\n", "a.example b.example", 0, "2"},
+		"long, behind":  {"a.example," + strings.Repeat("x", 200_000) + "\nb.example\n", "b.example", 0, "1"},
 		"long comment":  {"#" + strings.Repeat("x", 200_000) + "\nb.example\n", "b.example", 0, "1"},
 		"empty":         {"", "", 0, ""},
 		"NUL":           {"a.example\x00\n", "", 0, "1"},

@@ -228,6 +228,18 @@ func TestReadReportRefuses(t *testing.T) {
 			t.Errorf("%s: %v", c[1], err)
 		}
 	}
+	r, err := survey.ReadReport(text)
+	must(t, err)
+	for name, table := range map[string]*survey.Table{"TLDs": &r.TLDs, "suffixes": &r.Suffixes, "providers": &r.Providers} {
+		whole := *table
+		table.Rows = table.Rows[1:]
+		less, err := r.Append(nil)
+		must(t, err)
+		if _, err := survey.ReadReport(less); !errors.Is(err, survey.ErrReport) {
+			t.Errorf("%s without a row: %v", name, err)
+		}
+		*table = whole
+	}
 	for _, bad := range []string{"", "{}", "null", "[]", string(text) + "{}", string(text[:len(text)/2])} {
 		if _, err := survey.ReadReport([]byte(bad)); !errors.Is(err, survey.ErrReport) {
 			t.Errorf("%.20q: %v", bad, err)

@@ -173,6 +173,7 @@ func TestValidateContributionRefuses(t *testing.T) {
 		"a domain in capitals":   {`"d.example"`, `"D.example"`},
 		"no domain":              {`"d.example"`, `"secret"`},
 		"unsorted":               {`"d.example"`, `"f.example"`},
+		"a detail twice":         {`{"failed-session-count":20,"receiving-mx-hostname":"listed-pattern","result-type":"certificate-expired"}`, `{"failed-session-count":20,"result-type":"sts-policy-invalid"}`},
 		"an entry twice":         {`"d.example","policy-type":"sts"`, `"e.example","policy-type":"tlsa"`},
 		"unsorted details":       {`sts-policy-invalid`, `certificate-expired`},
 		"a name for an id":       {contributionID, "secret"},

@@ -62,6 +62,20 @@ func chosenNames(domains ...string) Chosen {
 	return c
 }
 
+// TestStrangeCounts: what no honest contributor says is no more than all or nothing of its own vote, and takes nothing from what it
+// said on another day.
+func TestStrangeCounts(t *testing.T) {
+	week := november.Weeks()[0]
+	for n, want := range map[int64]Bucket{-1 << 62: Some, 0: Some, 1 << 62: Most} {
+		seen := append(see(Senders, "stu", "a.example", "2026-11-02", 100, failing(tlsrpt.ClassCertificate, 20)),
+			see(Senders, "stu", "a.example", "2026-11-03", 100, failing(tlsrpt.ClassCertificate, n))...)
+		row, ok := Make(week, seen, byItself(), chosenNames("a.example")).Row(domainOf("a.example"))
+		if got := row.Of(tlsrpt.ClassCertificate); !ok || got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+}
+
 func TestFloor(t *testing.T) {
 	week := november.Weeks()[0]
 	for name, c := range map[string]struct {

@@ -82,6 +82,13 @@ func TestIncidents(t *testing.T) {
 	if s := rolled.Against(domainOf("a.example"), "provider.example"); !strings.Contains(s, "to provider.example many failed") {
 		t.Errorf("%q", s)
 	}
+	some := see(Senders, "stu", "a.example", "2026-11-02", 100, failing(tlsrpt.ClassNoSTARTTLS, 5))
+	if s := Make(week, some, byItself(all...), chosenNames()).Against(domainOf("a.example"), "provider.example"); s != "" {
+		t.Errorf("against a domain for what few sessions to its provider say: %q", s)
+	}
+	if s := Make(week, some, byItself(all...), chosenNames("a.example")).Against(domainOf("a.example"), "provider.example"); s == "" {
+		t.Error("nothing against a domain of which the same is said")
+	}
 	if got := rolled.Incidents(byItself(all...)); len(got) != 1 || !got[0].Provider {
 		t.Errorf("%+v", got)
 	}
