@@ -55,6 +55,9 @@ func (r *record) save(folder string, chain *transparency.TrustChain) error {
 		return err
 	}
 	header := fmt.Appendf(nil, "%s%x\n", cacheHeader, sha256.Sum256(body))
+	if string(header) == r.cached {
+		return nil
+	}
 	return durable.WriteFile(filepath.Join(folder, cacheName), append(header, body...), 0o644)
 }
 
@@ -99,7 +102,7 @@ func parseCache(data []byte, trust string) (*record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errCache, err)
 	}
-	r := &record{origin: head.Origin, valid: head.Valid, alarms: head.Alarms, more: head.More, notes: head.Notes}
+	r := &record{cached: first + "\n", origin: head.Origin, valid: head.Valid, alarms: head.Alarms, more: head.More, notes: head.Notes}
 	for _, e := range entries {
 		if _, err := r.add(e); err != nil {
 			return nil, err

@@ -87,6 +87,9 @@ func (m *Model) jsonFeed(f *feeds.Feed) ([]byte, error) {
 	for i, item := range j.Items {
 		item.ContentText, item.Summary = item.Summary, ""
 		item.Author, item.Authors = nil, nil
+		if !strings.Contains(item.Url, "://") {
+			item.Url = "" // the format has no relative ones
+		}
 		at := f.Items[i].Updated.UTC().Truncate(time.Second)
 		item.PublishedDate, item.ModifiedDate = &at, nil
 	}

@@ -92,3 +92,18 @@ func TestProofThatDoesNotHold(t *testing.T) {
 		t.Errorf("by another list's trust: %v", err)
 	}
 }
+
+func FuzzProof(f *testing.F) {
+	o := story(f)
+	m := o.read(Extra{})
+	good, err := m.Proof(m.Domains[0].Name)
+	must(f, err)
+	f.Add(good)
+	f.Add(o.mirror.objects[mirror.PointerPath])
+	chain := o.chain()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if p, err := OpenProof(data, chain); err == nil && (p.Index != m.Domains[0].Last().Index || p.Change.Domain != m.Domains[0].Name) {
+			t.Errorf("%+v", p) // nobody else signed anything
+		}
+	})
+}

@@ -34,7 +34,7 @@ func Read(ctx context.Context, r mirror.Reader, chain *transparency.TrustChain, 
 		m.Address = "."
 	}
 	if m.explain == nil {
-		m.explain = policy.LookupCode
+		m.explain = policyCodes()
 	}
 	for _, w := range chain.Newest().Witnesses.Witnesses() {
 		m.Cosignatures = append(m.Cosignatures, Cosignature{w.Name, rel.Checkpoint.Witnesses[w.Name]})
@@ -46,6 +46,18 @@ func Read(ctx context.Context, r mirror.Reader, chain *transparency.TrustChain, 
 		return nil, err
 	}
 	return m, log.save(extra.Cache, chain)
+}
+
+// policyCodes looks up the codes of package policy.
+func policyCodes() func(string) (policy.Code, bool) {
+	table := map[string]policy.Code{}
+	for _, c := range policy.Codes() {
+		table[c.ID] = c
+	}
+	return func(id string) (policy.Code, bool) {
+		c, ok := table[id]
+		return c, ok
+	}
 }
 
 // openPointer follows the trust versions and verifies what the mirror says is newest.

@@ -159,6 +159,9 @@ func same(t *testing.T, o *operator, m *Model) {
 	cold := o.read(Extra{})
 	a, b := *cold, *m
 	a.explain, b.explain = nil, nil
+	one, two := *a.record, *b.record
+	one.cached, two.cached = "", ""
+	a.record, b.record = &one, &two
 	if !reflect.DeepEqual(a, b) {
 		t.Error("the model from the cache is another")
 	}
@@ -282,6 +285,40 @@ func FuzzEvidence(f *testing.F) {
 		for _, found := range e.Findings {
 			if _, err := time.Parse(policy.TimeFormat, found.Since); found.Since != "" && err != nil || len(found.Codes) > maxCodes || len(found.Vantages) > maxVantages {
 				t.Errorf("%+v", found)
+			}
+		}
+	})
+}
+
+// A cache that has all is not written again.
+func TestCacheStays(t *testing.T) {
+	o := story(t)
+	folder := t.TempDir()
+	path := filepath.Join(folder, cacheName)
+	o.read(Extra{Cache: folder})
+	old := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	must(t, os.Chtimes(path, old, old))
+	o.read(Extra{Cache: folder})
+	if info, err := os.Stat(path); err != nil || !info.ModTime().Equal(old) {
+		t.Errorf("it was written again, %v", err)
+	}
+	o.publish()
+	o.read(Extra{Cache: folder})
+	if info, err := os.Stat(path); err != nil || info.ModTime().Equal(old) {
+		t.Errorf("it was not written, %v", err)
+	}
+}
+
+func FuzzPending(f *testing.F) {
+	f.Add([]byte(held))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := parsePending(data)
+		if err != nil || p == nil {
+			return
+		}
+		for _, h := range p.Held {
+			if _, err := policy.ParseDomain(h.Domain); err != nil || h.Codes == nil || h.Findings == nil || len(p.of(h.Domain)) == 0 {
+				t.Errorf("%+v", h)
 			}
 		}
 	})

@@ -24,6 +24,7 @@ type record struct {
 	alarms  []Alarm
 	more    int
 	notes   map[int64]string // checkpoints of releases, by number, as their proofs carry them
+	cached  string           // first line of the cache that it is from, "" for none
 }
 
 // stored is a log's hashes as tlog lays them out, so that any root and any proof costs a few of them.
