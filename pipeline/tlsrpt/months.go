@@ -24,17 +24,8 @@ func (t *transaction) closed(m Month) bool {
 	return t.Bucket(bucketMeta).Get([]byte(closedKey+string(m))) != nil
 }
 
-// MonthSecret returns the 32 random bytes of a month, which Contribute makes with the month's first contribution. The error
-// wraps fs.ErrNotExist when there is none, and ErrClosed when there is none any more.
-func (s *Store) MonthSecret(ctx context.Context, m Month) ([]byte, error) {
-	if err := s.stillOpen(ctx, m); err != nil {
-		return nil, err
-	}
-	secret, err := readSecret(s.path(monthsName, string(m)), false)
-	return secret, storeError(err)
-}
-
-// monthSecret is MonthSecret, and makes it where there is none.
+// monthSecret returns the 32 random bytes of a month, and makes them where there are none yet; ErrClosed when there are none any
+// more.
 func (s *Store) monthSecret(ctx context.Context, m Month) ([]byte, error) {
 	if err := errors.Join(s.writable(), s.stillOpen(ctx, m)); err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ var ErrForbidden = errors.New("not of the contribution profile")
 
 // Contribution is what one sender tells the list of one UTC day. Its type has no room for anything that the profile forbids.
 type Contribution struct {
-	ID      string        // report-id: 32 lower-case hex digits, random, new each day
+	ID      string        // report-id: 32 lower-case hex digits, new each day, that look random
 	Day     Day           // the document's date-range is the whole day
 	Entries []Contributed // by Domain, then Type, each pair once; may be empty, so that silence tells nothing
 }
