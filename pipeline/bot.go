@@ -144,10 +144,12 @@ func (k *Known) fresh(d knownDomain) *gate.Look {
 
 // decide asks the gate what it would make of the entry if the source wanted that.
 func (k *Known) decide(e policy.SourceEntry, d knownDomain, wanted policy.Policy) gate.Outcome {
-	return gate.Decide(gate.Input{
+	in := gate.Input{
 		Domain: e.Domain, Managed: e.ManagedBy, Published: d.published, Wanted: &wanted, Override: e.Override,
 		Looks: d.looks, Log: d.log, Registered: d.registered, Reviewed: d.reviewed, Now: k.now,
-	}, k.settings)
+	}
+	k.hear(&in)
+	return gate.Decide(in, k.settings)
 }
 
 // edit makes the new files.

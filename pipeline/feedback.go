@@ -92,11 +92,11 @@ func (p *Probed) feedbackLine() []byte {
 	return probe.AppendFeedback(nil, p.feedback.Bytes())
 }
 
-// hear tells the gate what the table has against a domain, and whether it is a canary.
-func (d *decider) hear(in *gate.Input) {
-	in.Canary = d.Gate.Canaries[in.Domain]
-	if entry := cmp.Or(in.Wanted, in.Published); d.out.feedback != nil && entry != nil {
-		in.Feedback = d.out.feedback.Against(in.Domain, cells.Provider(in.Domain, *entry))
+// hear tells the gate what the table has against a domain, nil for no table, and whether it is a canary.
+func (g *Gate) hear(in *gate.Input, table *cells.Table) {
+	in.Canary = g.Canaries[in.Domain]
+	if entry := cmp.Or(in.Wanted, in.Published); table != nil && entry != nil {
+		in.Feedback = table.Against(in.Domain, cells.Provider(in.Domain, *entry))
 	}
 }
 

@@ -109,6 +109,22 @@ func TestFeedbackHoldsPromotions(t *testing.T) {
 	}
 }
 
+// TestBotsHearFeedback: what the next release would hold, no bot promotes.
+func TestBotsHearFeedback(t *testing.T) {
+	g := newGated(t, map[string]*sightOf{"a.example": {mx: "mx.a.example", sts: "enforce"}})
+	g.source(`"a.example": {"mode":"testing","mxs":["mx.a.example"],"managed-by":"mta-sts"}`)
+	g.until("add.testing a.example")
+	for range 15 {
+		g.day()
+	}
+	g.Feedback = g.reports(map[string]int64{"a.example": 40, "b.example": 100})
+	if _, changes, left := g.bot("promote", g.known()); len(changes) > 0 || !slices.Equal(left, []string{"a.example gate.feedback"}) {
+		t.Errorf("with a fault: %v, left %v", changes, left)
+	}
+	g.Feedback = g.reports(map[string]int64{"a.example": 0, "b.example": 0})
+	g.does("promote", "promote.evidence a.example")
+}
+
 // TestBadFeedback: a table that is missing, spoiled, early or old stops no release, and all but the first are told.
 func TestBadFeedback(t *testing.T) {
 	g := newGated(t, map[string]*sightOf{"a.example": {mx: "mx.a.example", sts: "testing"}})

@@ -128,7 +128,7 @@ func (d *decider) one(name policy.Domain, old, new *policy.Policy) error {
 	t.forget(d.Now())
 	in := gate.Input{Domain: name, Managed: t.Managed, Published: old, Wanted: new, Override: t.Override, Now: d.Now()}
 	d.source(t, &in)
-	d.hear(&in)
+	d.Gate.hear(&in, d.out.feedback)
 	d.registered(t, &in)
 	if d.history(name, old, new) {
 		return nil

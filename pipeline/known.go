@@ -17,6 +17,7 @@ import (
 type Known struct {
 	checked  Checked
 	settings gate.Settings
+	hear     func(*gate.Input) // adds what the gate is told of a domain besides
 	now      time.Time
 	of       func(policy.Domain) (knownDomain, error)
 }
@@ -68,7 +69,10 @@ func (p *Publisher) Known(ctx context.Context) (*Known, error) {
 		return nil, err
 	}
 	list := last.list()
-	return &Known{checked, p.gateSettings(checked), p.Now(), func(d policy.Domain) (knownDomain, error) {
+	var told Probed
+	p.readFeedback(&told)
+	hear := func(in *gate.Input) { p.Gate.hear(in, told.feedback) }
+	return &Known{checked, p.gateSettings(checked), hear, p.Now(), func(d policy.Domain) (knownDomain, error) {
 		k := knownDomain{logged: true}
 		if listed, ok := list.Lookup(d); ok {
 			k.published = &listed
@@ -116,7 +120,7 @@ func KnownFrom(ctx context.Context, source string, scans []probe.EvidenceFile, n
 		domains[d] = k
 	}
 	settings := gate.Settings{Vantages: len(s.Vantages), Quorum: max(1, s.Quorum)}
-	return &Known{checked, settings, now, func(d policy.Domain) (knownDomain, error) {
+	return &Known{checked, settings, func(*gate.Input) {}, now, func(d policy.Domain) (knownDomain, error) {
 		k := domains[d]
 		if e, ok := checked.Source().Lookup(d); ok {
 			k.published = &e.Policy
