@@ -9,8 +9,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"time"
 
+	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 )
@@ -42,14 +42,14 @@ func (s *Store) Contribute(ctx context.Context, contributor policy.Domain, c tls
 		return err
 	}
 	body = bytes.TrimRight(body, " ")
-	secret, err := s.monthSecret(ctx, MonthOf(c.Day))
+	secret, err := s.monthSecret(ctx, cells.MonthOf(c.Day))
 	if err != nil {
 		return err
 	}
 	return s.submit(ctx, func(t *transaction) (refusal, failure error) {
 		bucket, key := t.Bucket(bucketContributions), []byte(c.Day.String()+"\x00"+pseudonym(secret, contributor))
 		switch {
-		case t.closed(MonthOf(c.Day)):
+		case t.closed(cells.MonthOf(c.Day)):
 			return ErrClosed, nil
 		case bucket.Get(key) != nil:
 			return ErrSecond, t.count(CountDuplicates, 1)
@@ -82,18 +82,4 @@ func (s *Store) Contributions(ctx context.Context, from, to tlsrpt.Day, yield fu
 		}
 		return yield(Contributed{key, c})
 	})
-}
-
-// Month is a month in UTC, "2026-01".
-type Month string
-
-const monthFormat = "2006-01"
-
-// MonthOf returns the month of a day.
-func MonthOf(d tlsrpt.Day) Month { return Month(d.Begin().Format(monthFormat)) }
-
-// last is the month's last day; an error for what is no month.
-func (m Month) last() (tlsrpt.Day, error) {
-	begin, err := time.Parse(monthFormat, string(m))
-	return tlsrpt.DayOf(begin.AddDate(0, 1, 0)) - 1, err
 }

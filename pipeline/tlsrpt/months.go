@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 )
 
@@ -20,17 +21,17 @@ const closedKey = "closed/"
 // has come, and the last cell of seven days is over.
 const monthLife = 14
 
-func (t *transaction) closed(m Month) bool {
-	return t.Bucket(bucketMeta).Get([]byte(closedKey+string(m))) != nil
+func (t *transaction) closed(m cells.Month) bool {
+	return t.Bucket(bucketMeta).Get([]byte(closedKey+m.String())) != nil
 }
 
 // monthSecret returns the 32 random bytes of a month, and makes them where there are none yet; ErrClosed when there are none any
 // more.
-func (s *Store) monthSecret(ctx context.Context, m Month) ([]byte, error) {
+func (s *Store) monthSecret(ctx context.Context, m cells.Month) ([]byte, error) {
 	if err := errors.Join(s.writable(), s.stillOpen(ctx, m)); err != nil {
 		return nil, err
 	}
-	path := s.path(monthsName, string(m))
+	path := s.path(monthsName, m.String())
 	secret, err := readSecret(path, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		begun, failed := s.begun(ctx, m)
@@ -47,13 +48,8 @@ func (s *Store) monthSecret(ctx context.Context, m Month) ([]byte, error) {
 }
 
 // begun reports whether there is a contribution of the month.
-func (s *Store) begun(ctx context.Context, m Month) (yes bool, err error) {
-	last, err := m.last()
-	if err != nil {
-		return false, err
-	}
-	first := tlsrpt.DayOf(last.Begin().AddDate(0, 0, 1-last.Begin().Day()))
-	err = s.scan(ctx, bucketContributions, first, last, func(tlsrpt.Day, string, []byte) error {
+func (s *Store) begun(ctx context.Context, m cells.Month) (yes bool, err error) {
+	err = s.scan(ctx, bucketContributions, m.First(), m.Last(), func(tlsrpt.Day, string, []byte) error {
 		yes = true
 		return nil
 	})
@@ -61,10 +57,7 @@ func (s *Store) begun(ctx context.Context, m Month) (yes bool, err error) {
 }
 
 // stillOpen is ErrClosed for a month that is closed.
-func (s *Store) stillOpen(ctx context.Context, m Month) error {
-	if _, err := m.last(); err != nil {
-		return err
-	}
+func (s *Store) stillOpen(ctx context.Context, m cells.Month) error {
 	return s.view(ctx, func(tx *bbolt.Tx) error {
 		if (&transaction{Tx: tx}).closed(m) {
 			return fmt.Errorf("%w: %s", ErrClosed, m)
@@ -75,21 +68,18 @@ func (s *Store) stillOpen(ctx context.Context, m Month) error {
 
 // CloseMonth takes no more contributions of a month, and then deletes its secret: from then on not even the operator can tell
 // whose pseudonym is whose. For when the month's last cell is published. Closing it again does nothing.
-func (s *Store) CloseMonth(ctx context.Context, m Month) error {
-	if _, err := m.last(); err != nil {
-		return fmt.Errorf("%q is no month as 2026-01 is", string(m))
-	}
+func (s *Store) CloseMonth(ctx context.Context, m cells.Month) error {
 	err := s.update(ctx, func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketMeta).Put([]byte(closedKey+string(m)), []byte{1})
+		return tx.Bucket(bucketMeta).Put([]byte(closedKey+m.String()), []byte{1})
 	})
 	if err != nil {
 		return err
 	}
-	return storeError(forget(s.path(monthsName, string(m))))
+	return storeError(forget(s.path(monthsName, m.String())))
 }
 
 // closeOldMonths closes months whose time is over although nobody published them.
-func (s *Store) closeOldMonths(ctx context.Context, today tlsrpt.Day) (closed []Month, err error) {
+func (s *Store) closeOldMonths(ctx context.Context, today tlsrpt.Day) (closed []cells.Month, err error) {
 	entries, err := os.ReadDir(s.path(monthsName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -98,9 +88,8 @@ func (s *Store) closeOldMonths(ctx context.Context, today tlsrpt.Day) (closed []
 		return nil, storeError(err)
 	}
 	for _, e := range entries {
-		m := Month(e.Name())
-		last, err := m.last()
-		if err != nil || today <= last+monthLife {
+		m, err := cells.ParseMonth(e.Name())
+		if err != nil || today <= m.Last()+monthLife {
 			continue
 		}
 		if err := s.CloseMonth(ctx, m); err != nil {

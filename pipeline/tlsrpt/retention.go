@@ -7,6 +7,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 )
 
@@ -18,10 +19,10 @@ const (
 
 // Pruned is what Prune took away.
 type Pruned struct {
-	Days    []string // of documents
-	Entries int      // rows, contributions, counts and keys
-	Domains []string // enrolments that ended as long ago as tallies last
-	Months  []Month  // whose secrets were deleted
+	Days    []string      // of documents
+	Entries int           // rows, contributions, counts and keys
+	Domains []string      // enrolments that ended as long ago as tallies last
+	Months  []cells.Month // whose secrets were deleted
 }
 
 // Prune deletes what is older than the store keeps. It is cheap when there is nothing to do.

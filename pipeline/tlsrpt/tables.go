@@ -93,7 +93,7 @@ func (s *Store) chosen(ctx context.Context, m cells.Month, listed cells.Listed) 
 	if !errors.Is(err, fs.ErrNotExist) {
 		return cells.Chosen{}, err
 	}
-	secret, err := s.monthSecret(ctx, Month(m.String()))
+	secret, err := s.monthSecret(ctx, m)
 	if errors.Is(err, ErrClosed) {
 		return cells.Chosen{Month: m}, nil
 	}
@@ -118,7 +118,7 @@ func (s *Store) closeTold(ctx context.Context, folder string, today tlsrpt.Day) 
 	m := cells.MonthOf(today).Before()
 	weeks := m.Weeks()
 	if _, err := os.Lstat(filepath.Join(folder, weeks[len(weeks)-1].String()+".json")); err == nil && today > m.Last()+tlsrpt.MaxContributionAge {
-		if err := s.CloseMonth(ctx, Month(m.String())); err != nil {
+		if err := s.CloseMonth(ctx, m); err != nil {
 			return err
 		}
 	}

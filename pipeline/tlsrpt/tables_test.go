@@ -127,7 +127,7 @@ func TestTablesAfterAnAbsence(t *testing.T) {
 	if _, _, err := intake.NewestTable(filepath.Join(folder, "nowhere")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-	if err := w.store.CloseMonth(t.Context(), "2026-02"); err != nil {
+	if err := w.store.CloseMonth(t.Context(), cells.MonthOf(day(t, "2026-02-01"))); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(filepath.Join(w.dir, "chosen")); err != nil {

@@ -228,6 +228,14 @@ func TestWeeks(t *testing.T) {
 	if w := november.Weeks()[0]; w.Due().Format(time.DateOnly) != "2026-11-12" || november.Due().Format(time.DateOnly) != "2026-11-02" {
 		t.Errorf("%s %s", w.Due(), november.Due())
 	}
+	if m, err := ParseMonth("2026-02"); err != nil || m.First().String() != "2026-02-01" || m.Last().String() != "2026-02-28" || m.String() != "2026-02" {
+		t.Errorf("%v, %v", m, err)
+	}
+	for _, text := range []string{"", "2026", "2026-13", "2026-2", "2026-02-01", "../secret"} {
+		if m, err := ParseMonth(text); err == nil {
+			t.Errorf("%q is the month %v", text, m)
+		}
+	}
 }
 
 // example is a table with both kinds of rows.

@@ -96,11 +96,11 @@ func ParseChosen(data []byte) (Chosen, error) {
 	if err := json.Unmarshal(data, &j); err != nil {
 		return Chosen{}, fmt.Errorf("%w: %w", ErrChosen, err)
 	}
-	d, err := tlsrpt.ParseDay(j.Month + "-01")
+	m, err := ParseMonth(j.Month)
 	if err != nil {
 		return Chosen{}, fmt.Errorf("%w: %w", ErrChosen, err)
 	}
-	c := Chosen{MonthOf(d), map[string]bool{}, map[string]bool{}}
+	c := Chosen{m, map[string]bool{}, map[string]bool{}}
 	for _, n := range j.Domains {
 		c.domains[n] = true
 	}

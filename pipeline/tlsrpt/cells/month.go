@@ -1,6 +1,7 @@
 package cells
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
@@ -11,6 +12,15 @@ type Month struct{ first tlsrpt.Day }
 
 // MonthOf is the month of a day.
 func MonthOf(d tlsrpt.Day) Month { return Month{d - tlsrpt.Day(d.Begin().Day()-1)} }
+
+// ParseMonth reads "2026-11" and no other form.
+func ParseMonth(s string) (Month, error) {
+	d, err := tlsrpt.ParseDay(s + "-01")
+	if err != nil {
+		return Month{}, fmt.Errorf("%q is no month as 2026-01 is", s)
+	}
+	return Month{d}, nil
+}
 
 // Before is the month before.
 func (m Month) Before() Month { return MonthOf(m.first - 1) }
