@@ -81,7 +81,9 @@ func TestEvidenceReplayed(t *testing.T) {
 	for _, name := range vantageNames {
 		old[name] = g.scan(name)
 	}
-	replay := func(name string, _ []byte) []probe.EvidenceFile { return []probe.EvidenceFile{evidenceFile(name, old[name])} }
+	replay := func(name string, _ []byte) []probe.EvidenceFile {
+		return []probe.EvidenceFile{evidenceFile(name, old[name])}
+	}
 	g.now = g.now.Add(2 * time.Hour)
 	g.spoil(replay, vantageNames...)
 	g.renews("evidence.stale")
