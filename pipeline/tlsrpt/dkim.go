@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/emersion/go-msgauth/dkim"
-	"golang.org/x/net/publicsuffix"
 
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
@@ -118,11 +117,7 @@ func covers(signed []string, field string) bool {
 // organisational is the domain that was registered: one label more than the public suffix. Zero for a public suffix and for
 // the zero Domain.
 func organisational(d policy.Domain) policy.Domain {
-	name, err := publicsuffix.EffectiveTLDPlusOne(d.String())
-	if err != nil {
-		return policy.Domain{}
-	}
-	registered, _ := policy.ParseDomain(name)
+	registered, _ := policy.ParseDomain(policy.RegisteredDomain(d)) // "" is no domain
 	return registered
 }
 

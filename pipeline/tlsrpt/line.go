@@ -22,8 +22,8 @@ import (
 //	"reporter":"sender.example","sha256":"<of the body>","standing":"authenticated","via":"mail"}
 //
 // (shown broken.) When a document also tells of domains that are not enrolled, its body is the strict RFC 8460 form of what
-// it says of the others, or empty where it has no strict form. It is
-// also empty where its reporter has had its share of the store (keepLine).
+// it says of the others, or empty where it has no strict form. It is also empty where its reporter has had its share of the
+// store (keepLine).
 type Line struct {
 	Body     []byte   `json:"body"`
 	Codes    []string `json:"codes"`   // of the reader's notes, each once, sorted
