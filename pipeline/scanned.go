@@ -93,14 +93,17 @@ func heldBack(c policy.Change) Held {
 		Found: []policy.Finding{evidenceFinding(codeScanPartial, c.Domain.String(), "")}}
 }
 
-// standBehind takes the steps away that a scan of the whole list has to stand behind, where it was not one.
+// standBehind takes the steps away that a scan of the whole list has to stand behind, where it was not one. Other MX hosts
+// rest on mail arriving at them: what an earlier scan saw of that is not enough where this one saw nothing of the domain,
+// be it that nobody looked at it or that what they say cannot be used. What takes away goes on, by what was seen before.
 func (p *Probed) standBehind(steps []gate.Step) []gate.Step {
 	if !p.incomplete {
 		return steps
 	}
 	var out []gate.Step
 	for _, s := range steps {
-		if !asksMore(s.Change) {
+		moves := s.Change.Class.Has(policy.MXsNarrowed|policy.MXsWidened|policy.MXsReplaced) && p.looks[s.Change.Domain].Voters == 0
+		if !moves && !asksMore(s.Change) {
 			out = append(out, s)
 			continue
 		}
