@@ -98,7 +98,11 @@ func usage(c *cobra.Command, err error) error {
 // arguments is cobra.RangeArgs with the exit code of wrong usage.
 func arguments(low, high int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if err := cobra.RangeArgs(low, high)(c, args); err != nil {
+		check := cobra.RangeArgs(low, high)
+		if high == 0 {
+			check = cobra.NoArgs // names what stands there, which is most likely a command misspelt
+		}
+		if err := check(c, args); err != nil {
 			return usage(c, err)
 		}
 		return nil
