@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"maps"
 	"path"
 	"reflect"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/policy"
+	policyproof "github.com/starttls-everywhere/policylist/policy/proof"
 	"github.com/starttls-everywhere/policylist/schema"
 )
 
@@ -401,6 +403,20 @@ func TestHostileTexts(t *testing.T) {
 	wait := string(fresh(t, o.read(Extra{Pending: []byte(held)})).objects["site/domain/wait.example/index.html"])
 	if !strings.Contains(wait, "&lt;b&gt;wait") || !strings.Contains(wait, "&#34; onclick=&#34;") {
 		t.Error(wait)
+	}
+}
+
+// The record by which a domain leaves is one that counts, once it has a day.
+func TestLeaveRecord(t *testing.T) {
+	page := html.UnescapeString(string(fresh(t, story(t).read(Extra{})).objects["site/domain/a.example/index.html"]))
+	_, text, ok := strings.Cut(page, `_starttls-policy.a.example. IN TXT "`)
+	text, _, closed := strings.Cut(text, `"`)
+	got := policyproof.Parse([]string{strings.Replace(text, "YYYY-MM-DD", "2026-04-01", 1)}, began)
+	if !ok || !closed || got.Status != policyproof.OK || got.Kind != policyproof.Remove {
+		t.Errorf("%q: %+v", text, got)
+	}
+	if !strings.Contains(page, fmt.Sprintf("at most %d days ahead", policyproof.MaxDays)) {
+		t.Error("the page names another bound")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/transparency"
 )
@@ -156,6 +157,7 @@ type logPage struct {
 	Alarms       []Alarm
 	MoreAlarms   int
 	Audit        string
+	TrustFile    string
 	Last         []releaseView
 }
 
@@ -193,11 +195,11 @@ func (b *builder) logPage() logPage {
 		}
 		p.Last = append(p.Last, releaseView{r, r.To - r.From})
 	}
-	file := "trust-1"
+	p.TrustFile = fmt.Sprintf("trust-%d", b.Trust[0].Version)
 	if b.Address == "." {
-		file = fmt.Sprintf("trust/%d", b.Trust[0].Version)
+		p.TrustFile = mirror.TrustPath(b.Trust[0].Version)
 	}
-	p.Audit = fmt.Sprintf("starttls-list audit %s --trust %s", shellWord(b.Address), file)
+	p.Audit = fmt.Sprintf("starttls-list audit %s --trust %s", shellWord(b.Address), p.TrustFile)
 	return p
 }
 

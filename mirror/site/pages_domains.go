@@ -3,8 +3,10 @@ package site
 import (
 	"fmt"
 	"path"
+	"strings"
 
 	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/proof"
 )
 
 type domainPage struct {
@@ -18,6 +20,7 @@ type domainPage struct {
 	PendingUnknown bool
 	Evidence       bool
 	Verify, Leave  string
+	Copy           bool // Verify is to be run in a copy of the mirror
 }
 
 var meanings = map[string]string{
@@ -52,9 +55,9 @@ func (b *builder) domainFeed(d *Domain) ([]byte, error) {
 }
 
 func (b *builder) domain(s *Status) domainPage {
-	d := domainPage{view: b.view(s.name+", "+b.Origin, "domains", "../../"), Name: s.name, Status: *s, Meaning: meanings[s.Status],
-		PendingUnknown: b.Pending == nil, Evidence: b.Model.Evidence.Release > 0,
-		Leave: fmt.Sprintf(`_starttls-policy.%s. IN TXT "v=STP1; remove; exp=YYYY-MM-DD"`, s.name)}
+	d := domainPage{view: b.view(s.name+", "+b.Origin, "", "../../"), Name: s.name, Status: *s, Meaning: meanings[s.Status],
+		PendingUnknown: b.Pending == nil, Copy: b.Address == ".", Evidence: b.Model.Evidence.Release > 0,
+		Leave: leaveRecord(s.name)}
 	if s.Probe != nil {
 		for _, code := range s.Probe.Codes {
 			d.Codes = append(d.Codes, b.Code(code))
@@ -79,14 +82,24 @@ func (b *builder) verifyCommand(name string) string {
 	return fmt.Sprintf("starttls-list site verify %s --mirror %s --fingerprint %s", file, shellWord(b.Address), b.fingerprint())
 }
 
+// leaveRecord is the proof of control that takes a domain off the list. Its day is the reader's to choose: a page has no
+// clock.
+func leaveRecord(name string) string {
+	text, _, _ := strings.Cut(proof.Record{Kind: proof.Remove}.String(), "exp=")
+	return fmt.Sprintf(`%s.%s. IN TXT "%sexp=YYYY-MM-DD"`, proof.Name, name, text)
+}
+
+// shardPage shows any domain. The script puts its name in the place of DOMAIN.
 type shardPage struct {
 	view
-	Prove string
+	Prove, Leave string
+	Meanings     map[string]string
 }
 
 func (b *builder) shardPage() shardPage {
-	return shardPage{b.view("Domain, "+b.Origin, "domains", "../"),
-		fmt.Sprintf("starttls-list site prove DOMAIN --mirror %s --fingerprint %s --out DOMAIN.tlog-proof", shellWord(b.Address), b.fingerprint())}
+	return shardPage{b.view("Domain, "+b.Origin, "", "../"),
+		fmt.Sprintf("starttls-list site prove DOMAIN --mirror %s --fingerprint %s --out DOMAIN.tlog-proof", shellWord(b.Address), b.fingerprint()),
+		leaveRecord("DOMAIN"), meanings}
 }
 
 // maxIndex is how many domains a page of the index lists; with more it leads to one page for each next letter. So a

@@ -46,9 +46,10 @@
   const form = document.querySelector("form.search");
   if (form && window.crypto && crypto.subtle) {
     const input = form.querySelector("input"), answer = document.getElementById("answer");
+    let asked = 0; // an answer that comes after a later question is dropped
     form.addEventListener("submit", async function (event) {
       event.preventDefault();
-      const domain = normalize(input.value);
+      const domain = normalize(input.value), question = ++asked;
       answer.replaceChildren();
       if (domain === "") {
         add(answer, "p", "That is no domain. Give a name like example.org.", { class: "lead" });
@@ -56,10 +57,11 @@
       }
       try {
         const status = await lookUp(domain);
-        answer.replaceChildren();
+        if (question !== asked) return;
         add(answer, "p", status ? status.sentence : never(domain), { class: "lead" });
         if (status) add(add(answer, "p"), "a", "Everything about " + domain, { href: page(domain) });
       } catch (_) {
+        if (question !== asked) return;
         answer.replaceChildren();
         const p = add(answer, "p", "The answer cannot be read from here. ");
         add(p, "a", "Find the domain in the index", { href: root + "domains/index.html" });
@@ -96,13 +98,18 @@
     }
   }
 
+  const commands = Array.from(document.querySelectorAll("pre.command code"), (code) => [code, code.textContent]);
+
   function renderDomain(place, domain, status, texts) {
     document.querySelector("h1").textContent = domain;
+    for (const [code, text] of commands) code.textContent = text.replaceAll("DOMAIN", domain);
+    document.getElementById("leave").hidden = !status || status.removable !== "yes";
     place.replaceChildren();
     add(place, "p", status ? status.sentence : never(domain), { class: "lead" });
     if (!status) return;
     if (status.mxs) {
       add(place, "h2", "Policy");
+      add(place, "p", document.querySelector("[data-mode=" + status.status + "]").textContent);
       add(place, "p", setting({ mode: status.status, mxs: status.mxs }));
     }
     for (const held of status.pending) {
@@ -141,7 +148,7 @@
   for (const t of document.querySelectorAll("time[data-age]")) {
     const hours = Math.floor((Date.now() - Date.parse(t.dateTime)) / 3600000);
     if (hours < 0 || Number.isNaN(hours)) continue;
-    const age = hours < 48 ? hours + (hours === 1 ? " hour" : " hours") : Math.floor(hours / 24) + " days";
+    const age = hours === 0 ? "less than an hour" : hours === 1 ? "an hour" : hours < 48 ? hours + " hours" : Math.floor(hours / 24) + " days";
     t.after(" (" + age + " ago)");
   }
 
