@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
@@ -50,21 +51,56 @@ func Codes() []policy.Code {
 // reporters, so they are for the operator's eyes: what everybody may see comes of the tables.
 func (s *Store) Alerts(ctx context.Context, listed cells.Listed) ([]policy.Finding, error) {
 	today := tlsrpt.DayOf(s.opts.Now())
-	seen, err := s.Observations(ctx, today-alertDays-alertPast, today)
+	var out []policy.Finding
+	err := s.observe(ctx, today-alertDays-alertPast, today, func(seen iter.Seq[cells.Observation]) { out = alertsOf(seen, today, listed) })
 	if err != nil {
 		return nil, err
 	}
-	return alertsOf(seen, today, listed), nil
+	return out, nil
 }
 
-// place is what one reporter said of one domain, before and in the last days.
-type place struct{ past, now []cells.Observation }
+// place is what one reporter said of one domain, before and in the last days: sessions, as sums.
+type place struct {
+	pastSTS, nowSTS int64      // under an MTA-STS policy
+	lastSTS         tlsrpt.Day // when there were any; 0 for never
+	// Of the last days: under no policy, by how many days ago; all; those that failed for STARTTLS, and at hosts that are not listed.
+	none                      [alertDays]int64
+	sessions, clear, unlisted int64
+}
+
+func (p *place) add(o cells.Observation, ago tlsrpt.Day) {
+	now := ago < alertDays
+	more := func(sum *int64, n int64) { *sum = min(*sum+max(n, 0), tlsrpt.MaxCount) }
+	if o.UnderSTS > 0 {
+		p.lastSTS = max(p.lastSTS, o.Day)
+	}
+	if !now {
+		more(&p.pastSTS, o.UnderSTS)
+		return
+	}
+	more(&p.nowSTS, o.UnderSTS)
+	more(&p.none[ago], o.UnderNone)
+	more(&p.sessions, o.Sessions)
+	more(&p.clear, o.Failed[tlsrpt.ClassNoSTARTTLS])
+	more(&p.unlisted, o.Unlisted)
+}
+
+// lost is how many sessions there were under no policy, since the last under MTA-STS.
+func (p *place) lost(today tlsrpt.Day) (n int64) {
+	for ago := range tlsrpt.Day(alertDays) {
+		if today-ago > p.lastSTS {
+			n = min(n+p.none[ago], tlsrpt.MaxCount)
+		}
+	}
+	return n
+}
 
 // alertsOf is Alerts, of observations and a day.
-func alertsOf(seen []cells.Observation, today tlsrpt.Day, listed cells.Listed) []policy.Finding {
+func alertsOf(seen iter.Seq[cells.Observation], today tlsrpt.Day, listed cells.Listed) []policy.Finding {
 	domains := map[policy.Domain]map[string]*place{}
-	for _, o := range seen {
-		if _, ok := listed(o.Domain); !ok {
+	for o := range seen {
+		ago := today - o.Day
+		if _, ok := listed(o.Domain); !ok || ago < 0 || ago >= alertDays+alertPast {
 			continue
 		}
 		who := fmt.Sprint(o.Loop, " ", o.Contributor)
@@ -76,17 +112,12 @@ func alertsOf(seen []cells.Observation, today tlsrpt.Day, listed cells.Listed) [
 			p = &place{}
 			domains[o.Domain][who] = p
 		}
-		switch {
-		case o.Day > today-alertDays:
-			p.now = append(p.now, o)
-		case o.Day > today-alertDays-alertPast:
-			p.past = append(p.past, o)
-		}
+		p.add(o, ago)
 	}
 	var out []policy.Finding
 	for d, places := range domains {
 		for _, a := range []struct{ code, what string }{
-			{codeSTSSuppressed, suppressed(places)}, {codeOnePlace, stripped(places)}, {codeUnlistedMX, strayed(places)},
+			{codeSTSSuppressed, suppressed(places, today)}, {codeOnePlace, stripped(places)}, {codeUnlistedMX, strayed(places)},
 		} {
 			if a.what != "" {
 				out = append(out, alert(a.code, d.String(), a.what))
@@ -98,15 +129,13 @@ func alertsOf(seen []cells.Observation, today tlsrpt.Day, listed cells.Listed) [
 
 // suppressed looks for reporters whose last sessions under MTA-STS lie before sessions without any policy. A contributor is known
 // by the month's pseudonym only, so what it had in another month is forgotten.
-func suppressed(places map[string]*place) string {
+func suppressed(places map[string]*place, today tlsrpt.Day) string {
 	had, lost := 0, 0
 	for _, p := range places {
-		if total(p.past, underSTS) < alertLeast && total(p.now, underSTS) < alertLeast {
+		if p.pastSTS < alertLeast && p.nowSTS < alertLeast {
 			continue
 		}
-		had++
-		before, after := lastDay(slices.Concat(p.past, p.now), underSTS), lastDay(p.now, underNone)
-		if after > before && total(later(p.now, before), underNone) >= alertLeast {
+		if had++; p.lost(today) >= alertLeast {
 			lost++
 		}
 	}
@@ -120,12 +149,11 @@ func suppressed(places map[string]*place) string {
 func stripped(places map[string]*place) string {
 	without, with := 0, 0
 	for _, p := range places {
-		all, failed := total(p.now, sessionsOf), total(p.now, noSTARTTLS)
 		switch {
-		case all < alertLeast:
-		case failed == 0:
+		case p.sessions < alertLeast:
+		case p.clear == 0:
 			with++
-		case failed >= all/2:
+		case p.clear >= p.sessions/2:
 			without++
 		default:
 			return "" // it fails elsewhere, too
@@ -141,7 +169,7 @@ func stripped(places map[string]*place) string {
 func strayed(places map[string]*place) string {
 	n := 0
 	for _, p := range places {
-		if total(p.now, unlisted) >= alertLeast {
+		if p.unlisted >= alertLeast {
 			n++
 		}
 	}
@@ -149,38 +177,6 @@ func strayed(places map[string]*place) string {
 		return ""
 	}
 	return fmt.Sprintf("%d of %d reporters", n, len(places))
-}
-
-func sessionsOf(o cells.Observation) int64 { return o.Sessions }
-func underSTS(o cells.Observation) int64   { return o.UnderSTS }
-func underNone(o cells.Observation) int64  { return o.UnderNone }
-func unlisted(o cells.Observation) int64   { return o.Unlisted }
-func noSTARTTLS(o cells.Observation) int64 { return o.Failed[tlsrpt.ClassNoSTARTTLS] }
-
-func total(seen []cells.Observation, of func(cells.Observation) int64) (n int64) {
-	for _, o := range seen {
-		n = min(n+max(of(o), 0), tlsrpt.MaxCount)
-	}
-	return n
-}
-
-// lastDay is the last day on which there is some of it; 0 for none.
-func lastDay(seen []cells.Observation, of func(cells.Observation) int64) (last tlsrpt.Day) {
-	for _, o := range seen {
-		if of(o) > 0 {
-			last = max(last, o.Day)
-		}
-	}
-	return last
-}
-
-func later(seen []cells.Observation, day tlsrpt.Day) (out []cells.Observation) {
-	for _, o := range seen {
-		if o.Day > day {
-			out = append(out, o)
-		}
-	}
-	return out
 }
 
 // incidents puts one alert about a provider in the place of many about its domains, and sorts.

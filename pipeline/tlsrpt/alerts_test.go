@@ -61,7 +61,7 @@ func TestAlerts(t *testing.T) {
 			"feedback.unlisted-mx a.listed.example 1 of 1 reporters; feedback.unlisted-mx b.listed.example 1 of 1 reporters"},
 	} {
 		var got []string
-		for _, f := range alertsOf(c.seen, today, listed) {
+		for _, f := range alertsOf(slices.Values(c.seen), today, listed) {
 			what, _, _ := strings.Cut(f.Summary, ": "+summaryOf(f.Code))
 			got = append(got, f.Code+" "+f.Domain+" "+what)
 			if f.Fix == "" || f.Severity != policy.Warning {

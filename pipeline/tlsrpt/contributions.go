@@ -3,12 +3,14 @@ package tlsrpt
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
 	"github.com/starttls-everywhere/policylist/policy"
@@ -41,7 +43,9 @@ func (s *Store) Contribute(ctx context.Context, contributor policy.Domain, c tls
 	if err != nil {
 		return err
 	}
-	body = bytes.TrimRight(body, " ")
+	if body, err = packed(bytes.TrimRight(body, " ")); err != nil {
+		return err
+	}
 	secret, err := s.monthSecret(ctx, cells.MonthOf(c.Day))
 	if err != nil {
 		return err
@@ -76,10 +80,33 @@ func pseudonym(secret []byte, contributor policy.Domain) string {
 // call the store.
 func (s *Store) Contributions(ctx context.Context, from, to tlsrpt.Day, yield func(Contributed) error) error {
 	return s.scan(ctx, bucketContributions, from, to, func(_ tlsrpt.Day, key string, value []byte) error {
-		c, err := tlsrpt.ValidateContribution(tlsrpt.Pad(bytes.Clone(value)))
+		text, err := unpacked(value)
+		var c tlsrpt.Contribution
+		if err == nil {
+			c, err = tlsrpt.ValidateContribution(tlsrpt.Pad(text))
+		}
 		if err != nil {
 			return storeDamage(bucketContributions, err)
 		}
 		return yield(Contributed{key, c})
 	})
+}
+
+// packed is a document as it is stored: gzip, a twentieth of what it is, for 90 days of all contributors have to find room.
+func packed(text []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(text); err != nil {
+		return nil, err
+	}
+	err := w.Close()
+	return out.Bytes(), err
+}
+
+func unpacked(value []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(value))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(r, tlsrpt.MaxContribution+1))
 }

@@ -3,6 +3,9 @@ package tlsrpt
 import (
 	"cmp"
 	"context"
+	"errors"
+	"iter"
+	"slices"
 
 	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
 	"github.com/starttls-everywhere/policylist/policy"
@@ -12,26 +15,44 @@ import (
 // Observations are what the store knows of the days from one to another, both included: what senders contributed, and what
 // authenticated reporters said of enrolled domains. What is only shown is not among them.
 func (s *Store) Observations(ctx context.Context, from, to tlsrpt.Day) (seen []cells.Observation, err error) {
-	err = s.Contributions(ctx, from, to, func(c Contributed) error {
-		report := c.Report()
+	err = s.observe(ctx, from, to, func(all iter.Seq[cells.Observation]) { seen = slices.Collect(all) })
+	return seen, err
+}
+
+// observe gives take the observations one at a time: a contributor may name twenty thousand domains each day. take must not call
+// the store; what it made is of no use when observe returns an error.
+func (s *Store) observe(ctx context.Context, from, to tlsrpt.Day, take func(iter.Seq[cells.Observation])) (err error) {
+	take(func(yield func(cells.Observation) bool) { err = s.eachObservation(ctx, from, to, yield) })
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// errEnough says that nobody wants more.
+var errEnough = errors.New("enough")
+
+func (s *Store) eachObservation(ctx context.Context, from, to tlsrpt.Day, yield func(cells.Observation) bool) error {
+	err := s.Contributions(ctx, from, to, func(c Contributed) error {
 		unlisted := unlistedMismatches(c.Contribution)
-		for _, t := range tlsrpt.Tallies(report) {
+		for _, t := range tlsrpt.Tallies(c.Report()) {
 			o := observation(cells.Senders, c.Pseudonym, t)
 			o.Unlisted = unlisted[t.Domain.String()]
-			seen = append(seen, o)
+			if !yield(o) {
+				return errEnough
+			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	err = s.Rows(ctx, from, to, func(r Row) error {
-		if r.Authenticated {
-			seen = append(seen, observation(cells.Recipients, organisation(r.Reporter), r.Tally))
+	return s.Rows(ctx, from, to, func(r Row) error {
+		if r.Authenticated && !yield(observation(cells.Recipients, organisation(r.Reporter), r.Tally)) {
+			return errEnough
 		}
 		return nil
 	})
-	return seen, err
 }
 
 func observation(loop cells.Loop, who string, t tlsrpt.Tally) cells.Observation {

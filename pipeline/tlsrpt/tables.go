@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,11 +58,11 @@ func (s *Store) makeTable(ctx context.Context, path string, week cells.Week, lis
 	if err != nil {
 		return cells.Table{}, err
 	}
-	seen, err := s.Observations(ctx, week.First(), week.Last())
+	var table cells.Table
+	err = s.observe(ctx, week.First(), week.Last(), func(seen iter.Seq[cells.Observation]) { table = cells.MakeOf(week, seen, listed, chosen) })
 	if err != nil {
 		return cells.Table{}, err
 	}
-	table := cells.Make(week, seen, listed, chosen)
 	data := table.Bytes()
 	if len(data) > cells.MaxTableBytes {
 		return cells.Table{}, fmt.Errorf("%w: %d rows are %d bytes, the most is %d", cells.ErrTable, len(table.Domains)+len(table.Providers), len(data), cells.MaxTableBytes)
@@ -101,11 +102,11 @@ func (s *Store) chosen(ctx context.Context, m cells.Month, listed cells.Listed) 
 		return cells.Chosen{}, err
 	}
 	before := m.Before()
-	seen, err := s.Observations(ctx, before.First(), before.Last())
+	var c cells.Chosen
+	err = s.observe(ctx, before.First(), before.Last(), func(seen iter.Seq[cells.Observation]) { c = cells.ChooseOf(m, seen, listed, secret) })
 	if err != nil {
 		return cells.Chosen{}, err
 	}
-	c := cells.Choose(m, seen, listed, secret)
 	if err := os.Mkdir(s.path(chosenName), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return c, err
 	}

@@ -202,11 +202,11 @@ func (w *world) explains(got []Table, past []Observation, seen [][]Observation, 
 	for _, p := range w.provider {
 		same[p] = true
 	}
-	chosen := choose(month, month.Before().Has, past, w.listed, func(string) int { return least })
+	chosen := choose(month, month.Before().Has, slices.Values(past), w.listed, func(string) int { return least })
 	for i, t := range got {
 		k := weeks + i
 		if w.plain {
-			chosen = choose(month, t.Week.Has, seen[k], w.listed, func(string) int { return least })
+			chosen = choose(month, t.Week.Has, slices.Values(seen[k]), w.listed, func(string) int { return least })
 		}
 		for p, ok := range w.sameByProvider(t, Make(t.Week, seen[k], w.listed, chosen)) {
 			if !ok {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -36,11 +37,16 @@ func (c Chosen) provider(name string) bool { return c.providers[name] }
 // Choose chooses the rows of a month by what was seen in the month before; other observations are passed over. secret is
 // the month's, at least 32 bytes, and known to nobody else.
 func Choose(m Month, seen []Observation, listed Listed, secret []byte) Chosen {
+	return ChooseOf(m, slices.Values(seen), listed, secret)
+}
+
+// ChooseOf is Choose of observations that come one at a time, as MakeOf takes them.
+func ChooseOf(m Month, seen iter.Seq[Observation], listed Listed, secret []byte) Chosen {
 	return choose(m, m.Before().Has, seen, listed, func(provider string) int { return threshold(secret, m, provider) })
 }
 
 // choose takes what was seen within some days, and what each provider's rows take.
-func choose(m Month, within func(tlsrpt.Day) bool, seen []Observation, listed Listed, least func(provider string) int) Chosen {
+func choose(m Month, within func(tlsrpt.Day) bool, seen iter.Seq[Observation], listed Listed, least func(provider string) int) Chosen {
 	c := Chosen{m, map[string]bool{}, map[string]bool{}}
 	domains := sum(seen, within, listed)
 	for d, row := range domains {

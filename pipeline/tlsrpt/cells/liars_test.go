@@ -1,5 +1,7 @@
 package cells
 
+import "slices"
+
 // liars are what README.md says of contributors that lie: of the published cells, the share that they moved out of what
 // honest contributors saw, towards a fault, where they were fewer than half, and the share that says another thing than
 // without them.
@@ -53,7 +55,7 @@ func (w *world) honestly() map[int][]Observation {
 
 // compare looks at the rows of domains that both tables have.
 func (l *liars) compare(w *world, k int, lied, told Table, honest map[int][]Observation) {
-	rows, all := sum(honest[k], theWeek(k).Has, w.listed), sum(w.drawn[k], theWeek(k).Has, w.listed)
+	rows, all := sum(slices.Values(honest[k]), theWeek(k).Has, w.listed), sum(slices.Values(w.drawn[k]), theWeek(k).Has, w.listed)
 	for i, d := range w.domains {
 		a, ok := lied.Row(w.domains[i])
 		b, also := told.Row(w.domains[i])

@@ -2,6 +2,7 @@ package cells
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"github.com/starttls-everywhere/policylist/policy"
@@ -23,6 +24,12 @@ type Listed func(policy.Domain) (provider string, ok bool)
 // A domain's row is of what enrolled domains' reporters say, if that is enough; else, if it was chosen, of what senders
 // contribute. The two are never added up: one operator may be in both.
 func Make(w Week, seen []Observation, listed Listed, chosen Chosen) Table {
+	return MakeOf(w, slices.Values(seen), listed, chosen)
+}
+
+// MakeOf is Make of observations that come one at a time: it keeps a vote for each contributor and domain, some 200 bytes, and
+// none of them.
+func MakeOf(w Week, seen iter.Seq[Observation], listed Listed, chosen Chosen) Table {
 	t := Table{Week: w}
 	domains := sum(seen, w.Has, listed)
 	for d, row := range domains {

@@ -1,6 +1,8 @@
 package cells
 
 import (
+	"iter"
+
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 )
@@ -46,9 +48,9 @@ func (t *tally) cells(loop Loop) (c Cells) {
 }
 
 // sum adds up what contributors saw of each listed domain on some days.
-func sum(seen []Observation, within func(tlsrpt.Day) bool, listed Listed) map[policy.Domain]*tally {
+func sum(seen iter.Seq[Observation], within func(tlsrpt.Day) bool, listed Listed) map[policy.Domain]*tally {
 	rows := map[policy.Domain]*tally{}
-	for _, o := range seen {
+	for o := range seen {
 		if !within(o.Day) || o.Sessions <= 0 || o.Contributor == "" || o.Loop != Senders && o.Loop != Recipients {
 			continue
 		}

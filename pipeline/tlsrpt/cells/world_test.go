@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
@@ -192,7 +193,7 @@ func (w *world) tables(m int) (out []Table) {
 	chosen := Choose(month, before, w.listed, w.secret)
 	for k := m * weeks; k < (m+1)*weeks; k++ {
 		if w.plain {
-			chosen = choose(month, theWeek(k).Has, w.drawn[k], w.listed, func(string) int { return MinContributors })
+			chosen = choose(month, theWeek(k).Has, slices.Values(w.drawn[k]), w.listed, func(string) int { return MinContributors })
 		}
 		out = append(out, Make(theWeek(k), w.drawn[k], w.listed, chosen))
 	}
