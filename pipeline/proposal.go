@@ -53,7 +53,9 @@ var ErrNothingSeen = errors.New("the MX records could not be looked up")
 // ErrNothingToPropose says that the source says already what is wished.
 var ErrNothingToPropose = errors.New("the list says so already")
 
-// Propose works out how a wish becomes an entry of source, "" for a list that is not at hand. It writes nothing.
+// Propose works out how a wish becomes an entry of source, "" for a list that is not at hand. It writes nothing. Where the
+// source has the entry already, the error wraps ErrNothingToPropose, and the proposal has the record that asks for it: one
+// that expires while the entry waits has to be renewed, and a new owner vouches by it.
 func Propose(ctx context.Context, source string, w Wish, s Sighted) (*Proposal, error) {
 	p := &Proposal{Domain: w.Domain, Kind: w.Kind}
 	checked := Checked{source: &policy.Source{}}
@@ -72,7 +74,13 @@ func Propose(ctx context.Context, source string, w Wish, s Sighted) (*Proposal, 
 	}
 	switch {
 	case w.Kind == proof.Change:
-		if ch, checked, err = p.entry(ctx, source, w, s, ch, checked); err != nil {
+		ch, checked, err = p.entry(ctx, source, w, s, ch, checked)
+		if errors.Is(err, ErrNothingToPropose) {
+			p.Way = WayProof
+			p.record(s)
+			return p, err
+		}
+		if err != nil {
 			return nil, err
 		}
 	case p.Listed == nil && source != "":

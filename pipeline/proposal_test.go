@@ -121,8 +121,9 @@ func TestProposeChoosesTheWay(t *testing.T) {
 			if err := got.Draft.Write(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := p.propose(c.wish); !errors.Is(err, pipeline.ErrNothingToPropose) {
-				t.Errorf("once more: %v", err)
+			again, err := p.propose(c.wish)
+			if !errors.Is(err, pipeline.ErrNothingToPropose) || again.Record == nil || again.Record.Change != proof.Digest(*got.Entry) {
+				t.Errorf("once more: %v, %+v", err, again)
 			}
 		})
 	}

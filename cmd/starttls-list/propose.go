@@ -190,8 +190,11 @@ func (f *proposeFlags) one(c *cobra.Command, source string, w pipeline.Wish) err
 		return err
 	}
 	p, err := pipeline.Propose(c.Context(), source, w, seen)
+	if errors.Is(err, pipeline.ErrNothingToPropose) && p != nil {
+		return f.already(c, proposed{Proposal: p, seen: seen, detail: detail, proofName: f.proofName}, err)
+	}
 	if err != nil {
-		return f.proposeError(c, source, w, err)
+		return proposeError(source, err)
 	}
 	servers, err := f.servers(c.Context(), p)
 	if err != nil {
@@ -201,7 +204,7 @@ func (f *proposeFlags) one(c *cobra.Command, source string, w pipeline.Wish) err
 	out.refused = w.Kind == proof.Change && (servers.verdict == probe.Fail || policy.HasErrors(p.Draft.Findings))
 	if p.Draft != nil && source != "" && !f.dry && !out.refused {
 		if err := p.Draft.Write(); err != nil {
-			return f.proposeError(c, source, w, err)
+			return proposeError(source, err)
 		}
 		out.wrote = p.Draft.Path
 	}
@@ -216,15 +219,26 @@ func (f *proposeFlags) one(c *cobra.Command, source string, w pipeline.Wish) err
 	return err
 }
 
-// proposeError gives an error its exit code. That nothing is to be done is none.
-func (f *proposeFlags) proposeError(c *cobra.Command, source string, w pipeline.Wish, err error) error {
+// already tells that no file changes, and what the owner's record is.
+func (f *proposeFlags) already(c *cobra.Command, p proposed, why error) error {
+	if f.asJSON {
+		return p.printJSON(c.OutOrStdout())
+	}
+	fmt.Fprintln(c.OutOrStdout(), term.Escape(why.Error()))
+	for _, line := range p.publish() {
+		fmt.Fprintf(c.OutOrStdout(), "its owner's word, where the list still waits for it or asks again: %s\n", line)
+	}
+	return nil
+}
+
+// proposeError gives an error its exit code.
+func proposeError(source string, err error) error {
 	exit := &term.Exit{Code: exitInternal, Err: err}
 	switch {
-	case errors.Is(err, pipeline.ErrNothingToPropose) && w.Kind == proof.Change:
-		fmt.Fprintln(c.OutOrStdout(), term.Escape(err.Error()))
-		return nil
-	case errors.Is(err, pipeline.ErrNothingToPropose), errors.Is(err, pipeline.ErrSource):
+	case errors.Is(err, pipeline.ErrNothingToPropose):
 		exit.Code = exitUsage
+	case errors.Is(err, pipeline.ErrSource):
+		exit.Code, exit.Hint = exitUsage, "SOURCE is the directory of a list, with list.json; without it what would be written is printed"
 	case errors.Is(err, pipeline.ErrTaken):
 		exit.Code, exit.Hint = exitUsage, "it is not overwritten: look what it is, and move it, or choose another name"
 	case errors.Is(err, pipeline.ErrSourceErrors):

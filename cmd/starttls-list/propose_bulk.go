@@ -51,7 +51,7 @@ func (f *proposeFlags) runBulk(c *cobra.Command, source string, mode policy.Mode
 		}
 		var exit *term.Exit
 		if err != nil && !errors.As(err, &exit) {
-			err = f.proposeError(c, source, pipeline.Wish{}, err)
+			err = proposeError(source, err)
 		}
 		if err != nil {
 			return err
@@ -59,7 +59,7 @@ func (f *proposeFlags) runBulk(c *cobra.Command, source string, mode policy.Mode
 	}
 	if !f.dry {
 		if err := f.writeBulk(bulk, draft, failed); err != nil {
-			return f.proposeError(c, source, pipeline.Wish{}, err)
+			return proposeError(source, err)
 		}
 	}
 	record := proof.For(bulk.Policy, time.Now().AddDate(0, 0, proofDays))
