@@ -43,10 +43,11 @@ var (
 	ErrBadKey   = errors.New("the key record is wrong")
 )
 
-// SignedText is what a contributor signs. host is that of the feedback URL as the Host header has it, with the port where there
-// is one, so that one operator cannot hand a contribution on to another as meant for that one.
+// SignedText is what a contributor signs. host is that of the feedback URL in lower case, with the port unless it is 443, so that one
+// operator cannot hand a contribution on to another as meant for that one.
 func SignedText(host string, contributor policy.Domain, body []byte) []byte {
-	return fmt.Appendf(nil, "policylist feedback v1\n%s\n%s\n%x\n", strings.ToLower(host), contributor, sha256.Sum256(body))
+	host = strings.TrimSuffix(strings.ToLower(host), ":443")
+	return fmt.Appendf(nil, "policylist feedback v1\n%s\n%s\n%x\n", host, contributor, sha256.Sum256(body))
 }
 
 // SignContribution returns the value of SignatureHeader: base64 (RFC 4648 section 4) of an Ed25519 signature. It is the same
