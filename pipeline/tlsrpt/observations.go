@@ -5,22 +5,15 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"slices"
 
 	"github.com/starttls-everywhere/policylist/pipeline/tlsrpt/cells"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 )
 
-// Observations are what the store knows of the days from one to another, both included: what senders contributed, and what
-// authenticated reporters said of enrolled domains. What is only shown is not among them.
-func (s *Store) Observations(ctx context.Context, from, to tlsrpt.Day) (seen []cells.Observation, err error) {
-	err = s.observe(ctx, from, to, func(all iter.Seq[cells.Observation]) { seen = slices.Collect(all) })
-	return seen, err
-}
-
-// observe gives take the observations one at a time: a contributor may name twenty thousand domains each day. take must not call
-// the store; what it made is of no use when observe returns an error.
+// observe gives take what the store knows of the days from one to another, both included: what senders contributed, and what
+// authenticated reporters said of enrolled domains; what is only shown is not among it. It comes one at a time, for a contributor may
+// name twenty thousand domains each day. take must not call the store; what it made is of no use when observe returns an error.
 func (s *Store) observe(ctx context.Context, from, to tlsrpt.Day, take func(iter.Seq[cells.Observation])) (err error) {
 	take(func(yield func(cells.Observation) bool) { err = s.eachObservation(ctx, from, to, yield) })
 	if errors.Is(err, errEnough) {
