@@ -48,8 +48,14 @@ func (s *Store) Prune(ctx context.Context) (Pruned, error) {
 		if err := pruneBodies(meta, today-KeepRaw); err != nil {
 			return err
 		}
-		for _, name := range [][]byte{bucketTallies, bucketContributions, bucketCounts, bucketSeen} {
-			n, err := pruneBucket(tx.Bucket(name), (today - KeepTallies).String())
+		for _, b := range []struct {
+			name []byte
+			last tlsrpt.Day
+		}{
+			{bucketTallies, today - KeepTallies}, {bucketContributions, today - KeepTallies}, {bucketCounts, today - KeepTallies},
+			{bucketSeen, today - maxReportAge - 1}, // an older report is refused, and so need not be known
+		} {
+			n, err := pruneBucket(tx.Bucket(b.name), b.last.String())
 			if err != nil {
 				return err
 			}

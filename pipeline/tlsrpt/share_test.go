@@ -1,6 +1,7 @@
 package tlsrpt_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -65,6 +66,30 @@ func TestOneFillsTheStore(t *testing.T) {
 		if whole, empty, _ := weigh(); whole != 1 || empty != 0 {
 			t.Errorf("%q: after a week %d documents are kept and %d are not", by, whole, empty)
 		}
+	}
+}
+
+// Reports are known for as long as they could come again, and not longer.
+func TestSeenIsForgotten(t *testing.T) {
+	w := newWorld(t, intake.Options{})
+	w.enrolled("a.example")
+	body := reportText("Org", "1", 5, 0, "a.example")
+	if _, err := w.store.Add(t.Context(), document(t, body, "sender.example")); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.pass(29 * 24 * time.Hour) // 30 days after the report's day
+	if _, err := w.store.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := w.store.Add(t.Context(), document(t, body, "sender.example")); err != nil || out.Duplicates != 1 {
+		t.Errorf("again after 30 days: %+v, %v", out, err)
+	}
+	w.clock.pass(24 * time.Hour)
+	if gone, err := w.store.Prune(t.Context()); err != nil || gone.Entries != 1 {
+		t.Errorf("%+v, %v", gone, err)
+	}
+	if _, err := w.store.Add(t.Context(), document(t, body, "sender.example")); !errors.Is(err, intake.ErrOutOfTime) {
+		t.Errorf("again after 31 days: %v", err)
 	}
 }
 
