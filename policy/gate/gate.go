@@ -139,8 +139,12 @@ func (r *row) began(s stretch, d time.Duration, what string) {
 	if r.since.IsZero() || s.first.After(r.since) {
 		r.since = s.first
 	}
-	if at := s.first.Add(d); r.Now.Before(at) {
+	switch at := s.first.Add(d); {
+	case r.Now.Before(at):
 		r.later(at, codeWaiting, "%s since %s, and has to for %s", what, s.first.UTC().Format(policy.TimeFormat), hours(d))
+	case !s.lasts(d):
+		r.later(s.next(r.Now), codeWaiting, "%s since %s and was seen last at %s, so nobody knows yet that it has for %s", what,
+			s.first.UTC().Format(policy.TimeFormat), s.last.UTC().Format(policy.TimeFormat), hours(d))
 	}
 }
 

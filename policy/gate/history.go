@@ -19,6 +19,18 @@ func (s stretch) stands(now time.Time) bool {
 	return !s.last.IsZero() && now.Sub(s.last) <= fresh
 }
 
+// lasts reports whether looks show that it went on for d, the last of them near its end. A single look shows a moment: who
+// held the domain's name servers for an hour would have moved its mail a day later.
+func (s stretch) lasts(d time.Duration) bool { return s.last.Sub(s.first) >= d-nearEnd }
+
+// next is when the next look may show it, of a scan a day.
+func (s stretch) next(now time.Time) time.Time {
+	if at := s.last.Add(day); at.After(now) {
+		return at
+	}
+	return now.Add(day)
+}
+
 // stretch looks back from the newest look. A look that cannot tell is passed over; a hole of more than maxGap ends it.
 func (c *court) stretch(ask func(Look) signal) stretch {
 	var s stretch

@@ -32,6 +32,9 @@ const (
 const (
 	// fresh is how old the look may be that a change rests on: a scan a day.
 	fresh = 24 * time.Hour
+	// nearEnd is how long before the end of a delay the look may be that shows what has to stand for it: of a scan a day one
+	// is never further from it.
+	nearEnd = 12 * time.Hour
 	// maxGap is how far looks may be apart for what both show to count as having stood in between. Nobody knows
 	// what happened on days that nobody looked.
 	maxGap = 72 * time.Hour

@@ -74,5 +74,5 @@ func (c *court) vouched() bool {
 			})
 		})
 	}
-	return said.stands(c.Now) && c.Now.Sub(said.first) >= mxsDelay
+	return said.stands(c.Now) && c.Now.Sub(said.first) >= mxsDelay && said.lasts(mxsDelay)
 }
