@@ -41,7 +41,7 @@ var (
 // format is the version of the store's layout, under formatKey of bucketMeta.
 var (
 	formatKey = []byte("format")
-	format    = []byte("1")
+	format    = []byte("2") // 1 had contributions that were not packed
 )
 
 // leastData is the size of a store in which there is nothing: bbolt begins with four pages.
@@ -173,10 +173,14 @@ func prepare(tx *bbolt.Tx) error {
 		}
 	}
 	meta := tx.Bucket(bucketMeta)
-	switch found := meta.Get(formatKey); {
-	case found == nil:
+	if meta.Get(formatKey) == nil {
 		return meta.Put(formatKey, format)
-	case string(found) != string(format):
+	}
+	return checkFormat(tx)
+}
+
+func checkFormat(tx *bbolt.Tx) error {
+	if found := tx.Bucket(bucketMeta).Get(formatKey); string(found) != string(format) {
 		return fmt.Errorf("%w: its format is %q, and this program knows %q", ErrDamaged, found, format)
 	}
 	return nil
@@ -190,6 +194,9 @@ func (s *Store) view(ctx context.Context, fn func(*bbolt.Tx) error) error {
 				if tx.Bucket(name) == nil {
 					return fmt.Errorf("%w: it has no %s", ErrDamaged, name)
 				}
+			}
+			if err := checkFormat(tx); err != nil {
+				return err
 			}
 			return fn(tx)
 		})

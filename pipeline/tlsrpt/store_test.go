@@ -235,46 +235,6 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// A store that is no store is an error that says so, never a panic, and never an empty store in its place.
-func TestDamaged(t *testing.T) {
-	for name, spoil := range map[string]func(path string) error{
-		"garbage": func(p string) error { return os.WriteFile(p, []byte(strings.Repeat("garbage ", 9000)), 0o600) },
-		"empty":   func(p string) error { return os.WriteFile(p, []byte("x"), 0o600) },
-		"cut":     func(p string) error { return os.Truncate(p, 8192) },
-		"pages": func(p string) error {
-			f, err := os.OpenFile(p, os.O_WRONLY, 0)
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			_, err = f.WriteAt([]byte(strings.Repeat("\xff", 4*4096)), 2*4096)
-			return err
-		},
-	} {
-		w := newWorld(t, intake.Options{})
-		w.enrolled("a.example")
-		if _, err := w.store.Add(t.Context(), document(t, reportText("Sender", "1", 1, 0, "a.example"), "")); err != nil {
-			t.Fatal(err)
-		}
-		if err := spoil(filepath.Join(w.dir, "tlsrpt.db")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.store.Add(t.Context(), document(t, reportText("Sender", "2", 1, 0, "a.example"), "")); !errors.Is(err, intake.ErrDamaged) {
-			t.Errorf("%s: writing: %v", name, err)
-		}
-		if err := w.store.Rows(t.Context(), 0, 30000, func(intake.Row) error { return nil }); !errors.Is(err, intake.ErrDamaged) {
-			t.Errorf("%s: reading: %v", name, err)
-		}
-	}
-	w := newWorld(t, intake.Options{})
-	if err := os.WriteFile(filepath.Join(w.dir, "secret"), []byte("short"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := intake.Open(w.dir, intake.Options{}); !errors.Is(err, intake.ErrDamaged) {
-		t.Errorf("a spoiled secret: %v", err)
-	}
-}
-
 // Another user's store is an error that says so; root may look at it, and leaves nothing in it that its owner cannot write.
 func TestOtherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
