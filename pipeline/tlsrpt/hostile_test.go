@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,39 @@ func TestNamesOfOneReporter(t *testing.T) {
 	}
 	if got := rows(t, w.store, "2026-01-10"); len(got) != 1 || got[0] != "a.example evil.example true: 3 reports, 3 sessions, 0 failed" {
 		t.Errorf("%q", got)
+	}
+}
+
+// One source does not use up the hour of a domain whose address it has read: others still report.
+func TestOneSourceFloodsADomain(t *testing.T) {
+	w := newWorld(t, intake.Options{})
+	w.enrolled("a.example", "b.example")
+	in := w.newIntake(intake.IntakeOptions{PerToken: 80, PerSource: 1000})
+	send := func(from, about, id string) int {
+		r := httptest.NewRequest(http.MethodPost, "https://"+host+w.path(about), strings.NewReader(reportText("Sender", id, 1, 0, about)))
+		r.RemoteAddr = from + ":1234"
+		rec := httptest.NewRecorder()
+		in.ServeHTTP(rec, r)
+		return rec.Code
+	}
+	taken := 0
+	for i := range 100 {
+		if send("192.0.2.1", "a.example", fmt.Sprint(i)) == 201 {
+			taken++
+		}
+	}
+	if taken != 10 {
+		t.Errorf("%d of one source were taken", taken)
+	}
+	if got := send("192.0.2.2", "a.example", "other"); got != 201 {
+		t.Errorf("another source: %d", got)
+	}
+	if got := send("192.0.2.1", "b.example", "other"); got != 201 {
+		t.Errorf("about another domain: %d", got)
+	}
+	w.clock.pass(time.Hour)
+	if got := send("192.0.2.1", "a.example", "later"); got != 201 {
+		t.Errorf("an hour later: %d", got)
 	}
 }
 

@@ -46,6 +46,7 @@ type Intake struct {
 	opts    IntakeOptions
 	sources *limiter
 	tokens  *limiter
+	pairs   *limiter // of a source and a domain
 	memory  *semaphore.Weighted
 	readers chan struct{} // a place for each document that is being read
 	keys    *keyCache
@@ -77,10 +78,14 @@ func NewIntake(store *Store, opts IntakeOptions) *Intake {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Intake{
-		store: store, opts: opts, sources: newLimiter(opts.PerSource), tokens: newLimiter(opts.PerToken), memory: semaphore.NewWeighted(opts.Memory),
+		store: store, opts: opts, sources: newLimiter(opts.PerSource), tokens: newLimiter(opts.PerToken), pairs: newLimiter(pairRate(opts.PerToken)), memory: semaphore.NewWeighted(opts.Memory),
 		readers: make(chan struct{}, maxReaders), keys: newKeyCache(opts.Keys), counts: map[Count]int64{}, total: map[Count]int64{}, answers: map[int]int64{},
 	}
 }
+
+// pairRate is how many of a domain's reports of an hour one source may send: an eighth, but ten at least. Whoever reads the domain's
+// record may post, and would else use up the hour of those who report.
+func pairRate(perToken int) int { return max(perToken/8, min(perToken, 10)) }
 
 // Refresh reads who has enrolled since.
 func (in *Intake) Refresh(ctx context.Context) error {
@@ -228,6 +233,10 @@ func (in *Intake) serve(w http.ResponseWriter, r *http.Request) answer {
 		return nowhere
 	case r.Method != http.MethodPost:
 		return answer{status: http.StatusMethodNotAllowed, line: "reports are posted here (RFC 8460 section 5.4)"}
+	}
+	if wait, ok := in.pairs.allow(from+" "+e.Domain.String(), in.opts.Now()); !ok && from != "" {
+		in.count(CountLimited)
+		return answer{status: http.StatusTooManyRequests, line: "too many reports about this domain from this address", after: wait}
 	}
 	if wait, ok := in.tokens.allow(e.Domain.String(), in.opts.Now()); !ok {
 		in.count(CountLimited)

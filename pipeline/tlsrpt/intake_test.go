@@ -280,7 +280,7 @@ func FuzzIntake(f *testing.F) {
 func TestIntakeFull(t *testing.T) {
 	w := newWorld(t, intake.Options{Space: 100 << 10})
 	w.enrolled("a.example")
-	in := w.newIntake(intake.IntakeOptions{})
+	in := w.newIntake(intake.IntakeOptions{PerToken: 100_000})
 	health := func() string {
 		rec := httptest.NewRecorder()
 		in.ServeHTTP(rec, httptest.NewRequest("GET", intake.HealthPath, nil))
