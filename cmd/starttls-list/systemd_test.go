@@ -19,6 +19,7 @@ func TestUnitsVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	installed := strings.NewReplacer("/usr/bin/starttls-list", program, "/usr/local/bin/policylist-bots", program)
 	verify := func(change func(string) string) (string, error) {
 		args := []string{"verify", "--man=no"}
 		for _, name := range unitFiles(t) {
@@ -27,7 +28,7 @@ func TestUnitsVerify(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := filepath.Join(dir, filepath.Base(name))
-			if err := os.WriteFile(path, []byte(change(strings.ReplaceAll(string(text), "/usr/bin/starttls-list", program))), 0o600); err != nil {
+			if err := os.WriteFile(path, []byte(change(installed.Replace(string(text)))), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			args = append(args, path)
@@ -46,7 +47,7 @@ func TestUnitsVerify(t *testing.T) {
 func unitFiles(t testing.TB) []string {
 	t.Helper()
 	var all []string
-	for pattern, n := range map[string]int{"systemd/*.service": 3, "systemd/*.timer": 2, "systemd/*.socket": 1} {
+	for pattern, n := range map[string]int{"systemd/*.service": 4, "systemd/*.timer": 3, "systemd/*.socket": 1} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) != n {
 			t.Fatalf("%s: %v, %v", pattern, found, err)
@@ -61,7 +62,7 @@ var commandLine = regexp.MustCompile("(?:^|[ =/;`(\n])starttls-list ((?:\\\\\n|[
 
 // Units, crontab, workflows and documents call commands and flags that there are, with the same flags for the same work.
 func TestSchedulesCallWhatThereIs(t *testing.T) {
-	files := append(unitFiles(t), "systemd/policylist.cron", "systemd/README.md", "../../pipeline/tlsrpt/README.md", "repository/README.md", "repository/SETUP.md")
+	files := append(unitFiles(t), "systemd/policylist.cron", "systemd/policylist-bots.sh", "systemd/README.md", "../../pipeline/tlsrpt/README.md", "repository/README.md", "repository/SETUP.md")
 	texts := map[string]string{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)

@@ -150,8 +150,15 @@ func killedScan(t *testing.T, w *workflowWorld) {
 }
 
 func scans(t *testing.T, w *workflowWorld) {
+	bootstrap := filepath.Join(t.TempDir(), "dns.json")
+	if err := os.WriteFile(bootstrap, []byte(`{"version":"1.0","services":[[["nobody"],["https://rdap.nobody/"]]]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"north", "south"} {
 		r := w.vantage(t, name)
+		if name == "south" {
+			r.env = append(r.env, "VANTAGE_REGISTRY="+w.place("registry"), "VANTAGE_BOOTSTRAP="+bootstrap)
+		}
 		if err := r.run(w.caller("scan")); err != nil {
 			t.Fatalf("%v\n%s", err, r.out)
 		}
@@ -162,8 +169,17 @@ func scans(t *testing.T, w *workflowWorld) {
 	if got := w.stored("evidence"); len(got) != 2 {
 		t.Errorf("stored: %v", got)
 	}
+	if got := w.stored("registry"); len(got) != 1 || filepath.Base(got[0]) != registrationsFile {
+		t.Errorf("registrations are stored as %v", got)
+	}
+	// A bootstrap registry that cannot be had is told, and fails no scan.
+	r := w.vantage(t, "south")
+	r.env = append(r.env, "VANTAGE_REGISTRY="+w.place("registry"), "VANTAGE_BOOTSTRAP="+bootstrap+".gone")
+	if err := r.run(w.caller("scan")); err != nil || !strings.Contains(r.out.String(), "::warning::the registries were not asked") {
+		t.Errorf("%v\n%s", err, r.out)
+	}
 	// A vantage that is not set up says so, and a host that cannot be believed stores nothing.
-	r := w.vantage(t, "north")
+	r = w.vantage(t, "north")
 	r.env = append(r.env, "VANTAGE_KEY=")
 	if err := r.run(w.caller("scan")); err == nil || !strings.Contains(r.out.String(), "VANTAGE_KEY: parameter null or not set") {
 		t.Errorf("%v\n%s", err, r.out)
@@ -248,23 +264,38 @@ func proposes(t *testing.T, w *workflowWorld) {
 	}
 }
 
+// botsScript is what README.md installs.
+func botsScript(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("systemd/policylist-bots.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // timed runs what the units start, as systemd would: one command after the other, until one fails that may not.
 func timed(t *testing.T, w *workflowWorld) {
+	here := strings.NewReplacer("/usr/bin/starttls-list", "starttls-list", "/usr/local/bin/policylist-bots", botsScript(t))
+	runGit(t, w.remote, "branch", "-D", "bots/sync")
 	for _, c := range []struct{ unit, want string }{
 		{"systemd/policylist-scan.service", "stored as north.jsonl.zst"}, {"systemd/policylist-release.service", "mirror public: published and verified"},
+		{"systemd/policylist-bots.service", "proposed as bots/sync:\nFollow MTA-STS for 1 domain"}, {"systemd/policylist-bots.service", "it is proposed already"},
 	} {
 		text, err := os.ReadFile(c.unit)
 		if err != nil {
 			t.Fatal(err)
 		}
 		may := map[string]bool{"0": true}
-		for _, code := range strings.Fields(unitLine(t, string(text), "SuccessExitStatus")[0]) {
-			may[code] = true
+		if strings.Contains(string(text), "SuccessExitStatus=") {
+			for _, code := range strings.Fields(unitLine(t, string(text), "SuccessExitStatus")[0]) {
+				may[code] = true
+			}
 		}
 		var script strings.Builder
 		for _, line := range unitLine(t, string(text), "ExecStart") {
 			command, ignored := strings.CutPrefix(line, "-")
-			script.WriteString("code=0\n" + strings.ReplaceAll(command, "/usr/bin/starttls-list", "starttls-list") + " || code=$?\n")
+			script.WriteString("code=0\n" + here.Replace(command) + " || code=$?\n")
 			for code := range 5 {
 				if !ignored && !may[strconv.Itoa(code)] {
 					fmt.Fprintf(&script, "[ $code != %d ] || exit %[1]d\n", code)
@@ -289,7 +320,7 @@ func crons(t *testing.T, w *workflowWorld) {
 		t.Fatal(err)
 	}
 	here := strings.NewReplacer("/var/lib/policylist-vantage", filepath.Join(w.dir, "vantage"), "/var/lib/policylist/registry", registry,
-		"https://data.iana.org/rdap/dns.json", bootstrap)
+		"https://data.iana.org/rdap/dns.json", bootstrap, "/usr/local/bin/policylist-bots", botsScript(t), "/var/lib/policylist-bots", filepath.Join(w.dir, "bots"))
 	ran := 0
 	for line := range strings.Lines(string(text)) {
 		_, command, found := strings.Cut(line, " * * * policylist ")
@@ -303,7 +334,7 @@ func crons(t *testing.T, w *workflowWorld) {
 		}
 		ran++
 	}
-	if ran != 3 {
+	if ran != 4 {
 		t.Errorf("%d lines", ran)
 	}
 	if text, err := os.ReadFile(filepath.Join(registry, registrationsFile)); err != nil || !strings.Contains(string(text), `"status":"nobody"`) {
