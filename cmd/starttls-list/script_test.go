@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: func(cond string) (bool, error) { return cond == "git" && haveGit(t), nil },
-		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exitsWith, "lab": startScriptLab, "registry": startScriptRegistry, "expand": expandFiles},
+		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exitsWith, "lab": startScriptLab, "registry": startScriptRegistry, "expand": expandFiles, "operator": scriptOperator},
 	})
 }
 
