@@ -259,7 +259,7 @@ check_format() {
 check_scripts() {
 	if command -v shellcheck >/dev/null; then
 		say shellcheck
-		shellcheck .github/*.sh .github/actions/*.sh .ci/run cmd/starttls-policy/packaging/p*
+		shellcheck .github/*.sh .github/actions/*.sh .ci/run cmd/starttls-policy/packaging/p* cmd/starttls-list/systemd/*.sh
 	else
 		warn "skipped: shellcheck is missing"
 	fi
