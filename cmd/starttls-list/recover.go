@@ -33,7 +33,8 @@ this list's log has not signed (leave it out with --without NAME once you know w
 than can be found, and when there is a state that is not just an older one. --replace replaces that one too, when it is
 damaged or of no more use; whatever is replaced is kept. Interrupted at any moment, it is run again.
 
-Keys, trust versions, source and configuration are not part of the state. Keep copies of them elsewhere.
+Keys, trust versions, source and configuration are not part of the state. Keep copies of them elsewhere. Where a release takes
+its keys by --release-key and --log-key, recover takes the same.
 
 Exit codes: 0 recovered, or with --dry-run: could be; 1 refused: see above; 2 a mirror or the log server gives no
 answer; 3 wrong usage, or not confirmed; 4 internal, or another publisher is at work; 50 the log has two histories.`
@@ -56,6 +57,7 @@ type recoverFlags struct {
 	config, evidence          string
 	from, without             []string
 	dry, yes, replace, asJSON bool
+	keys                      keyFlags
 }
 
 func newRecoverCommand() *cobra.Command {
@@ -78,6 +80,7 @@ func newRecoverCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.replace, "replace", false, "replace a state that is damaged or as new as the mirrors")
 	c.Flags().StringVar(&f.evidence, "evidence", ".", "folder for what proves two histories")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print what was found as JSON")
+	f.keys.add(c.Flags())
 	return c
 }
 
@@ -85,7 +88,7 @@ func newRecoverCommand() *cobra.Command {
 var errNotConfirmed = errors.New("nothing was written: what is above was not confirmed")
 
 func runRecover(c *cobra.Command, f recoverFlags) error {
-	p, cfg, err := openConfigured(c, f.config, &keyFlags{})
+	p, cfg, err := openConfigured(c, f.config, &f.keys)
 	if err != nil {
 		return err
 	}

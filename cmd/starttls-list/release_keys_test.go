@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"os"
+	"testing"
+)
 
 // Keys on the command line are taken in place of the configuration's, as URIs or as files below the working folder; an empty
 // one is a mistake.
@@ -18,4 +21,13 @@ func TestReleaseKeysByFlags(t *testing.T) {
 	contains(t, c.run(0, release+" --dry-run"+both), "would release")
 	contains(t, c.run(exitInternal, release+" --release-key mylist/keys/release.key --log-key "+drawer("log2")), others)
 	c.run(0, "audit mylist/public --trust mylist/trust/1")
+	// A state that is lost comes back with the same keys.
+	if err := os.RemoveAll("mylist/state"); err != nil {
+		t.Fatal(err)
+	}
+	const recovering = "recover --config mylist/policylist.toml --yes"
+	contains(t, c.run(exitFail, recovering), others)
+	contains(t, c.run(exitUsage, recovering+" --release-key= --log-key "+drawer("log2")), "--release-key is empty")
+	contains(t, c.run(0, recovering+both), "recovered: the next release is number 3")
+	contains(t, c.run(0, release+both), "release 3 of")
 }
