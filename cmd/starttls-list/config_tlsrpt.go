@@ -55,7 +55,7 @@ metrics = ""
 # How much the store may take on disk, such as "500MiB" or "2GiB"; "" is 2GiB. When it is full, senders come again later.
 space = ""
 # Connections at once, of which one IPv4 address or IPv6 /64 has 16 at most; 0 is 256. Requests an hour from one such
-# source, and reports an hour about one domain; 0 is 600.
+# source, and reports an hour about one domain, of which one source may send an eighth; 0 is 600.
 connections = 0
 per-source = 0
 per-domain = 0
