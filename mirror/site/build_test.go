@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"fmt"
 	"maps"
 	"path"
 	"reflect"
@@ -14,11 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/net/html"
-
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/policy"
-	policyproof "github.com/starttls-everywhere/policylist/policy/proof"
 	"github.com/starttls-everywhere/policylist/schema"
 )
 
@@ -314,148 +310,5 @@ func TestFeeds(t *testing.T) {
 	must(t, json.Unmarshal(sink.objects["site/changes/feed.json"], &feed))
 	if !strings.HasPrefix(feed.Version, "https://jsonfeed.org/version/1") || len(feed.Items) != 6 || feed.Items[0].ContentText == "" || feed.Items[0].ID == "" {
 		t.Errorf("%+v", feed)
-	}
-}
-
-// walk calls f for each element of a page.
-func walk(n *html.Node, f func(*html.Node)) {
-	if n.Type == html.ElementNode {
-		f(n)
-	}
-	for c := n.FirstChild; c != nil; c = c.NextSibling {
-		walk(c, f)
-	}
-}
-
-func attribute(n *html.Node, name string) string {
-	for _, a := range n.Attr {
-		if a.Key == name {
-			return a.Val
-		}
-	}
-	return ""
-}
-
-// No page has a link that leads nowhere, anything from another server, script or style of its own, or an element that a
-// hostile text could have made.
-func TestPages(t *testing.T) {
-	o := whole(t)
-	for _, large := range []bool{false, true} {
-		m := o.read(Extra{Pending: []byte(held)})
-		if large {
-			m.maxPages = 1
-		}
-		sink := fresh(t, m)
-		n := 0
-		for p := range sink.paths() {
-			if path.Ext(p) == ".html" {
-				n++
-				checkPage(t, sink, p)
-			}
-		}
-		if n < 7 {
-			t.Errorf("%d pages", n)
-		}
-	}
-}
-
-var allowed = strings.Fields("html head meta title link script body a header p nav ul li main h1 h2 h3 footer form label div input button noscript dl dt dd time code pre table thead tbody tr th td section ol del ins span strong")
-
-func checkPage(t *testing.T, sink *memory, p string) {
-	t.Helper()
-	page := sink.objects[p]
-	doc, err := html.Parse(bytes.NewReader(page))
-	must(t, err)
-	if !bytes.Contains(page, []byte(`content="default-src &#39;none&#39;; `)) && !bytes.Contains(page, []byte(`content="default-src 'none'; style-src 'self'; script-src 'self';`)) {
-		t.Errorf("%s has no policy of content", p)
-	}
-	walk(doc, func(n *html.Node) {
-		if !slices.Contains(allowed, n.Data) {
-			t.Errorf("%s has an element %s", p, n.Data)
-		}
-		if n.Data == "script" && (attribute(n, "src") == "" || n.FirstChild != nil) {
-			t.Errorf("%s has a script of its own", p)
-		}
-		for _, a := range n.Attr {
-			if strings.HasPrefix(a.Key, "on") || a.Key == "style" {
-				t.Errorf("%s: %s has %s", p, n.Data, a.Key)
-			}
-			if a.Key != "href" && a.Key != "src" && a.Key != "action" || strings.HasPrefix(a.Val, "#") {
-				continue
-			}
-			target, _, _ := strings.Cut(a.Val, "#")
-			if _, ok := sink.objects[path.Join(path.Dir(p), target)]; !ok || strings.Contains(target, ":") || strings.HasPrefix(target, "/") {
-				t.Errorf("%s leads to %s", p, a.Val)
-			}
-		}
-	})
-}
-
-// What strangers' servers said is on the page, as text.
-func TestHostileTexts(t *testing.T) {
-	o := whole(t)
-	page := string(fresh(t, o.read(Extra{Pending: []byte(held)})).objects["site/domain/a.example/index.html"])
-	for _, want := range []string{"refused &lt;script&gt;alert(1)&lt;/script&gt;?[31m?", "&lt;img src=x onerror=alert(1)&gt; / {{.}}"} {
-		if !strings.Contains(page, want) {
-			t.Errorf("no %s in\n%s", want, page)
-		}
-	}
-	wait := string(fresh(t, o.read(Extra{Pending: []byte(held)})).objects["site/domain/wait.example/index.html"])
-	if !strings.Contains(wait, "&lt;b&gt;wait") || !strings.Contains(wait, "&#34; onclick=&#34;") {
-		t.Error(wait)
-	}
-}
-
-// The record by which a domain leaves is one that counts, once it has a day.
-func TestLeaveRecord(t *testing.T) {
-	page := html.UnescapeString(string(fresh(t, story(t).read(Extra{})).objects["site/domain/a.example/index.html"]))
-	_, text, ok := strings.Cut(page, `_starttls-policy.a.example. IN TXT "`)
-	text, _, closed := strings.Cut(text, `"`)
-	got := policyproof.Parse([]string{strings.Replace(text, "YYYY-MM-DD", "2026-04-01", 1)}, began)
-	if !ok || !closed || got.Status != policyproof.OK || got.Kind != policyproof.Remove {
-		t.Errorf("%q: %+v", text, got)
-	}
-	if !strings.Contains(page, fmt.Sprintf("at most %d days ahead", policyproof.MaxDays)) {
-		t.Error("the page names another bound")
-	}
-}
-
-// With many domains the index is split by letters, and a new domain changes the pages on the way to it.
-func TestIndexIsSplit(t *testing.T) {
-	o := newOperator(t)
-	o.publish(append(many(550), set("d000.example", policy.Testing), set("z.example", policy.Enforce))...)
-	sink := fresh(t, o.read(Extra{}))
-	seen := map[string]int{}
-	for p := range sink.paths() {
-		if strings.HasPrefix(p, "site/domains/") {
-			checkPage(t, sink, p)
-			for _, part := range strings.Split(string(sink.objects[p]), `domain/`)[1:] {
-				if name, _, ok := strings.Cut(part, "/index.html"); ok {
-					seen[name]++
-				}
-			}
-		}
-	}
-	if len(seen) != 552 || seen["z.example"] != 1 || seen["d000.example"] != 1 {
-		t.Errorf("the index leads to %d domains", len(seen))
-	}
-	o.publish(set("e.example", policy.Testing))
-	build(t, o.read(Extra{}), sink)
-	for p := range sink.put {
-		if strings.HasPrefix(p, "site/domains/p-d") {
-			t.Errorf("%s changed", p)
-		}
-	}
-}
-
-// A list without domains has a site, too.
-func TestEmptyList(t *testing.T) {
-	o := newOperator(t)
-	o.publish()
-	sink := fresh(t, o.read(Extra{}))
-	for p := range sink.paths() {
-		if path.Ext(p) == ".html" {
-			checkPage(t, sink, p)
-		}
 	}
 }
