@@ -79,8 +79,8 @@ func (r *row) curated() {
 		return
 	}
 	if r.change.New == nil {
-		if s := r.proofStretch(proof.Record{Kind: proof.Remove}); s.stands(r.Now) {
-			r.began(s, 0, "")
+		if wish, delay, what := r.farewell(); wish.stands(r.Now) {
+			r.began(wish, delay, what)
 			return
 		}
 		r.reason = "remove.curated"
@@ -92,19 +92,27 @@ func (r *row) curated() {
 
 // removal is the owner's: by MTA-STS where the entry follows it, by proof for all.
 func (r *row) removal() {
-	byProof := r.proofStretch(proof.Record{Kind: proof.Remove})
-	bySTS := stretch{}
-	if r.Managed == policy.ManagedByMTASTS {
-		bySTS = r.word(func(l Look) signal { return l.sts(r.need(), saysMode(mtasts.None)) })
+	if wish, delay, what := r.farewell(); wish.stands(r.Now) {
+		r.began(wish, delay, what)
+		return
 	}
-	switch {
-	case bySTS.stands(r.Now) && (!byProof.stands(r.Now) || bySTS.first.Add(removeSTSDelay).Before(byProof.first.Add(removeProofDelay))):
-		r.began(bySTS, removeSTSDelay, "MTA-STS says none")
-	case byProof.stands(r.Now):
-		r.began(byProof, removeProofDelay, "the proof \"remove\" has stood")
-	default:
-		r.lacks(codeNeedsRemoval, "%s", r.Domain)
+	r.lacks(codeNeedsRemoval, "%s", r.Domain)
+}
+
+// farewell is how long the owner has wished to leave, and for how long that takes: by MTA-STS where the entry follows it, by
+// proof for all; of both that which comes to its end first.
+func (c *court) farewell() (wish stretch, delay time.Duration, what string) {
+	wish, delay, what = c.proofStretch(proof.Record{Kind: proof.Remove}), removeProofDelay, "the proof \"remove\" has stood"
+	switch c.Managed {
+	case policy.ManagedByCurated:
+		delay = 0
+	case policy.ManagedByMTASTS:
+		none := c.word(func(l Look) signal { return l.sts(c.need(), saysMode(mtasts.None)) })
+		if none.stands(c.Now) && (!wish.stands(c.Now) || none.first.Add(removeSTSDelay).Before(wish.first.Add(delay))) {
+			return none, removeSTSDelay, "MTA-STS has said none"
+		}
 	}
+	return wish, delay, what
 }
 
 // byProof is the column of owners who prove control in the DNS.

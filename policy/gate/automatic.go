@@ -92,21 +92,9 @@ func (c *court) stuckNow(need int) bool {
 // leaves: the owner takes the domain off, by MTA-STS or in the DNS, though the source still has it.
 func (c *court) leaves() *row {
 	r := c.own(nil, "remove.owner")
-	out := c.proofStretch(proof.Record{Kind: proof.Remove})
-	delay := removeProofDelay
-	if c.Managed == policy.ManagedByCurated {
-		delay = 0
-	}
-	what := "the proof \"remove\" has stood"
-	if c.Managed == policy.ManagedByMTASTS {
-		none := c.word(func(l Look) signal { return l.sts(c.need(), saysMode(mtasts.None)) })
-		if none.stands(c.Now) && (!out.stands(c.Now) || none.first.Add(removeSTSDelay).Before(out.first.Add(delay))) {
-			out, delay, what = none, removeSTSDelay, "MTA-STS has said none"
-		}
-	}
-	if out.stands(c.Now) {
+	if wish, delay, what := c.farewell(); wish.stands(c.Now) {
 		r.idle = false
-		r.began(out, delay, what)
+		r.began(wish, delay, what)
 		return r
 	}
 	saw := c.sawProof(proof.Record{Kind: proof.Remove})
