@@ -27,12 +27,11 @@ func startScriptRegistry(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	var mu sync.Mutex
-	var server *httptest.Server
-	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		if r.URL.Path == "/dns.json" {
-			fmt.Fprintf(w, `{"version":"1.0","services":[[["example"],["%s/rdap/"]]]}`, server.URL)
+			fmt.Fprintf(w, `{"version":"1.0","services":[[["example"],["http://%s/rdap/"]]]}`, r.Host)
 			return
 		}
 		name := strings.TrimPrefix(r.URL.Path, "/rdap/domain/")
