@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/policytest"
 	"github.com/starttls-everywhere/policylist/transparency"
 )
 
@@ -291,35 +292,8 @@ func (w *world) fingerprint() [32]byte {
 	return sha256.Sum256([]byte(w.chain.Versions()[0].Text()))
 }
 
-// set and del are edits for tests, as short as a story needs.
-func set(domain string, mode policy.Mode, mxs ...string) policy.Edit {
-	d, err := policy.ParseDomain(domain)
-	if err != nil {
-		panic(err)
-	}
-	if len(mxs) == 0 {
-		mxs = []string{"mx." + domain}
-	}
-	var patterns []policy.MXPattern
-	for _, m := range mxs {
-		p, err := policy.ParseMXPattern(m)
-		if err != nil {
-			panic(err)
-		}
-		patterns = append(patterns, p)
-	}
-	p, err := policy.NewPolicy(mode, patterns)
-	if err != nil {
-		panic(err)
-	}
-	return policy.Edit{Domain: d, Policy: &p}
-}
-
-func del(domain string) policy.Edit {
-	e := set(domain, policy.Testing)
-	e.Policy = nil
-	return e
-}
+// set and del are edits, as short as a story needs.
+var set, del = policytest.Set, policytest.Del
 
 // many sets d000.example and so on in testing mode.
 func many(n int, mode policy.Mode) []policy.Edit {

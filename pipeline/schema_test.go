@@ -4,41 +4,16 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/schema"
+	"github.com/starttls-everywhere/policylist/schema/schematest"
 )
-
-// canonicalText is a fixture's document without white space and with sorted keys.
-func canonicalText(t *testing.T, path string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if filepath.Ext(path) == ".txtar" {
-		data = txtar.Parse(data).Files[0].Data
-	}
-	var v any
-	if err := json.Unmarshal(data, &v); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		t.Fatal(err)
-	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
-}
 
 func schemaFixtures(t *testing.T, pattern string) []string {
 	t.Helper()
@@ -52,7 +27,7 @@ func schemaFixtures(t *testing.T, pattern string) []string {
 // The log's own reader takes the leaves that the schemas call valid and refuses those with a flaw.
 func TestLeafSchemasAgreeWithTheLog(t *testing.T) {
 	for _, path := range schemaFixtures(t, "valid/*-leaf/*.json") {
-		text := canonicalText(t, path)
+		text := schematest.Canonical(t, path)
 		leaf, err := mirror.ParseLeaf(text)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
@@ -70,7 +45,7 @@ func TestLeafSchemasAgreeWithTheLog(t *testing.T) {
 		}
 	}
 	for _, path := range schemaFixtures(t, "invalid/*-leaf/*.txtar") {
-		if _, err := mirror.ParseLeaf(canonicalText(t, path)); err == nil && !lawOfTheReplay(path) {
+		if _, err := mirror.ParseLeaf(schematest.Canonical(t, path)); err == nil && !lawOfTheReplay(path) {
 			t.Errorf("%s: the log takes it", path)
 		}
 	}
@@ -89,8 +64,8 @@ func TestEvidenceSchemasAgreeWithTheProbe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	header := canonicalText(t, "../schema/valid/evidence-header/whole.json")
-	record := canonicalText(t, "../schema/valid/evidence-domain/whole.json")
+	header := schematest.Canonical(t, "../schema/valid/evidence-header/whole.json")
+	record := schematest.Canonical(t, "../schema/valid/evidence-domain/whole.json")
 	var h probe.Header
 	if err := json.Unmarshal(header, &h); err != nil {
 		t.Fatal(err)

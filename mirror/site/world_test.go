@@ -25,6 +25,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/policy"
+	"github.com/starttls-everywhere/policylist/policy/policytest"
 	"github.com/starttls-everywhere/policylist/transparency"
 )
 
@@ -284,34 +285,7 @@ func (o *operator) read(extra Extra) *Model {
 }
 
 // set and del are edits, as short as a story needs.
-func set(name string, mode policy.Mode, mxs ...string) policy.Edit {
-	d, err := policy.ParseDomain(name)
-	if err != nil {
-		panic(err)
-	}
-	if len(mxs) == 0 {
-		mxs = []string{"mx." + name}
-	}
-	var patterns []policy.MXPattern
-	for _, m := range mxs {
-		p, err := policy.ParseMXPattern(m)
-		if err != nil {
-			panic(err)
-		}
-		patterns = append(patterns, p)
-	}
-	p, err := policy.NewPolicy(mode, patterns)
-	if err != nil {
-		panic(err)
-	}
-	return policy.Edit{Domain: d, Policy: &p}
-}
-
-func del(name string) policy.Edit {
-	e := set(name, policy.Testing)
-	e.Policy = nil
-	return e
-}
+var set, del = policytest.Set, policytest.Del
 
 // many are n domains in testing mode.
 func many(n int) []policy.Edit {

@@ -3,37 +3,14 @@ package tlsrpt_test
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/txtar"
-
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 	"github.com/starttls-everywhere/policylist/schema"
+	"github.com/starttls-everywhere/policylist/schema/schematest"
 )
-
-// canonicalFixture is the document of a fixture of the schema in canonical JSON.
-func canonicalFixture(t *testing.T, path string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if filepath.Ext(path) == ".txtar" {
-		data = txtar.Parse(data).Files[0].Data
-	}
-	var v any
-	if err := json.Unmarshal(data, &v); err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(v) // sorts members; nothing in it needs an escape
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
 
 // The validator takes the contributions that the schema calls valid, and refuses those with a flaw.
 func TestContributionSchemaAgrees(t *testing.T) {
@@ -43,7 +20,7 @@ func TestContributionSchemaAgrees(t *testing.T) {
 			t.Fatal(pattern, err)
 		}
 		for _, path := range paths {
-			text := canonicalFixture(t, path)
+			text := schematest.Canonical(t, path)
 			_, err := tlsrpt.ValidateContribution(tlsrpt.Pad(bytes.Clone(text)))
 			if (err == nil) != want {
 				t.Errorf("%s: %v in %s", path, err, text)
@@ -63,7 +40,7 @@ func TestContributionPassesSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"../../schema/valid/contribution/whole.json", "../../schema/valid/contribution/silent-day.json"} {
-		c, err := tlsrpt.ValidateContribution(tlsrpt.Pad(canonicalFixture(t, path)))
+		c, err := tlsrpt.ValidateContribution(tlsrpt.Pad(schematest.Canonical(t, path)))
 		if err != nil || c.Day != d {
 			t.Fatal(path, err)
 		}
