@@ -29,6 +29,17 @@ type Extra struct {
 	Pending []byte
 	// Address is how commands on the pages name the mirror; "" for ".", a copy of it in the present folder.
 	Address string
+	// Survey is the file of statistics that "starttls-list survey --stats" writes, nil where there is none.
+	Survey []byte
+	// Incidents are the files incidents/*.json of the list's source, sorted by path; nil where nobody gave the source.
+	Incidents []policy.File
+	// Repository is the https address of the list's Git repository, to which links for pull requests and issues lead; "" for
+	// none.
+	Repository string
+	// TestDomain is the domain that the operator keeps broken, to test a set-up against; "" for none.
+	TestDomain string
+	// ProbeURL is where "site serve --probe" answers; "" where nobody probes for visitors.
+	ProbeURL string
 	// Explain gives the text of a code, from the table that the command line prints; nil knows those of package policy.
 	Explain func(code string) (policy.Code, bool)
 }
