@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
+	"github.com/starttls-everywhere/policylist/transparency/witness/loopback"
 )
 
 // StartLitewitness starts torchwood's witness for one log. Its key lives in an ssh-agent, which the test is, and the log
@@ -41,7 +42,7 @@ func StartLitewitness(t testing.TB, logVKey, origin string) *Process {
 	}
 	const name = "lite.witness.example"
 	address := tool.FreePort(t)
-	p := &Process{Name: "lite", VKey: vkey(name, public), URL: "http://" + address, DB: filepath.Join(dir, "witness.db")}
+	p := &Process{Name: "lite", VKey: loopback.VKey(name, public), URL: "http://" + address, DB: filepath.Join(dir, "witness.db")}
 	enter := exec.Command(sqlite, p.DB)
 	enter.Stdin = logRow(t, origin, logVKey)
 	if out, err := enter.CombinedOutput(); err != nil {

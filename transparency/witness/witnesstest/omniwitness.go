@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
+	"github.com/starttls-everywhere/policylist/transparency/witness/loopback"
 )
 
 // StartOmniwitness starts transparency.dev's witness for one log, whose vkey's name is its origin. Without the program
@@ -32,7 +33,7 @@ func StartOmniwitness(t testing.TB, logVKey, origin string) *Process {
 	write(t, filepath.Join(dir, "key"), key)
 	write(t, filepath.Join(dir, "logs.yaml"), logs)
 	address := tool.FreePort(t)
-	p := &Process{Name: "omni", VKey: vkey(name, public), URL: "http://" + address, DB: filepath.Join(dir, "witness.db")}
+	p := &Process{Name: "omni", VKey: loopback.VKey(name, public), URL: "http://" + address, DB: filepath.Join(dir, "witness.db")}
 	p.command = func() *exec.Cmd {
 		return exec.Command(program, "--listen", address, "--metrics_listen=", "--db_file", p.DB,
 			"--private_key_path", filepath.Join(dir, "key"), "--additional_logs", filepath.Join(dir, "logs.yaml"))

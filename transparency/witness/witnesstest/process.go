@@ -3,9 +3,6 @@
 package witnesstest
 
 import (
-	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,10 +37,3 @@ func (p *Process) Start(t testing.TB) {
 
 // Stop kills the witness, as a power cut would.
 func (p *Process) Stop() { p.running.Stop() }
-
-// vkey is the cosignature/v1 verifier key (C2SP tlog-cosignature, type 0x04).
-func vkey(name string, key ed25519.PublicKey) string {
-	typed := append([]byte{4}, key...)
-	sum := sha256.Sum256(append([]byte(name+"\n"), typed...))
-	return fmt.Sprintf("%s+%x+%s", name, sum[:4], base64.StdEncoding.EncodeToString(typed))
-}
