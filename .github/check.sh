@@ -15,7 +15,8 @@ stages (default: all)
             sendmail, nsd, unbound)
   judges    tests that ask other people's tools (Tessera's fsck, cosign, sigstore-go over a Fulcio and a timestamp authority,
             gpgv, tinycdb, nfpm, lintian, mandoc, buildah)
-  browser   tests of the published pages; there are none yet
+  browser   tests that show the published pages to Chromium, and to the judges of accessibility (axe-core) and of HTML
+            (html-validate), which npm installs; pictures of the pages go to $POLICYLIST_ARTIFACTS where that names a folder
   With core, go test runs once for all stages asked for; without it, only for
   the packages whose tests use outside programs.
 
@@ -31,6 +32,8 @@ mirror/storetest/tool/tools.txt into
   $POLICYLIST_TOOLS/<name>@<version>/<name>   (default: ~/.cache/policylist/tools)
 
 Mail servers are Debian's, downloaded and unpacked beside them, never installed.
+Packages of npm are those of mirror/storetest/tool/npm/package-lock.json, by their digests,
+and are installed beside them, too; nothing of them runs before a test does.
 
 Tests find them there. A test whose server or judge is missing is skipped; with
 CI=true it fails. By hand, the judges are asked like this (DIR from
@@ -118,14 +121,14 @@ install_program() {
 install_programs() {
 	local name version source tags
 	while read -r name version source tags; do
-		case $source in apt:* | deb:* | root:*) continue ;; esac
+		case $source in apt:* | deb:* | root:* | npm:*) continue ;; esac
 		if [ -x "$(program "$name" "$version")" ]; then continue; fi
 		while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n || true; done
 		install_program "$name" "$version" "$source" "$tags" &
 	done < <(wanted)
 	wait
 	while read -r name version source tags; do
-		case $source in apt:* | deb:* | root:*) continue ;; esac
+		case $source in apt:* | deb:* | root:* | npm:*) continue ;; esac
 		if [ ! -x "$(program "$name" "$version")" ]; then die_in_ci "missing: $name $version"; fi
 	done < <(wanted)
 }
@@ -229,6 +232,34 @@ install_roots() {
 	done < <(wanted)
 }
 
+# install_modules installs npm's packages by the lock file, which then lies beside them: tests take no others. Scripts of
+# packages do not run. The folder appears whole or not at all.
+install_modules() {
+	local name version source tags target temp lock=${list%/*}/npm
+	while read -r name version source tags; do
+		case $source in npm:*) ;; *) continue ;; esac
+		target=$tools/$name@$version
+		if cmp -s "$lock/package-lock.json" "$target/package-lock.json"; then continue; fi
+		if ! command -v npm >/dev/null; then
+			die_in_ci "missing: $name, and there is no npm to install it"
+			continue
+		fi
+		say "npm ci for $name"
+		mkdir -p "$tools"
+		temp=$(mktemp -d "$tools/.tmp.XXXXXX")
+		cp "$lock/package.json" "$lock/package-lock.json" "$temp"
+		if (cd "$temp" && npm ci --ignore-scripts --no-audit --no-fund) >"$temp/log" 2>&1 </dev/null; then
+			rm -rf "$temp/log" "$target"
+			chmod 755 "$temp"
+			mv "$temp" "$target"
+		else
+			tail -n 3 "$temp/log" >&2
+			rm -rf "$temp"
+			die_in_ci "missing: $name"
+		fi
+	done < <(wanted)
+}
+
 # run_program runs a program of tools.txt, or says that it is missing.
 run_program() {
 	local name version source tags want=$1
@@ -304,8 +335,8 @@ packages() {
 		return
 	fi
 	local imports
-	imports=$(go list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./...)
-	grep -E ' [^ ]+/(mirror/storetest(/[a-z]+)?|policy/discovery/dnssectest|pipeline/signing/keytest)( |$)' <<<"$imports" | cut -d ' ' -f 1
+	imports=$(go list -f '{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./...)
+	grep -E ' [^ ]+/(mirror/storetest(/[a-z]+)?|mirror/site/browsertest|policy/discovery/dnssectest|pipeline/signing/keytest)( |$)' <<<"$imports" | cut -d ' ' -f 1
 }
 
 stages='' full='' only_tools=''
@@ -340,11 +371,11 @@ install_packages
 install_programs
 install_trees
 install_roots
+install_modules
 say "what is needed is installed, after $SECONDS s"
 if [ -n "$only_tools" ]; then exit 0; fi
 
 if asked core; then core; fi
-if asked browser; then say "browser: there are no browser tests yet"; fi
 
 race=()
 if asked core; then

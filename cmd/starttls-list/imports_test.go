@@ -22,7 +22,7 @@ func linked(t *testing.T, program string, flags ...string) []string {
 	return packages
 }
 
-// The judges of keyless bundles, and the key services that have a build tag, are in neither program. Each tag brings its
+// The judges of keyless bundles, the driver of a browser, and the key services that have a build tag, are in neither program. Each tag brings its
 // service.
 func TestImports(t *testing.T) {
 	services := map[string]string{"gcpkms": "gcp", "azurekms": "azure", "hashivault": "hashivault"}
@@ -34,6 +34,7 @@ func TestImports(t *testing.T) {
 				"github.com/sigstore/timestamp-authority", "cloud.google.com/go", "google.golang.org/api", "github.com/Azure/", "github.com/AzureAD/",
 				"github.com/hashicorp/vault", provider + "gcp", provider + "azure", provider + "hashivault",
 				"github.com/starttls-everywhere/policylist/pipeline/signing/keytest",
+				"github.com/chromedp/", "github.com/starttls-everywhere/policylist/mirror/site/browsertest",
 			} {
 				if strings.HasPrefix(p, forbidden) {
 					t.Errorf("%s links %s", program, p)

@@ -11,7 +11,8 @@
 //
 //	$POLICYLIST_TOOLS/<name>@<version>/usr/…        (see Tree)
 //
-// and so is the root of another Debian ("root:"), whole.
+// and so is the root of another Debian ("root:"), whole. Packages of npm ("npm:") are installed there by npm/package-lock.json,
+// below node_modules.
 package tool
 
 import (
@@ -78,6 +79,9 @@ func (e entry) locate() (string, error) {
 		folder = filepath.Join(cache, "policylist", "tools")
 	}
 	folder = filepath.Join(folder, e.name+"@"+e.version)
+	if strings.HasPrefix(e.source, "npm:") {
+		return folder, locked(folder)
+	}
 	if strings.HasPrefix(e.source, "deb:") || strings.HasPrefix(e.source, "root:") {
 		_, err := os.Stat(folder) // it appears whole or not at all
 		return folder, err

@@ -29,7 +29,7 @@ func TestListIsWellFormed(t *testing.T) {
 		switch kind, _, _ := strings.Cut(source, ":"); kind {
 		case "apt":
 			want = "-"
-		case "deb", "root":
+		case "deb", "root", "npm":
 			want = "r" // the number of this choice of packages
 		}
 		if !strings.HasPrefix(version, want) {
