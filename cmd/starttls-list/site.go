@@ -11,7 +11,6 @@ import (
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/mirror/audit"
 	"github.com/starttls-everywhere/policylist/mirror/site"
-	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/transparency"
 )
 
@@ -67,21 +66,9 @@ func (s *siteSource) read(c *cobra.Command, extra site.Extra) (*site.Model, erro
 	if err != nil {
 		return nil, err
 	}
-	extra.Cache, extra.Explain = s.cache, codeTable()
+	extra.Cache, extra.Codes = s.cache, codes()
 	m, err := site.Read(c.Context(), reader, chain, extra)
 	return m, siteExit(err)
-}
-
-// codeTable looks codes up among all that this program prints.
-func codeTable() func(string) (policy.Code, bool) {
-	table := map[string]policy.Code{}
-	for _, c := range codes() {
-		table[c.ID] = c
-	}
-	return func(id string) (policy.Code, bool) {
-		c, ok := table[id]
-		return c, ok
-	}
 }
 
 func siteExit(err error) error {

@@ -10,32 +10,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/starttls-everywhere/policylist/mirror/site"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/proof"
 )
 
 const validationPage = "../../pipeline/VALIDATION.md"
 
-// findingGroups are the codes that a domain's owner may meet, by what they are about.
-var findingGroups = []struct {
-	title string
-	codes []string // what stands before the first dot
-}{
-	{"The entry", []string{"domain", "entry", "mode", "mx", "mxs", "alias", "note", "override", "bulk"}},
-	{"The domain's DNS", []string{"dns"}},
-	{"Mail servers", []string{"smtp", "starttls", "tls", "cert"}},
-	{"MTA-STS, DANE and TLSRPT", []string{"sts", "dane", "tlsrpt", "cross"}},
-	{"The proof, and what is held", []string{"proof", "gate", "bot", "evidence", "scan", "vantage", "probe"}},
-	{"What stands in the log", []string{"add", "promote", "demote", "remove", "restore", "change"}},
-}
-
 func findingTables() string {
 	var b strings.Builder
 	cell := strings.NewReplacer("|", `\|`, "<", `\<`, "*", `\*`, "_", `\_`)
-	for _, g := range findingGroups {
-		fmt.Fprintf(&b, "### %s\n\n| code | | what it means | what to do |\n|---|---|---|---|\n", g.title)
+	for _, g := range site.CodeGroups() {
+		fmt.Fprintf(&b, "### %s\n\n| code | | what it means | what to do |\n|---|---|---|---|\n", g.Title)
 		for _, c := range codes() {
-			if group, _, _ := strings.Cut(c.ID, "."); slices.Contains(g.codes, group) {
+			if g.Has(c.ID) {
 				fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c.ID, c.Severity, cell.Replace(c.Summary), cell.Replace(c.Fix))
 			}
 		}

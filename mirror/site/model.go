@@ -40,8 +40,10 @@ type Extra struct {
 	TestDomain string
 	// ProbeURL is where "site serve --probe" answers; "" where nobody probes for visitors.
 	ProbeURL string
-	// Explain gives the text of a code, from the table that the command line prints; nil knows those of package policy.
+	// Explain gives the text of a code, from the table that the command line prints; nil looks it up in Codes.
 	Explain func(code string) (policy.Code, bool)
+	// Codes is that table, for the pages that explain all of it; nil has those of packages policy, gate and proof.
+	Codes []policy.Code
 }
 
 // Model is all that the pages say.
@@ -59,6 +61,7 @@ type Model struct {
 	Pending      *Pending // nil where nobody said
 	Address      string
 
+	extra    Extra // with Codes and Explain set
 	explain  func(string) (policy.Code, bool)
 	record   *record
 	notes    map[int64]transparency.Cosigned // checkpoints of releases, by number

@@ -44,6 +44,7 @@ func newPages(m *Model) (*pages, error) {
 		"moment": momentText, "stamp": stamp,
 		"domainLink": func(up, name string) string { return up + m.domainPage(name) },
 		"reason":     m.reason,
+		"marks":      marks,
 	}
 	layout, err := template.New("").Funcs(funcs).ParseFS(embedded, "pages/layout.html")
 	if err != nil {
@@ -126,6 +127,7 @@ func (b *builder) addPages() error {
 	b.addIndex(p)
 	b.addChanges(p)
 	b.addDomains(p)
+	b.addOwnerPages(p)
 	return nil
 }
 

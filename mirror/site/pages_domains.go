@@ -3,10 +3,8 @@ package site
 import (
 	"fmt"
 	"path"
-	"strings"
 
 	"github.com/starttls-everywhere/policylist/policy"
-	"github.com/starttls-everywhere/policylist/policy/proof"
 )
 
 type domainPage struct {
@@ -80,13 +78,6 @@ func (b *builder) verifyCommand(name string) string {
 		file = path.Base(file)
 	}
 	return fmt.Sprintf("starttls-list site verify %s --mirror %s --fingerprint %s", file, shellWord(b.Address), b.fingerprint())
-}
-
-// leaveRecord is the proof of control that takes a domain off the list. Its day is the reader's to choose: a page has no
-// clock.
-func leaveRecord(name string) string {
-	text, _, _ := strings.Cut(proof.Record{Kind: proof.Remove}.String(), "exp=")
-	return fmt.Sprintf(`%s.%s. IN TXT "%sexp=YYYY-MM-DD"`, proof.Name, name, text)
 }
 
 // shardPage shows any domain. The script puts its name in the place of DOMAIN.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/mirror/audit"
-	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/transparency"
 )
 
@@ -15,6 +14,9 @@ import (
 // beyond it are added to it. Errors wrap ErrUnverified, audit.ErrUnreachable, or are about extra or the cache folder.
 func Read(ctx context.Context, r mirror.Reader, chain *transparency.TrustChain, extra Extra) (*Model, error) {
 	pending, err := parsePending(extra.Pending)
+	if err == nil {
+		err = checkRepository(extra.Repository)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -28,13 +30,17 @@ func Read(ctx context.Context, r mirror.Reader, chain *transparency.TrustChain, 
 	}
 	m := &Model{
 		Origin: rel.Leaf.Origin, Trust: chain.Versions(), Checkpoint: rel.Checkpoint, Releases: log.releases, Domains: log.all, List: log.list,
-		Alarms: log.alarms, MoreAlarms: log.more, Pending: pending, Address: extra.Address, explain: extra.Explain, record: log.record, maxPages: maxPages,
+		Alarms: log.alarms, MoreAlarms: log.more, Pending: pending, Address: extra.Address, extra: extra, explain: extra.Explain, record: log.record, maxPages: maxPages,
 	}
 	if m.Address == "" {
 		m.Address = "."
 	}
+	m.extra.Cache = "" // the same model, wherever its entries were kept
+	if m.extra.Codes == nil {
+		m.extra.Codes = ownCodes()
+	}
 	if m.explain == nil {
-		m.explain = policyCodes()
+		m.explain = lookUp(m.extra.Codes)
 	}
 	for _, w := range chain.Newest().Witnesses.Witnesses() {
 		m.Cosignatures = append(m.Cosignatures, Cosignature{w.Name, rel.Checkpoint.Witnesses[w.Name]})
@@ -46,18 +52,6 @@ func Read(ctx context.Context, r mirror.Reader, chain *transparency.TrustChain, 
 		return nil, err
 	}
 	return m, log.save(extra.Cache, chain)
-}
-
-// policyCodes looks up the codes of package policy.
-func policyCodes() func(string) (policy.Code, bool) {
-	table := map[string]policy.Code{}
-	for _, c := range policy.Codes() {
-		table[c.ID] = c
-	}
-	return func(id string) (policy.Code, bool) {
-		c, ok := table[id]
-		return c, ok
-	}
 }
 
 // openPointer follows the trust versions and verifies what the mirror says is newest.

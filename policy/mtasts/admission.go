@@ -21,6 +21,9 @@ const (
 	minSelfService = 10886400 * time.Second
 )
 
+// Admissible is the least max_age of a policy that an entry may follow, with its owner's proof.
+const Admissible = minAdmissible
+
 // Track tells what a policy's max_age earns.
 func (p Policy) Track() Track {
 	switch {
