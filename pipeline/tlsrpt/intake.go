@@ -7,9 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +15,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/starttls-everywhere/policylist/mirror/visitors"
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 )
 
@@ -44,9 +43,9 @@ type IntakeOptions struct {
 type Intake struct {
 	store   *Store
 	opts    IntakeOptions
-	sources *limiter
-	tokens  *limiter
-	pairs   *limiter // of a source and a domain
+	sources *visitors.Limiter
+	tokens  *visitors.Limiter
+	pairs   *visitors.Limiter // of a source and a domain
 	memory  *semaphore.Weighted
 	readers chan struct{} // a place for each document that is being read
 	keys    *keyCache
@@ -78,7 +77,7 @@ func NewIntake(store *Store, opts IntakeOptions) *Intake {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Intake{
-		store: store, opts: opts, sources: newLimiter(opts.PerSource), tokens: newLimiter(opts.PerToken), pairs: newLimiter(pairRate(opts.PerToken)), memory: semaphore.NewWeighted(opts.Memory),
+		store: store, opts: opts, sources: visitors.NewLimiter(opts.PerSource), tokens: visitors.NewLimiter(opts.PerToken), pairs: visitors.NewLimiter(pairRate(opts.PerToken)), memory: semaphore.NewWeighted(opts.Memory),
 		readers: make(chan struct{}, maxReaders), keys: newKeyCache(opts.Keys), counts: map[Count]int64{}, total: map[Count]int64{}, answers: map[int]int64{},
 	}
 }
@@ -219,7 +218,7 @@ func (in *Intake) serve(w http.ResponseWriter, r *http.Request) answer {
 		return in.health()
 	}
 	from := source(r, in.opts.Proxy)
-	if wait, ok := in.sources.allow(from, in.opts.Now()); !ok && from != "" {
+	if wait, ok := in.sources.Allow(from, in.opts.Now()); !ok && from != "" {
 		in.count(CountLimited)
 		return answer{status: http.StatusTooManyRequests, line: "too many requests from this address", after: wait}
 	}
@@ -234,11 +233,11 @@ func (in *Intake) serve(w http.ResponseWriter, r *http.Request) answer {
 	case r.Method != http.MethodPost:
 		return answer{status: http.StatusMethodNotAllowed, line: "reports are posted here (RFC 8460 section 5.4)"}
 	}
-	if wait, ok := in.pairs.allow(from+" "+e.Domain.String(), in.opts.Now()); !ok && from != "" {
+	if wait, ok := in.pairs.Allow(from+" "+e.Domain.String(), in.opts.Now()); !ok && from != "" {
 		in.count(CountLimited)
 		return answer{status: http.StatusTooManyRequests, line: "too many reports about this domain from this address", after: wait}
 	}
-	if wait, ok := in.tokens.allow(e.Domain.String(), in.opts.Now()); !ok {
+	if wait, ok := in.tokens.Allow(e.Domain.String(), in.opts.Now()); !ok {
 		in.count(CountLimited)
 		return answer{status: http.StatusTooManyRequests, line: "too many reports about this domain", after: wait}
 	}
@@ -280,24 +279,7 @@ func source(r *http.Request, proxy bool) string {
 			text = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
 		}
 	}
-	return sourceOf(text)
-}
-
-// sourceOf takes an address with or without a port; "" for what is none.
-func sourceOf(text string) string {
-	if host, _, err := net.SplitHostPort(text); err == nil {
-		text = host
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return "" // a unix socket, or a proxy that does not say
-	}
-	addr = addr.Unmap().WithZone("")
-	if addr.Is6() {
-		prefix, _ := addr.Prefix(64)
-		return prefix.String()
-	}
-	return addr.String()
+	return visitors.Source(text)
 }
 
 // refuse says what an error means to who sent the document. Only what is not the sender's fault is 5xx, and then it may come

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/starttls-everywhere/policylist/mirror/visitors"
 	"github.com/starttls-everywhere/policylist/policy/discovery"
 	"github.com/starttls-everywhere/policylist/policy/tlsrpt"
 )
@@ -67,7 +68,7 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener, ready func
 	share := max(1, s.Connections/len(listeners))
 	for _, l := range listeners {
 		if !s.Intake.opts.Proxy { // all come from the proxy
-			l = newFairListener(l)
+			l = visitors.FairListener(l)
 		}
 		group.Go(func() error { return s.serveOn(web, netutil.LimitListener(l, share)) })
 	}

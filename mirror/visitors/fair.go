@@ -1,4 +1,4 @@
-package tlsrpt
+package visitors
 
 import (
 	"net"
@@ -9,15 +9,15 @@ import (
 // perSourceConnections is how many connections one IPv4 address or IPv6 /64 has at once: a sender needs one.
 const perSourceConnections = 16
 
-// fairListener closes connections of a source that has its share, so that nobody holds all that there are by waiting. Those
-// from this machine are a proxy's, or the operator's, and not counted.
 type fairListener struct {
 	net.Listener
 	mu   sync.Mutex
 	open map[string]int // by source, while they are open
 }
 
-func newFairListener(l net.Listener) *fairListener {
+// FairListener closes connections of a source that has its share of l's, so that nobody holds all that there are by waiting.
+// Those from this machine are a proxy's, or the operator's, and not counted.
+func FairListener(l net.Listener) net.Listener {
 	return &fairListener{Listener: l, open: map[string]int{}}
 }
 
@@ -28,7 +28,7 @@ func (l *fairListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := sourceOf(c.RemoteAddr().String())
+		from := Source(c.RemoteAddr().String())
 		if from == "" || isLocal(c.RemoteAddr()) {
 			return c, nil
 		}

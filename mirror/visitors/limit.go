@@ -1,4 +1,10 @@
-package tlsrpt
+// Package visitors is about who asks a server that strangers reach: where a request comes from, how often it may, and how
+// many connections one source holds. Its memory is fixed, whoever comes.
+//
+//	limit := visitors.NewLimiter(60)                          // an hour
+//	wait, ok := limit.Allow(visitors.Source(r.RemoteAddr), now) // "192.0.2.1", "2001:db8::/64"
+//	server.Serve(visitors.FairListener(l))
+package visitors
 
 import (
 	"hash/maphash"
@@ -6,17 +12,17 @@ import (
 	"time"
 )
 
-// limitSlots is how many buckets a row of a limiter has, and limitRows how many rows.
+// limitSlots is how many buckets a row of a Limiter has, and limitRows how many rows.
 const (
 	limitSlots = 1 << 14
 	limitRows  = 2
 )
 
-// limiter lets each name do so many things an hour, and as many at once after an idle hour. Its memory is fixed, whoever
+// Limiter lets each name do so many things an hour, and as many at once after an idle hour. Its memory is fixed, whoever
 // comes: a name has one bucket in each row, found by a keyed hash, and is turned away when all of them are empty. So a
 // crowd can take the place of a name only by meeting it in every row, which it cannot aim at without the key.
 // Safe for concurrent use.
-type limiter struct {
+type Limiter struct {
 	perHour float64
 
 	mu   sync.Mutex
@@ -30,16 +36,17 @@ type bucket struct {
 	at   int64 // Unix seconds
 }
 
-func newLimiter(perHour int) *limiter {
-	l := &limiter{perHour: float64(perHour)}
+// NewLimiter is one whose buckets are full.
+func NewLimiter(perHour int) *Limiter {
+	l := &Limiter{perHour: float64(perHour)}
 	for i := range l.seed {
 		l.seed[i] = maphash.MakeSeed()
 	}
 	return l
 }
 
-// allow takes one from the name's buckets. wait says in how long there will be one when there is none.
-func (l *limiter) allow(name string, now time.Time) (wait time.Duration, ok bool) {
+// Allow takes one from the name's buckets. wait says in how long there will be one when there is none.
+func (l *Limiter) Allow(name string, now time.Time) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var mine [limitRows]*bucket

@@ -1,4 +1,4 @@
-package tlsrpt
+package visitors
 
 import (
 	"errors"
@@ -56,7 +56,7 @@ func TestFairListener(t *testing.T) {
 			l.from = append(l.from, c.crowd)
 		}
 		l.from = append(l.from, c.other)
-		fair := newFairListener(l)
+		fair := FairListener(l)
 		var open []net.Conn
 		for {
 			conn, err := fair.Accept()
