@@ -26,5 +26,30 @@ func Versioned(version string, txts []string) (fields []string, found int) {
 	return fields, found
 }
 
+// Format writes a record: the version and its fields.
+//
+//	txtrecord.Format("v=TLSRPTv1", "rua=mailto:a@b.example") // "v=TLSRPTv1; rua=mailto:a@b.example"
+func Format(version string, fields ...string) string {
+	return strings.Join(append([]string{version}, fields...), "; ")
+}
+
+// maxString is the most that one character-string of a record holds (RFC 1035 section 3.3).
+const maxString = 255
+
+// Zone writes text, printable ASCII, as the data of a TXT record in a zone file (RFC 1035 section 5.1): quoted, and in several
+// strings where it is too long for one, which readers join without a space.
+func Zone(text string) string {
+	var parts []string
+	for len(text) > maxString {
+		parts, text = append(parts, text[:maxString]), text[maxString:]
+	}
+	parts = append(parts, text)
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	for i, part := range parts {
+		parts[i] = `"` + quote.Replace(part) + `"`
+	}
+	return strings.Join(parts, " ")
+}
+
 // TrimWSP takes off blanks and tabs (WSP of RFC 5234 appendix B.1), which is less than what Go calls space.
 func TrimWSP(s string) string { return strings.Trim(s, " \t") }
