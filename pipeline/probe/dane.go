@@ -237,6 +237,11 @@ func (d *DANE) take(found discovery.DANE, mx discovery.Answer) {
 // compareKeys fills in DANE.Matches and drops from the sessions what no record of the host can name.
 func (h *Host) compareKeys() {
 	records := h.DANE.records()
+	for _, s := range h.encrypted() {
+		if key := s.TLS.Keys.Chain[0].SPKI; !slices.Contains(h.keys, key) {
+			h.keys = append(h.keys, key)
+		}
+	}
 	if len(records) > 0 {
 		for _, s := range h.encrypted() {
 			h.DANE.Matches = append(h.DANE.Matches, h.DANE.match(s, records))
@@ -304,6 +309,35 @@ func shorten(prints []Print) []Print {
 	var out []Print
 	for _, p := range prints {
 		out = append(out, Print{Cert: p.Cert, SPKI: p.SPKI})
+	}
+	return out
+}
+
+// HostKeys are the keys that an MX host shows, by which TLSA records can be made.
+type HostKeys struct {
+	Host policy.Domain
+	SPKI []string // SHA-256 of the leaf certificates' SubjectPublicKeyInfo, lower-case hex, each once
+}
+
+// hostKeys are those of all hosts that came to TLS.
+func (o Observation) hostKeys() (out []HostKeys) {
+	for _, h := range o.Hosts {
+		if name, err := policy.ParseDomain(h.Name); err == nil && len(h.keys) > 0 {
+			out = append(out, HostKeys{name, h.keys})
+		}
+	}
+	return out
+}
+
+// Named are the TLSA records that name the certificates of every session with the host, as evidence has them.
+func (h *Host) Named() (out []string) {
+	if h.DANE == nil || len(h.DANE.Matches) == 0 {
+		return nil
+	}
+	for i, text := range h.DANE.Records {
+		if !slices.ContainsFunc(h.DANE.Matches, func(m Match) bool { return !slices.Contains(m.Records, uint(i)) }) {
+			out = append(out, text)
+		}
 	}
 	return out
 }

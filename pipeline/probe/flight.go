@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 )
@@ -90,4 +91,11 @@ func (f *flight[K, V]) forget(key K) {
 		default:
 		}
 	}
+}
+
+// clear drops all that is too old to be used again.
+func (f *flight[K, V]) clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.DeleteFunc(f.calls, func(_ K, c *call[V]) bool { return f.stale(c) })
 }

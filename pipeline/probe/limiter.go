@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -47,17 +48,24 @@ type limiter struct {
 
 	mu        sync.Mutex // guards what follows
 	gates     map[any]*turnstile
-	providers map[string]chan struct{} // by registrable domain
+	providers map[string]*exchange // by registrable domain
 }
 
 // turnstile lets one visitor through at a time. started is guarded by holding the token.
 type turnstile struct {
 	token   chan struct{}
 	started []time.Time // of the last perMinute visits, oldest first
+	users   int         // who holds the token or waits for it; guarded by limiter.mu
+}
+
+// exchange has the lines to a provider.
+type exchange struct {
+	lines chan struct{}
+	users int // who has a line or waits for one; guarded by limiter.mu
 }
 
 func newLimiter(perMinute int, clock Clock) *limiter {
-	return &limiter{perMinute: perMinute, clock: clock, gates: make(map[any]*turnstile), providers: make(map[string]chan struct{})}
+	return &limiter{perMinute: perMinute, clock: clock, gates: make(map[any]*turnstile), providers: make(map[string]*exchange)}
 }
 
 // enter waits for the right to connect to addr, which is an address of the host named, if one is. The caller calls leave
@@ -74,6 +82,7 @@ func (l *limiter) enter(ctx context.Context, addr netip.Addr, hosts ...policy.Do
 		for _, g := range gates[:held] {
 			<-g.token
 		}
+		l.abandon(gates)
 	}
 	for _, g := range gates {
 		select {
@@ -100,7 +109,29 @@ func (l *limiter) gate(key any) *turnstile {
 		t = &turnstile{token: make(chan struct{}, 1)}
 		l.gates[key] = t
 	}
+	t.users++
 	return t
+}
+
+// abandon gives gates back.
+func (l *limiter) abandon(gates []*turnstile) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, g := range gates {
+		g.users--
+	}
+}
+
+// forget drops what nobody uses and what would keep nobody waiting any more. Whoever has a gate counts as its user, so none
+// is dropped between being looked up and being passed, which would let two visitors in.
+func (l *limiter) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := l.clock.Now().Add(-time.Minute)
+	maps.DeleteFunc(l.gates, func(_ any, g *turnstile) bool {
+		return g.users == 0 && (len(g.started) == 0 || !g.started[len(g.started)-1].After(last))
+	})
+	maps.DeleteFunc(l.providers, func(_ string, e *exchange) bool { return e.users == 0 })
 }
 
 // pace waits until another visit may begin at all gates, whose tokens the caller holds, and at the hosts' providers.
@@ -138,16 +169,23 @@ func (l *limiter) callOn(ctx context.Context, hosts []policy.Domain) (hangUp fun
 		name = hosts[0].String() // a public suffix itself
 	}
 	l.mu.Lock()
-	lines := l.providers[name]
-	if lines == nil {
-		lines = make(chan struct{}, l.perProvider)
-		l.providers[name] = lines
+	e := l.providers[name]
+	if e == nil {
+		e = &exchange{lines: make(chan struct{}, l.perProvider)}
+		l.providers[name] = e
 	}
+	e.users++
 	l.mu.Unlock()
+	left := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		e.users--
+	}
 	select {
-	case lines <- struct{}{}:
-		return func() { <-lines }, nil
+	case e.lines <- struct{}{}:
+		return func() { <-e.lines; left() }, nil
 	case <-ctx.Done():
+		left()
 		return nil, ctx.Err()
 	}
 }

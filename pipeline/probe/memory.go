@@ -41,3 +41,16 @@ func (p *Prober) afresh() *Prober {
 		fetcher: p.fetcher, slots: p.slots, memory: newMemory(p.opts.MaxAge, p.opts.Clock.Now),
 	}
 }
+
+// Forget drops what is not used again: for a Prober that lives long, and whose targets strangers choose, so that it grows only
+// by what it looks at within Options.MaxAge. It keeps all that the manners rest on. It is safe at any time.
+func (p *Prober) Forget() {
+	p.hosts.clear()
+	p.tlsa.clear()
+	p.sessions.clear()
+	p.bare.clear()
+	for _, l := range []*limiter{p.limit, p.loopback, p.web.public, p.web.loopback} {
+		l.forget()
+	}
+	p.deaf.Store(0) // else a stranger's three zones of silent name servers would end all surveys
+}

@@ -44,6 +44,8 @@ type Host struct {
 	Name       string    `json:"name"`
 	Preference uint16    `json:"preference"`
 	Sessions   []Session `json:"sessions,omitempty"` // one an address, IPv4 before IPv6
+
+	keys []string // as HostKeys.SPKI; not in evidence, where few hosts have a use for it
 }
 
 // Stage is how far a session came: what was being waited for when it ended.

@@ -68,6 +68,7 @@ type Result struct {
 	Judgement
 	Since time.Time // when the present verdict was first seen, in UTC and whole seconds
 	Line  []byte
+	Keys  []HostKeys // of the hosts that came to TLS
 }
 
 // Prober looks at domains. What was seen of an address or server is used for other domains until it is Options.MaxAge old,

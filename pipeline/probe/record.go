@@ -81,7 +81,7 @@ type signatureLine struct {
 // result puts judgement and observation together; the evidence line is made here.
 func (p *Prober) result(t Target, o Observation, j Judgement) Result {
 	now := p.opts.Clock.Now().UTC().Truncate(time.Second)
-	r := Result{Domain: t.Domain, Judgement: j, Since: now}
+	r := Result{Domain: t.Domain, Judgement: j, Since: now, Keys: o.hostKeys()}
 	if old, ok := p.opts.Previous[t.Domain]; ok && old.Verdict == j.Verdict {
 		if old.Since.Before(now) {
 			r.Since = old.Since
