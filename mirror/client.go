@@ -361,11 +361,10 @@ func (c *Client) choose(h *held, cand *candidate, next *state) (policy.List, err
 	next.Held, next.HeldWhy = 0, ""
 	data := cand.file
 	if data == nil {
-		parts, err := cand.Parts()
-		if err != nil {
+		var err error
+		if data, err = cand.List.Bytes(cand.Leaf.Header()); err != nil {
 			return before, err
 		}
-		data = slices.Concat(parts[:]...)
 	}
 	if !cand.healed && !sameEntries(before, cand.List) {
 		if err := h.keep(c.Dir); err != nil { // the update is worth more

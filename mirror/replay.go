@@ -17,20 +17,10 @@ type Release struct {
 	Raw   []byte // the leaf's bytes
 	Index int64  // its place in the log
 	List  policy.List
-
-	lines *policy.Lines // List's; nil where nobody has needed them yet
 }
 
-// Parts are the release's policy.json in three pieces, which must not be changed: those whose digest replay compared
-// with the leaf's.
-func (r *Release) Parts() ([3][]byte, error) {
-	lines := r.lines
-	if lines == nil {
-		fresh := r.List.Lines()
-		lines = &fresh
-	}
-	return lines.Parts(r.Leaf.Header())
-}
+// Chunks are the release's policy.json in pieces.
+func (r *Release) Chunks() ([]string, error) { return r.List.Chunks(r.Leaf.Header()) }
 
 // Digest is the SHA-256 of the leaf's bytes, which the next release names as its previous.
 func (r *Release) Digest() [32]byte { return sha256.Sum256(r.Raw) }
@@ -136,7 +126,7 @@ func (r *Replay) AddParsed(data []byte, leaf Leaf, err error) *Release {
 			r.alarm(index, err)
 		}
 	default:
-		list, lines, err := r.judge(leaf.Release)
+		list, err := r.judge(leaf.Release)
 		if err != nil {
 			r.abandon()
 			r.alarm(index, fmt.Errorf("release %d: %w", leaf.Release.Release, err))
@@ -144,7 +134,7 @@ func (r *Replay) AddParsed(data []byte, leaf Leaf, err error) *Release {
 		}
 		r.claimed = r.run[min(leaf.Release.From-r.start, int64(len(r.run))):]
 		r.claim(leaf.Release.From)
-		r.last = &Release{leaf.Release, append([]byte(nil), data...), index, list, lines}
+		r.last = &Release{leaf.Release, append([]byte(nil), data...), index, list}
 		return r.last
 	}
 	return nil
@@ -178,42 +168,30 @@ func (r *Replay) addTrust(leaf *TrustLeaf) error {
 }
 
 // judge is the definition of a valid release. It returns the list after it.
-func (r *Replay) judge(leaf *ReleaseLeaf) (list policy.List, lines *policy.Lines, err error) {
+func (r *Replay) judge(leaf *ReleaseLeaf) (list policy.List, err error) {
 	if err := leaf.checkAlone(r.chain); err != nil {
-		return list, nil, err
+		return list, err
 	}
 	if r.origin != "" && leaf.Origin != r.origin {
-		return list, nil, fmt.Errorf("its origin is %q, this log's is %q", leaf.Origin, r.origin)
+		return list, fmt.Errorf("its origin is %q, this log's is %q", leaf.Origin, r.origin)
 	}
 	if leaf.Trust != r.trust {
-		return list, nil, fmt.Errorf("it names trust version %d where version %d holds", leaf.Trust, r.trust)
+		return list, fmt.Errorf("it names trust version %d where version %d holds", leaf.Trust, r.trust)
 	}
 	if err := leaf.checkAfter(r.last); err != nil {
-		return list, nil, err
+		return list, err
 	}
 	changes, err := r.changes(leaf)
 	if err != nil {
-		return list, nil, err
+		return list, err
 	}
-	before := r.before()
-	if list, err = before.List.Apply(changes); err != nil {
-		return list, nil, err
+	if r.last != nil {
+		list = r.last.List
 	}
-	after := before.lines.Apply(changes)
-	return list, &after, leaf.checkList(list.Len(), after)
-}
-
-// before is the last valid release with its lines, which are made once: from there on a release costs its changes.
-func (r *Replay) before() *Release {
-	switch {
-	case r.last == nil:
-		return &Release{lines: &policy.Lines{}}
-	case r.last.lines == nil:
-		lines := r.last.List.Lines()
-		last := *r.last
-		last.lines, r.last = &lines, &last
+	if list, err = list.Apply(changes); err != nil {
+		return list, err
 	}
-	return r.last
+	return list, leaf.checkList(list, io.Discard)
 }
 
 // changes returns the edits in [From, To), which must be the change leaves that end just before the release leaf;
@@ -254,14 +232,14 @@ func (r *ReleaseLeaf) checkAfter(last *Release) error {
 	return nil
 }
 
-// checkList verifies count, size and digest of the rebuilt list.
-func (r *ReleaseLeaf) checkList(count int, l policy.Lines) error {
-	size, digest, err := l.Write(io.Discard, r.Header())
+// checkList verifies count, size and digest of the rebuilt list, whose file it writes.
+func (r *ReleaseLeaf) checkList(list policy.List, w io.Writer) error {
+	size, digest, err := list.Write(w, r.Header())
 	switch {
 	case err != nil:
 		return err
-	case int64(count) != r.Count || size != r.ListSize || digest != r.ListDigest:
-		return fmt.Errorf("the rebuilt list has %d domains, %d bytes, digest %x; the leaf says %d, %d, %x", count, size, digest, r.Count, r.ListSize, r.ListDigest)
+	case int64(list.Len()) != r.Count || size != r.ListSize || digest != r.ListDigest:
+		return fmt.Errorf("the rebuilt list has %d domains, %d bytes, digest %x; the leaf says %d, %d, %x", list.Len(), size, digest, r.Count, r.ListSize, r.ListDigest)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func TestUnpackerCompares(t *testing.T) {
 	other[len(other)-2] ^= 1
 	var u Unpacker
 	for _, cut := range []int{0, 1, 1 << 17, len(want) - 1, len(want)} {
-		if err := u.Compare(packed, want[:cut], nil, want[cut:]); err != nil {
+		if err := u.Compare(packed, string(want[:cut]), "", string(want[cut:])); err != nil {
 			t.Errorf("cut at %d: %v", cut, err)
 		}
 	}
@@ -42,7 +42,7 @@ func TestUnpackerCompares(t *testing.T) {
 		"a flip":            {flip(packed, len(packed)/2), false},
 		"a checksum's flip": {flip(packed, len(packed)-1), false},
 	} {
-		parts := [][]byte{want[:5], want[5:]}
+		parts := []string{string(want[:5]), string(want[5:])}
 		err := u.Compare(tt.file, parts...)
 		if err == nil || tt.content && !errors.Is(err, ErrOtherContent) {
 			t.Errorf("%s: %v", name, err)
@@ -72,7 +72,7 @@ func TestUnpackerStopsEarly(t *testing.T) {
 	var u Unpacker
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if err := u.Compare(bomb, make([]byte, 1000)); !errors.Is(err, ErrOtherContent) {
+	if err := u.Compare(bomb, string(make([]byte, 1000))); !errors.Is(err, ErrOtherContent) {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)

@@ -1,8 +1,8 @@
 package policy
 
 import (
-	"cmp"
 	"encoding/json"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -67,32 +67,74 @@ func (c Change) MarshalJSON() ([]byte, error) {
 
 // Diff compares two lists, each sorted by domain and unique, and returns the changes in the same order.
 func Diff(before, after []Entry) []Change {
-	var changes []Change
-	for len(before) > 0 || len(after) > 0 {
-		order := 0
-		switch {
-		case len(after) == 0:
-			order = -1
-		case len(before) == 0:
-			order = 1
-		default:
-			order = cmp.Compare(before[0].Domain.name, after[0].Domain.name)
-		}
-		switch {
-		case order < 0:
-			changes = append(changes, Change{before[0].Domain, &before[0].Policy, nil, Removed})
-			before = before[1:]
-		case order > 0:
-			changes = append(changes, Change{after[0].Domain, nil, &after[0].Policy, Added})
-			after = after[1:]
-		default:
-			if old, new := &before[0].Policy, &after[0].Policy; !old.Equal(*new) {
-				changes = append(changes, Change{after[0].Domain, old, new, classify(old, new)})
+	return diff(func(yield func(Domain, Policy) bool) {
+		for _, e := range before {
+			if !yield(e.Domain, e.Policy) {
+				return
 			}
-			before, after = before[1:], after[1:]
 		}
+	}, after)
+}
+
+// DiffEntries is Diff from the list to entries.
+func (l List) DiffEntries(after []Entry) []Change { return diff(l.All(), after) }
+
+func diff(before iter.Seq2[Domain, Policy], after []Entry) (changes []Change) {
+	add := func() {
+		changes = append(changes, Change{after[0].Domain, nil, &after[0].Policy, Added})
+		after = after[1:]
+	}
+	for d, p := range before {
+		for len(after) > 0 && after[0].Domain.name < d.name {
+			add()
+		}
+		switch {
+		case len(after) == 0 || after[0].Domain != d:
+			changes = append(changes, removed(d, p))
+			continue
+		case !p.Equal(after[0].Policy):
+			changes = append(changes, changed(d, p, after[0].Policy))
+		}
+		after = after[1:]
+	}
+	for len(after) > 0 {
+		add()
 	}
 	return changes
+}
+
+// Diff is Diff from the list to another. What the two share costs nothing.
+func (l List) Diff(after List) (changes []Change) {
+	a, b := cursor{blocks: l.blocks}, cursor{blocks: after.blocks}
+	for {
+		a.skipShared(&b)
+		x, okX := a.peek()
+		y, okY := b.peek()
+		switch {
+		case !okX && !okY:
+			return changes
+		case !okY || okX && x.name < y.name:
+			changes = append(changes, removed(Domain{x.name}, decodePolicy(x.policy)))
+			a.take(x)
+		case !okX || y.name < x.name:
+			p := decodePolicy(y.policy)
+			changes = append(changes, Change{Domain{y.name}, nil, &p, Added})
+			b.take(y)
+		default:
+			if x.policy != y.policy {
+				changes = append(changes, changed(Domain{x.name}, decodePolicy(x.policy), decodePolicy(y.policy)))
+			}
+			a.take(x)
+			b.take(y)
+		}
+	}
+}
+
+// removed and changed have copies of policies, so that a comparison that finds nothing allocates nothing.
+func removed(d Domain, old Policy) Change { return Change{d, &old, nil, Removed} }
+
+func changed(d Domain, old, new Policy) Change {
+	return Change{d, &old, &new, classify(&old, &new)}
 }
 
 func classify(old, new *Policy) Class {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"crypto/sha256"
@@ -40,8 +41,15 @@ type Entry struct {
 }
 
 // List is a set of entries, at most one a domain, sorted bytewise by domain. The zero value is the empty list.
-// Lists are values that nobody changes: Apply returns a new one.
-type List struct{ entries []Entry }
+// Lists are values that nobody changes: Apply returns a new one, which shares all but the lines that changed with the old.
+//
+// What a list holds is its lines of policy.json: a million domains take the 90 MB of their file, a change costs its
+// domains, and the next file is one pass of SHA-256 over what is there. An entry is decoded when it is asked for. Safe
+// for concurrent use.
+type List struct {
+	blocks []block // none is empty
+	n      int     // domains
+}
 
 // NewList sorts entries, which it takes over; two entries of one domain are an error.
 func NewList(entries []Entry) (List, error) {
@@ -49,38 +57,82 @@ func NewList(entries []Entry) (List, error) {
 	if !slices.IsSortedFunc(entries, byDomain) {
 		slices.SortFunc(entries, byDomain)
 	}
-	for i := 1; i < len(entries); i++ {
-		if entries[i].Domain == entries[i-1].Domain {
-			return List{}, fmt.Errorf("%w: %s twice", ErrList, entries[i].Domain)
+	var b builder
+	var text []byte
+	for i, e := range entries {
+		if i > 0 && e.Domain == entries[i-1].Domain {
+			return List{}, fmt.Errorf("%w: %s twice", ErrList, e.Domain)
 		}
+		text = appendLine(text[:0], e)
+		b.add(e.Domain.name, text)
 	}
-	return List{entries}, nil
+	return b.list(), nil
 }
 
 // Len is the number of domains.
-func (l List) Len() int { return len(l.entries) }
+func (l List) Len() int { return l.n }
 
-// Entries returns the sorted entries; the caller must not change them.
-func (l List) Entries() []Entry { return l.entries }
+// Entries returns the sorted entries, newly made: All costs no memory.
+func (l List) Entries() []Entry {
+	out := make([]Entry, 0, l.n)
+	for d, p := range l.All() {
+		out = append(out, Entry{d, p})
+	}
+	return out
+}
 
 // All iterates in order.
 func (l List) All() iter.Seq2[Domain, Policy] {
 	return func(yield func(Domain, Policy) bool) {
-		for _, e := range l.entries {
-			if !yield(e.Domain, e.Policy) {
+		var policies policyReader
+		for c := (cursor{blocks: l.blocks}); ; {
+			next, ok := c.peek()
+			if !ok || !yield(Domain{next.name}, policies.read(next.policy)) {
 				return
 			}
+			c.take(next)
 		}
 	}
 }
 
 // Lookup finds the policy of exactly d: the list knows no subdomains (rule R12).
 func (l List) Lookup(d Domain) (Policy, bool) {
-	i, ok := slices.BinarySearchFunc(l.entries, d, func(e Entry, d Domain) int { return cmp.Compare(e.Domain.name, d.name) })
-	if !ok {
+	if l.n == 0 {
 		return Policy{}, false
 	}
-	return l.entries[i].Policy, true
+	text := l.blocks[blockOf(l.blocks, d.name)].text
+	for text != "" {
+		next := cutLine(text)
+		switch {
+		case next.name == d.name:
+			return decodePolicy(next.policy), true
+		case next.name > d.name:
+			return Policy{}, false
+		}
+		text = text[next.size:]
+	}
+	return Policy{}, false
+}
+
+// Equal reports whether both say the same.
+func (l List) Equal(m List) bool {
+	if l.n != m.n {
+		return false
+	}
+	a, b := cursor{blocks: l.blocks}, cursor{blocks: m.blocks}
+	for {
+		a.skipShared(&b)
+		x, ok := a.peek()
+		y, _ := b.peek()
+		if x != y {
+			return false
+		}
+		if !ok {
+			return true
+		}
+		a.take(x)
+		b.take(y)
+	}
 }
 
 // Edit is one domain's new policy, or its removal when Policy is nil.
@@ -92,31 +144,43 @@ type Edit struct {
 // Apply returns l with edits, which must be sorted by domain and unique. It refuses an edit without effect: setting
 // what already stands, removing what is not there.
 func (l List) Apply(edits []Edit) (List, error) {
+	for i := 1; i < len(edits); i++ {
+		if edits[i-1].Domain.name >= edits[i].Domain.name {
+			return List{}, fmt.Errorf("%w: changes are not sorted and unique at %s", ErrList, edits[i].Domain)
+		}
+	}
 	if len(edits) == 0 {
 		return l, nil
 	}
-	out := make([]Entry, 0, len(l.entries)+len(edits))
-	rest := l.entries
-	for i, e := range edits {
-		if i > 0 && edits[i-1].Domain.name >= e.Domain.name {
-			return List{}, fmt.Errorf("%w: changes are not sorted and unique at %s", ErrList, e.Domain)
+	out := List{make([]block, 0, len(l.blocks)+1), l.n}
+	rest := l.blocks
+	for len(edits) > 0 {
+		i, n, text := blockOf(rest, edits[0].Domain.name), len(edits), ""
+		out.blocks = append(out.blocks, rest[:i]...)
+		if rest = rest[i:]; len(rest) > 0 {
+			text, rest = rest[0].text, rest[1:]
 		}
-		n, found := slices.BinarySearchFunc(rest, e.Domain, func(x Entry, d Domain) int { return cmp.Compare(x.Domain.name, d.name) })
-		out = append(out, rest[:n]...)
-		rest = rest[n:]
-		switch {
-		case e.Policy == nil && !found:
-			return List{}, fmt.Errorf("%w: %s is removed but not listed", ErrList, e.Domain)
-		case e.Policy != nil && found && rest[0].Policy.Equal(*e.Policy):
-			return List{}, fmt.Errorf("%w: %s is set to what it already is", ErrList, e.Domain)
-		case e.Policy != nil:
-			out = append(out, Entry{e.Domain, *e.Policy})
+		if len(rest) > 0 {
+			end := rest[0].first()
+			n, _ = slices.BinarySearchFunc(edits, end, func(e Edit, end string) int { return cmp.Compare(e.Domain.name, end) })
 		}
-		if found {
-			rest = rest[1:]
+		merged, err := merge(text, edits[:n])
+		if err != nil {
+			return List{}, err
 		}
+		out.n += bytes.Count(merged, []byte("\n")) - strings.Count(text, "\n")
+		out.blocks, edits = appendBlocks(out.blocks, merged), edits[n:]
 	}
-	return List{append(out, rest...)}, nil
+	out.blocks = append(out.blocks, rest...)
+	return out, nil
+}
+
+func errNotListed(d Domain) error {
+	return fmt.Errorf("%w: %s is removed but not listed", ErrList, d)
+}
+
+func errNoEffect(d Domain) error {
+	return fmt.Errorf("%w: %s is set to what it already is", ErrList, d)
 }
 
 // Header is what policy.json says besides its policies.
@@ -129,33 +193,41 @@ type Header struct {
 // Write writes policy.json, format 0.1, in its only form and returns how many bytes and their SHA-256. One domain
 // stands on each line; the last has no comma; a newline ends the file.
 func (l List) Write(w io.Writer, h Header) (size int64, digest [32]byte, err error) {
-	buf, err := appendHeader(make([]byte, 0, 1<<16), h)
+	chunks, err := l.Chunks(h)
 	if err != nil {
 		return 0, digest, err
 	}
 	sum := sha256.New()
-	out := io.MultiWriter(sum, w)
-	for i, e := range l.entries {
-		buf = append(buf, '"')
-		buf = append(buf, e.Domain.name...)
-		buf = append(buf, `":`...)
-		buf = e.Policy.AppendJSON(buf)
-		if i < len(l.entries)-1 {
-			buf = append(buf, ',')
-		}
-		buf = append(buf, '\n')
-		if len(buf) > 1<<16-4096 {
-			n, err := out.Write(buf)
-			size += int64(n)
-			if err != nil {
-				return size, digest, err
-			}
-			buf = buf[:0]
+	out := bufio.NewWriterSize(io.MultiWriter(sum, w), 1<<16)
+	for _, c := range chunks {
+		n, err := out.WriteString(c)
+		size += int64(n)
+		if err != nil {
+			return size, digest, err
 		}
 	}
-	n, err := out.Write(append(buf, listTail...))
+	err = out.Flush()
 	sum.Sum(digest[:0])
-	return size + int64(n), digest, err
+	return size, digest, err
+}
+
+// Chunks are policy.json with the header h in pieces, nearly all of which are the list's own. An error wraps ErrList: the
+// header cannot be published.
+func (l List) Chunks(h Header) ([]string, error) {
+	head, err := appendHeader(nil, h)
+	if err != nil {
+		return nil, err
+	}
+	out := append(make([]string, 0, len(l.blocks)+2), string(head))
+	for _, b := range l.blocks {
+		out = append(out, b.text)
+	}
+	if len(l.blocks) == 0 {
+		return append(out, listTail), nil
+	}
+	last := &out[len(out)-1]
+	*last = strings.TrimSuffix(*last, ",\n") // the last domain has no comma
+	return append(out, "\n"+listTail), nil
 }
 
 // listTail ends policy.json after its last line.
@@ -178,163 +250,4 @@ func (l List) Bytes(h Header) ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
-}
-
-// ParseList reads policy.json strictly: what it accepts writes back to the same bytes. Errors wrap ErrList and give
-// line and column.
-func ParseList(data []byte) (Header, List, error) {
-	p := listParser{data: data, intern: map[string]string{}}
-	h, err := p.header()
-	if err != nil {
-		return Header{}, List{}, err
-	}
-	l, err := p.policies()
-	return h, l, err
-}
-
-// listParser reads line by line, so that an error knows its place and no token outlives its line.
-type listParser struct {
-	data   []byte
-	off    int
-	line   int
-	intern map[string]string // MX names are shared by many domains; one copy of each is kept
-}
-
-func (p *listParser) next() ([]byte, error) {
-	p.line++
-	n := bytes.IndexByte(p.data[p.off:], '\n')
-	if n < 0 {
-		return nil, fmt.Errorf("%w: line %d: the file ends here; a newline or more is missing", ErrList, p.line)
-	}
-	line := p.data[p.off : p.off+n]
-	p.off += n + 1
-	return line, nil
-}
-
-func (p *listParser) errorf(s *canonical.Scanner, err error) error {
-	return fmt.Errorf("%w: line %d, column %d: %w", ErrList, p.line, s.Offset()+1, err)
-}
-
-func (p *listParser) header() (Header, error) {
-	var h Header
-	fields := []struct {
-		before, after string
-		read          func(s *canonical.Scanner)
-	}{
-		{`{`, ``, nil},
-		{`"timestamp":`, `,`, func(s *canonical.Scanner) { h.Timestamp = scanTime(s) }},
-		{`"expires":`, `,`, func(s *canonical.Scanner) { h.Expires = scanTime(s) }},
-		{`"version":"0.1",`, ``, nil},
-		{`"author":`, `,`, func(s *canonical.Scanner) { h.Author = s.Str(MaxAuthorLen) }},
-		{`"policy-aliases":{},`, ``, nil},
-		{`"policies":{`, ``, nil},
-	}
-	for _, f := range fields {
-		line, err := p.next()
-		if err != nil {
-			return h, err
-		}
-		s := canonical.NewScanner(line)
-		s.Literal(f.before)
-		if f.read != nil {
-			f.read(s)
-		}
-		s.Literal(f.after)
-		if err := s.Done(); err != nil {
-			return h, p.errorf(s, err)
-		}
-	}
-	return h, nil
-}
-
-func scanTime(s *canonical.Scanner) time.Time {
-	t, err := ParseTime(s.Str(len(TimeFormat)))
-	if err != nil {
-		s.Fail("%v", err)
-	}
-	return t
-}
-
-func (p *listParser) policies() (List, error) {
-	entries := make([]Entry, 0, bytes.Count(p.data, []byte("\n")))
-	comma := true
-	for {
-		line, err := p.next()
-		if err != nil {
-			return List{}, err
-		}
-		if string(line) == "}" {
-			break
-		}
-		s := canonical.NewScanner(line)
-		if !comma {
-			s.Fail("the line before has no comma")
-		}
-		e := p.entry(s)
-		comma = s.Try(",")
-		if len(entries) > 0 && entries[len(entries)-1].Domain.name >= e.Domain.name {
-			s.Fail("domains are not sorted and unique at %q", e.Domain)
-		}
-		if err := s.Done(); err != nil {
-			return List{}, p.errorf(s, err)
-		}
-		entries = append(entries, e)
-	}
-	if comma && len(entries) > 0 {
-		return List{}, fmt.Errorf("%w: line %d: a comma after the last domain", ErrList, p.line-1)
-	}
-	if rest := string(p.data[p.off:]); rest != "}\n" {
-		return List{}, fmt.Errorf("%w: line %d: the file must end with one closing brace and a newline", ErrList, p.line+1)
-	}
-	return List{entries}, nil
-}
-
-func (p *listParser) entry(s *canonical.Scanner) Entry {
-	d, err := ParseDomain(s.Str(maxNameLen))
-	if err != nil {
-		s.Fail("%v", err)
-	}
-	s.Literal(":")
-	return Entry{d, ScanPolicy(s, p.keep)}
-}
-
-func (p *listParser) keep(name string) string {
-	if k, ok := p.intern[name]; ok {
-		return k
-	}
-	name = strings.Clone(name)
-	p.intern[name] = name
-	return name
-}
-
-// ScanPolicy takes a policy in the form that AppendJSON writes. keep, unless nil, may return a shared copy of a
-// pattern's text.
-func ScanPolicy(s *canonical.Scanner, keep func(string) string) Policy {
-	s.Literal(`{"mode":`)
-	mode, err := ParseMode(s.Str(len("testing")))
-	if err != nil {
-		s.Fail("%v", err)
-	}
-	s.Literal(`,"mxs":[`)
-	var few [4]MXPattern
-	mxs := few[:0]
-	for more := s.Err() == nil; more; more = s.Err() == nil && s.More("]") {
-		text := s.Str(maxNameLen + 1)
-		if keep != nil {
-			text = keep(text)
-		}
-		m, err := ParseMXPattern(text)
-		if err != nil {
-			s.Fail("%v", err)
-		}
-		if len(mxs) > 0 && mxs[len(mxs)-1].text >= m.text {
-			s.Fail("mxs are not sorted and unique at %q", text)
-		}
-		mxs = append(mxs, m)
-	}
-	if len(mxs) > MaxMXs {
-		s.Fail("%d mxs, the most is %d", len(mxs), MaxMXs)
-	}
-	s.Literal("}")
-	return Policy{Mode: mode, MXs: slices.Clone(mxs)}
 }

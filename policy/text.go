@@ -22,7 +22,7 @@ type Text struct {
 // OpenText reads the header of policy.json and keeps data, which must not change. It trusts the lines: the caller knows
 // from a verified digest that they are a list, else ParseList is the one to ask. Errors wrap ErrList.
 func OpenText(data []byte) (Header, Text, error) {
-	p := listParser{data: data}
+	p := newListParser(bytes.NewReader(data))
 	h, err := p.header()
 	if err != nil {
 		return Header{}, Text{}, err

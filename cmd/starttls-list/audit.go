@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -154,11 +153,11 @@ func writeList(folder string, r *mirror.Release) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	parts, err := r.Parts()
+	data, err := r.List.Bytes(r.Leaf.Header())
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(folder, fmt.Sprintf("policy-%d.json", r.Leaf.Release)), slices.Concat(parts[:]...), 0o644)
+	return os.WriteFile(filepath.Join(folder, fmt.Sprintf("policy-%d.json", r.Leaf.Release)), data, 0o644)
 }
 
 // compareMirrors also keeps the evidence of forks, whose files it returns.

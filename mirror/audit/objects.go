@@ -114,9 +114,9 @@ func (r *run) checkPacked(ctx context.Context, leaf *mirror.ReleaseLeaf, p packe
 	if p.rebuilt == nil {
 		err = mirror.CheckPacked(data, p.limit, p.digest)
 	} else {
-		var parts [3][]byte
-		if parts, err = p.rebuilt.Parts(); err == nil {
-			err = r.unpacker.Compare(data, parts[:]...)
+		var chunks []string
+		if chunks, err = p.rebuilt.Chunks(); err == nil {
+			err = r.unpacker.Compare(data, chunks...)
 		}
 	}
 	if err != nil {
@@ -174,16 +174,15 @@ func (r *run) isNewest(data []byte) bool {
 	if r.rebuilt == nil || r.rebuilt.Leaf.ListDigest != r.newest.ListDigest {
 		return sha256.Sum256(data) == r.newest.ListDigest
 	}
-	parts, err := r.rebuilt.Parts()
+	chunks, err := r.rebuilt.Chunks()
 	if err != nil {
 		return false
 	}
-	for _, p := range parts {
-		rest, ok := bytes.CutPrefix(data, p)
-		if !ok {
+	for _, c := range chunks {
+		if len(data) < len(c) || string(data[:len(c)]) != c {
 			return false
 		}
-		data = rest
+		data = data[len(c):]
 	}
 	return len(data) == 0
 }
