@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	defaultState = "/var/lib/starttls-policy"
+	defaultState = mta.Folder
 	stateLock    = "lock"  // file in the state folder: one update at a time
 	maxConfig    = 1 << 20 // bytes
 )

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/starttls-everywhere/policylist/policy/mta"
 )
 
 // configText is the file that join writes: every key with what it means. The result parses to what went in.
@@ -78,7 +80,7 @@ listen = ["` + unitSocket + `"]
 `
 
 // unitSocket is that of starttls-policy.socket.
-const unitSocket = "127.0.0.1:8461"
+const unitSocket = mta.DaemonAddress
 
 // listText is one [[list]], to be appended to a file as well.
 func listText(l listConfig) string {

@@ -73,7 +73,7 @@ func complaintOf(path string, err error) error {
 
 // caBundle is the first of the usual files that is there.
 func caBundle() string {
-	for _, b := range caBundles {
+	for _, b := range mta.CABundles() {
 		if _, err := os.Stat(b); err == nil {
 			return b
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
+	"github.com/starttls-everywhere/policylist/policy/mta"
 )
 
 // server is a machine with an unpacked Postfix in front of its PATH, and a list on a mirror.
@@ -90,6 +91,10 @@ func TestJoinChoosesATypeThatPostfixHas(t *testing.T) {
 			if r.MainCF.File != s.postfix.Config+"/main.cf" || r.MainCF.Lines[0] != "smtp_tls_policy_maps = "+table ||
 				!strings.Contains(text, "Add to "+r.MainCF.File+" (Postfix "+r.MainCF.Version+")") {
 				t.Errorf("%+v\n%s", r.MainCF, text)
+			}
+			// The site's page and USAGE.md show these lines, in the folder that is usual.
+			if got := strings.ReplaceAll(strings.Join(r.MainCF.Lines, "\n"), filepath.Join(s.dir, "var"), mta.Folder); got != strings.Join(mta.MainTable(string(c.want)), "\n") {
+				t.Errorf("join prints\n%s\nand the pages show %q", got, mta.MainTable(string(c.want)))
 			}
 			main, err := os.OpenFile(r.MainCF.File, os.O_APPEND|os.O_WRONLY, 0)
 			if err != nil {

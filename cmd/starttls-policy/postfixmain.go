@@ -9,10 +9,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-)
 
-// caBundles are where systems keep the CA certificates in one file.
-var caBundles = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}
+	"github.com/starttls-everywhere/policylist/policy/mta"
+)
 
 // mainCF is what to write into main.cf, as this Postfix needs it.
 type mainCF struct {
@@ -41,7 +40,7 @@ func mainLines(ctx context.Context, p postfixConfig) mainCF {
 		return m
 	}
 	if maps := p.maps(ctx); maps != "" {
-		m.Lines = append(m.Lines, "smtp_tls_policy_maps = "+maps)
+		m.Lines = append(m.Lines, mta.PolicyMaps(maps))
 	}
 	m.Lines = append(m.Lines, tlsLines(ctx)...)
 	return m
@@ -61,15 +60,15 @@ func daemonLines(ctx context.Context, place listenPlace) mainCF {
 			address = below
 		}
 	}
-	ours := "socketmap:" + network + ":" + address + ":"
+	ours := mta.DaemonMapPrefix(network, address)
 	dialect, _ := dialectFor(ctx, dialectAuto)
-	maps := ours + dialect.String()
+	maps := mta.DaemonMap(network, address, dialect)
 	switch old, _ := postconf(ctx, "-h", "smtp_tls_policy_maps"); {
 	case strings.Contains(old, ours):
 	case old != "":
-		m.Lines = append(m.Lines, "smtp_tls_policy_maps = "+old+", "+maps)
+		m.Lines = append(m.Lines, mta.PolicyMaps(old+", "+maps))
 	default:
-		m.Lines = append(m.Lines, "smtp_tls_policy_maps = "+maps)
+		m.Lines = append(m.Lines, mta.PolicyMaps(maps))
 	}
 	m.Lines = append(m.Lines, tlsLines(ctx)...)
 	return m
@@ -80,16 +79,17 @@ func tlsLines(ctx context.Context) (lines []string) {
 	file, _ := postconf(ctx, "-h", "smtp_tls_CAfile")
 	path, _ := postconf(ctx, "-h", "smtp_tls_CApath")
 	if file == "" && path == "" {
-		bundle := caBundles[0]
-		for _, b := range slices.Backward(caBundles) {
+		bundles := mta.CABundles()
+		bundle := bundles[0]
+		for _, b := range slices.Backward(bundles) {
 			if _, err := os.Stat(b); err == nil {
 				bundle = b
 			}
 		}
-		lines = append(lines, "smtp_tls_CAfile = "+bundle)
+		lines = append(lines, mta.CAFile(bundle))
 	}
 	if level, _ := postconf(ctx, "-h", "smtp_tls_security_level"); level == "" {
-		lines = append(lines, "smtp_tls_security_level = may")
+		lines = append(lines, mta.Level)
 	}
 	return lines
 }
@@ -134,7 +134,7 @@ func (p postfixConfig) obstacle(ctx context.Context) string {
 
 // maps is the value for smtp_tls_policy_maps, "" when it names the table already.
 func (p postfixConfig) maps(ctx context.Context) string {
-	ours := string(p.Type) + ":" + string(p.Map)
+	ours := mta.TableMap(string(p.Type), string(p.Map))
 	old, _ := postconf(ctx, "-h", "smtp_tls_policy_maps")
 	if old == "" {
 		return ours

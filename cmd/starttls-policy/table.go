@@ -19,7 +19,7 @@ import (
 )
 
 // defaultTable is the table's file in the state folder.
-const defaultTable = "postfix-tls-policy"
+const defaultTable = mta.PostfixTable
 
 // errTable is what every failure to write the Postfix table wraps.
 var errTable = errors.New("the Postfix table could not be written; the old one stays")

@@ -128,6 +128,8 @@ func (b *builder) addPages() error {
 	b.addChanges(p)
 	b.addDomains(p)
 	b.addOwnerPages(p)
+	b.addUse(p)
+	b.addBadges()
 	return nil
 }
 

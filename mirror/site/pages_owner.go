@@ -86,6 +86,16 @@ func proposeLink(repository string) string {
 
 var plainRepository = regexp.MustCompile(`^https://[a-z0-9][a-z0-9.-]*[a-z0-9](:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)+/?$`)
 
+// check keeps what the operator says of itself from being anything else.
+func (e Extra) check() error {
+	if e.TestDomain != "" {
+		if _, err := policy.ParseDomain(e.TestDomain); err != nil {
+			return fmt.Errorf("%w: the domain to test against: %w", ErrExtra, err)
+		}
+	}
+	return checkRepository(e.Repository)
+}
+
 // checkRepository keeps anything out of links that is no repository's address.
 func checkRepository(address string) error {
 	if address != "" && (!plainRepository.MatchString(address) || len(address) > 300) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/starttls-everywhere/policylist/pipeline/lab"
+	"github.com/starttls-everywhere/policylist/policy/mta"
 )
 
 // destination is a domain of the lab and of the list, and what becomes of mail to it.
@@ -50,7 +51,7 @@ func delivered(want string) bool {
 }
 
 const (
-	notVerified = "Server certificate not verified"
+	notVerified = mta.NotVerified
 	notOffered  = "TLS is required, but was not offered by host"
 	noHandshake = "Cannot start TLS: handshake failure"
 	// By its certificate, or, where mx_host_pattern counts, without a word to any host.
