@@ -14,6 +14,7 @@ import (
 	"github.com/starttls-everywhere/policylist/pipeline/probe"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/proof"
+	"github.com/starttls-everywhere/policylist/policy/records"
 )
 
 const proposeLong = `Propose looks at a domain as it is now, decides how its owner's word reaches the list, writes the entry, and prints what its
@@ -30,6 +31,11 @@ made the change.
 
 With SOURCE, a list's directory, the entry goes into domains/DOMAIN.json, or where the domain is listed already; no other
 entry changes, and no file of another's is overwritten. Without SOURCE the file is printed.
+
+What the domain should publish for all senders is printed as records to copy, each with what stands there now: the MTA-STS policy
+and the record that leads to it, where reports about TLS go, and, where its mail servers were asked, TLSA records of their
+keys. They are "there already", "missing", "different", or "not known" where nobody could look; a policy is not looked at
+without its record.
 
 --bulk takes many domains of one mail provider from FILE, one a line ("#" begins a comment), and writes one fragment
 domains/NAME.json with an alias of that name. A server that serves all of them is visited once. Rows that fail are left out
@@ -200,7 +206,7 @@ func (f *proposeFlags) one(c *cobra.Command, source string, w pipeline.Wish) err
 	if err != nil {
 		return usage(c, err)
 	}
-	out := proposed{Proposal: p, seen: seen, detail: detail, servers: servers, proofName: f.proofName}
+	out := proposed{Proposal: p, seen: seen, detail: detail, servers: servers, proofName: f.proofName, port: int(f.smtpPort)}
 	out.refused = w.Kind == proof.Change && (servers.verdict == probe.Fail || policy.HasErrors(p.Draft.Findings))
 	if p.Draft != nil && source != "" && !f.dry && !out.refused {
 		if err := p.Draft.Write(); err != nil {
@@ -228,6 +234,7 @@ func (f *proposeFlags) already(c *cobra.Command, p proposed, why error) error {
 	for _, line := range p.publish() {
 		fmt.Fprintf(c.OutOrStdout(), "its owner's word, where the list still waits for it or asks again: %s\n", line)
 	}
+	p.printRecords(c.OutOrStdout())
 	return nil
 }
 
@@ -260,6 +267,7 @@ type served struct {
 	blocked  bool          // nobody answered, which says more of this machine's network than of them
 	codes    []string
 	findings []policy.Finding
+	hosts    []records.Host // with what certificates and evidence say; what the DNS says is the look's
 }
 
 // servers talks to the mail servers, if this machine may.
@@ -284,7 +292,7 @@ func (f *proposeFlags) servers(ctx context.Context, p *pipeline.Proposal) (serve
 		return served{}, err
 	}
 	r := results[0]
-	return served{verdict: r.Verdict, codes: r.Codes, findings: r.Findings, blocked: pipeline.Unanswered(r)}, nil
+	return served{verdict: r.Verdict, codes: r.Codes, findings: r.Findings, blocked: pipeline.Unanswered(r), hosts: hostsOf(r)}, nil
 }
 
 // proberOptions are those of the flags.

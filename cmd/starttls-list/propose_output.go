@@ -21,6 +21,7 @@ type proposed struct {
 	detail    previewDetail
 	servers   served
 	proofName string
+	port      int // of mail servers
 	refused   bool
 	wrote     string // the file, "" for none
 }
@@ -38,6 +39,7 @@ func (p proposed) print(w io.Writer) {
 		fmt.Fprintf(w, "  way in: %s: %s\n", p.Way, p.Why)
 	}
 	p.printFile(w)
+	p.printRecords(w)
 	if p.refused {
 		return
 	}
@@ -76,10 +78,10 @@ func (p proposed) printFile(w io.Writer) {
 
 // publish are the records for the owner's zone, as a zone file has them.
 func (p proposed) publish() []string {
-	return records(p.Domain.String(), p.proofName, p.Record)
+	return proofRecords(p.Domain.String(), p.proofName, p.Record)
 }
 
-func records(domain, proofName string, r *proof.Record) []string {
+func proofRecords(domain, proofName string, r *proof.Record) []string {
 	name := proof.Name + "." + domain
 	switch {
 	case r == nil:
@@ -141,7 +143,7 @@ func (p proposed) printJSON(w io.Writer) error {
 	j := map[string]any{
 		"domain": p.Domain.String(), "kind": p.Kind, "wrote": p.wrote, "refused": p.refused,
 		"servers": map[string]any{"verdict": p.servers.verdict, "codes": nonNil(p.servers.codes), "unanswered": p.servers.blocked, "why": p.servers.why},
-		"today":   outcomeJSON(p.Today),
+		"today":   outcomeJSON(p.Today), "publish": nonNil(p.records()),
 	}
 	if p.Entry != nil {
 		j["entry"], j["way"], j["why"] = json.RawMessage(p.Entry.AppendJSON(nil)), p.Way, p.Why
