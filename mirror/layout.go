@@ -112,6 +112,8 @@ func contentType(p string) string {
 		return "text/javascript; charset=utf-8"
 	case ".svg":
 		return "image/svg+xml"
+	case ".csv":
+		return "text/csv; charset=utf-8" // RFC 4180; ASCII is its default
 	}
 	return "application/octet-stream"
 }

@@ -33,6 +33,7 @@ func TestLayout(t *testing.T) {
 		{"site/a/index.html", "site/a/index.html", "text/html; charset=utf-8", mutable},
 		{"site/style.css", "site/style.css", "text/css; charset=utf-8", mutable},
 		{"site/changes/changes.jsonl", "site/changes/changes.jsonl", "application/jsonl", mutable},
+		{"site/statistics/tlds.csv", "site/statistics/tlds.csv", "text/csv; charset=utf-8", mutable},
 		{"site/changes/atom.xml", "site/changes/atom.xml", "application/atom+xml", mutable},
 		{"site/badge.svg", "site/badge.svg", "image/svg+xml", mutable},
 	} {

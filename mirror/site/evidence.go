@@ -210,15 +210,18 @@ func moment(s string) string {
 	return s
 }
 
-// cut bounds a text, and replaces what no page should hold: control characters, for most of which XML has no form, and
-// those that turn the direction of what follows (Unicode's Trojan Source).
-func cut(s string) string {
+// cut bounds a text, and cleans it.
+func cut(s string) string { return clean(s[:min(len(s), maxText)]) }
+
+// clean replaces what no page should hold: control characters, for most of which XML has no form, and those that turn the
+// direction of what follows (Unicode's Trojan Source).
+func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || unicode.In(r, unicode.C) || r == 0xfffe || r == 0xffff {
 			return '?'
 		}
 		return r
-	}, s[:min(len(s), maxText)])
+	}, s)
 }
 
 func cutAll(codes []string) []string {

@@ -63,6 +63,9 @@ func parsePending(data []byte) (*Pending, error) {
 			}
 		}
 	}
+	for i := range *raw.Held {
+		(*raw.Held)[i].clean()
+	}
 	p := &Pending{*raw.Held}
 	slices.SortStableFunc(p.Held, func(a, b Held) int { return strings.Compare(a.Domain, b.Domain) })
 	return p, nil
@@ -79,4 +82,16 @@ func (p *Pending) of(domain string) []Held {
 		end++
 	}
 	return p.Held[at:end]
+}
+
+// clean rids its texts of what no page should hold: those of findings repeat what probes were told.
+func (h *Held) clean() {
+	h.Class = clean(h.Class)
+	for i := range h.Codes {
+		h.Codes[i] = clean(h.Codes[i])
+	}
+	for i := range h.Findings {
+		f := &h.Findings[i]
+		f.Code, f.Summary, f.Fix = clean(f.Code), clean(f.Summary), clean(f.Fix)
+	}
 }

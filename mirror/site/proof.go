@@ -3,6 +3,7 @@ package site
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -13,8 +14,18 @@ import (
 	"github.com/starttls-everywhere/policylist/transparency"
 )
 
-// ProofPath names the proof of a domain's newest change.
-func ProofPath(domain string) string { return "site/domain/" + domain + "/" + domain + ".tlog-proof" }
+// maxProofName is how long the name of a proof's file may be: that of a file is no longer on any common system, while a domain
+// may have 253 bytes.
+const maxProofName = 255
+
+// ProofPath names the proof of a domain's newest change. A domain whose name leaves no room for the suffix is cut.
+func ProofPath(domain string) string {
+	const suffix = ".tlog-proof"
+	return "site/domain/" + domain + "/" + domain[:min(len(domain), maxProofName-len(suffix))] + suffix
+}
+
+// Proof is the name of the page's proof, in its folder.
+func (p domainPage) Proof() string { return path.Base(ProofPath(p.Name)) }
 
 // proof is the C2SP tlog-proof of a change leaf, which is its extra data, in the tree of the release that made it.
 func (m *Model) proof(e Event) ([]byte, error) {

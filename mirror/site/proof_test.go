@@ -3,6 +3,7 @@ package site
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/starttls-everywhere/policylist/mirror"
@@ -106,4 +107,18 @@ func FuzzProof(f *testing.F) {
 			t.Errorf("%+v", p) // nobody else signed anything
 		}
 	})
+}
+
+// The longest of names has its page and its proof: one domain must not keep a list from having a site.
+func TestLongestName(t *testing.T) {
+	name := strings.Repeat(strings.Repeat("l", 63)+".", 3) + strings.Repeat("o", 53) + ".example"
+	o := newOperator(t)
+	o.publish(set(name, policy.Testing, "mx.example"))
+	m := o.read(Extra{})
+	sink := fresh(t, m)
+	checkPage(t, sink, "site/domain/"+name+"/index.html")
+	p, err := OpenProof(sink.objects[ProofPath(name)], o.chain())
+	if len(name) != 253 || err != nil || p.Change.Domain.String() != name {
+		t.Errorf("%+v, %v", p, err)
+	}
 }
