@@ -55,6 +55,32 @@ type Store interface {
 	Delete(ctx context.Context, path string) error
 }
 
+// Batcher is a Store to which many objects are written at once: where each write waits for a disk, one by one they take
+// ten times as long.
+type Batcher interface {
+	Store
+
+	// Batch begins an empty batch. Its owner ends it with Commit, as often as there is something, and with Discard.
+	Batch() Batch
+}
+
+// Batch collects changes that are no release's own, so that their order matters to nobody: the pages of a site. It is safe
+// for concurrent use; Commit and Discard come when nothing else is going on.
+type Batch interface {
+	// Put writes an object that takes its place with Commit.
+	Put(ctx context.Context, o Object) error
+
+	// Delete removes the object at path with Commit; an absent one is success.
+	Delete(ctx context.Context, path string) error
+
+	// Commit makes what was collected visible, object by object, each old or new and never a part of it, also after a
+	// crash. All is durable on return. After an error any part of it may be done.
+	Commit(ctx context.Context) error
+
+	// Discard forgets what is not committed.
+	Discard()
+}
+
 // Object is one file of a mirror together with the headers that are part of the format.
 type Object struct {
 	Path         string

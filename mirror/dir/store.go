@@ -180,18 +180,30 @@ func (s *Store) sync(name string) error {
 
 // Delete implements mirror.Store. Folders that become empty stay: they are no objects.
 func (s *Store) Delete(ctx context.Context, name string) error {
+	gone, err := s.remove(ctx, name)
+	if err != nil {
+		return fmt.Errorf("mirror folder: %w", err)
+	}
+	if !gone {
+		return nil
+	}
+	return s.sync(path.Dir(name))
+}
+
+// remove removes a file, and reports whether there was one.
+func (s *Store) remove(ctx context.Context, name string) (bool, error) {
 	if err := check(ctx, name); err != nil {
-		return err
+		return false, err
 	}
 	info, err := s.root.Lstat(name)
 	if err != nil || info.IsDir() {
 		if err == nil || mirror.IsAbsent(absent(err)) {
-			return nil
+			return false, nil
 		}
-		return fmt.Errorf("mirror folder: %w", err)
+		return false, err
 	}
 	if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("mirror folder: %w", err)
+		return false, err
 	}
-	return s.sync(path.Dir(name))
+	return true, nil
 }

@@ -51,12 +51,17 @@ func LockDir(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	return LockOpen(f)
+}
+
+// LockOpen is LockDir for a folder that is open, which it closes with unlock, or at once after an error.
+func LockOpen(f *os.File) (unlock func(), err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			err = ErrLocked
 		}
-		return nil, fmt.Errorf("%s: %w", dir, err)
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	return func() {
 		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)

@@ -2,13 +2,8 @@ package site
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"slices"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/starttls-everywhere/policylist/mirror"
 )
@@ -35,9 +30,6 @@ type Report struct {
 	Deleted int   `json:"deleted"`
 	Bytes   int64 `json:"bytes"` // of what was written
 }
-
-// writers is how many objects are made and written at once: a folder waits for its disk at each.
-const writers = 16
 
 // builder collects the objects of a site.
 type builder struct {
@@ -72,123 +64,43 @@ func newBuilder(m *Model) *builder {
 	return b
 }
 
-// Build writes the site below site/, and index.html. What the manifest of the last build says is there already is not
-// written again, and what no page leads to any more is deleted. The same model gives the same bytes.
-//
-// A build that ends midway, by an error or a crash, leaves a manifest that says so: the next one writes everything.
-func Build(ctx context.Context, m *Model, sink Sink, o Options) (Report, error) {
+// Site is what a model looks like: its objects, each made when it has to be written or compared.
+type Site struct {
+	*builder
+
+	mu      sync.Mutex
+	digests map[string]string // lower-case hex SHA-256 by path, of what was made already
+}
+
+// New lists the objects of a model's site.
+func New(m *Model) (*Site, error) {
 	b := newBuilder(m)
 	b.addAPI()
 	b.addFeeds()
 	if err := b.addPages(); err != nil {
-		return Report{}, err
+		return nil, err
 	}
-	old, err := readManifest(ctx, sink)
-	if err == nil && !o.Full {
-		err = old.occupied(ctx, sink)
-	}
+	return &Site{builder: b, digests: make(map[string]string, len(b.objects))}, nil
+}
+
+// Build writes a model's site: New and Write.
+func Build(ctx context.Context, m *Model, sink Sink, o Options) (Report, error) {
+	s, err := New(m)
 	if err != nil {
 		return Report{}, err
 	}
-	w := &writer{ctx: ctx, sink: sink, old: old, full: o.Full || old.State != stateDone, objects: map[string]string{},
-		report: Report{Release: m.Newest().Release, Domains: m.List.Len(), Objects: len(b.objects)}}
-	for _, obj := range b.objects {
-		w.objects[obj.path] = ""
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	w.ctx = gctx
-	g.SetLimit(writers)
-	for i, obj := range b.objects {
-		if gctx.Err() != nil {
-			break
-		}
-		if o.Progress != nil && i%64 == 0 {
-			o.Progress("pages", i, len(b.objects))
-		}
-		g.Go(func() error { return w.write(obj) })
-	}
-	if err := g.Wait(); err != nil {
-		return w.report, err
-	}
-	w.ctx = ctx
-	return w.finish()
+	return s.Write(ctx, sink, o)
 }
 
-// writer compares objects with the manifest and writes what differs.
-type writer struct {
-	ctx  context.Context
-	sink Sink
-	old  manifest
-	full bool
-
-	mu      sync.Mutex
-	begun   bool
-	objects map[string]string // digests by path; "" for what is not made yet
-	report  Report
+// digest returns what an object was digested to before, "" for one that was not made yet.
+func (s *Site) digest(path string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.digests[path]
 }
 
-func (w *writer) write(obj object) error {
-	data, err := obj.render()
-	if err != nil {
-		return fmt.Errorf("%s: %w", obj.path, err)
-	}
-	sum := sha256.Sum256(data)
-	digest := hex.EncodeToString(sum[:])
-	w.mu.Lock()
-	w.objects[obj.path] = digest
-	w.mu.Unlock()
-	if !w.full && w.old.Objects[obj.path] == digest {
-		return nil
-	}
-	if err := w.begin(); err != nil {
-		return err
-	}
-	if err := w.sink.Put(w.ctx, mirror.NewObject(obj.path, data)); err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.report.Written++
-	w.report.Bytes += int64(len(data))
-	return nil
-}
-
-// begin says in the manifest that what is there is neither the old site nor the new one, before the first change.
-func (w *writer) begin() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.begun {
-		return nil
-	}
-	both := manifest{Format: manifestFormat, State: stateUnfinished, Objects: map[string]string{}}
-	for _, objects := range []map[string]string{w.old.Objects, w.objects} {
-		for path := range objects {
-			both.Objects[path] = ""
-		}
-	}
-	if err := both.write(w.ctx, w.sink); err != nil {
-		return err
-	}
-	w.begun = true
-	return nil
-}
-
-// finish deletes what is no part of the site any more, and writes the manifest last.
-func (w *writer) finish() (Report, error) {
-	for path := range w.old.Objects {
-		if _, ok := w.objects[path]; ok {
-			continue
-		}
-		if err := w.begin(); err != nil {
-			return w.report, err
-		}
-		if err := w.sink.Delete(w.ctx, path); err != nil {
-			return w.report, err
-		}
-		w.report.Deleted++
-	}
-	if !w.begun {
-		return w.report, nil
-	}
-	return w.report, manifest{Format: manifestFormat, State: stateDone, Objects: w.objects}.write(w.ctx, w.sink)
+func (s *Site) made(path, digest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.digests[path] = digest
 }
