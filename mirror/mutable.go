@@ -170,7 +170,8 @@ type messageSignature struct {
 }
 
 // VerifyBundle checks a cosign bundle (sigstore bundle v0.3 with a message signature) over list by the release keys
-// of trust. A bundle with more in it, such as a certificate or an entry of another log, is refused.
+// of trust. A bundle with more in it, such as a certificate, an entry of another log, a member twice or in other spelling,
+// or anything behind it, is refused; white space is free.
 func VerifyBundle(data []byte, trust *transparency.Trust, list []byte) error {
 	var b struct {
 		MediaType            string `json:"mediaType"`
@@ -181,10 +182,16 @@ func VerifyBundle(data []byte, trust *transparency.Trust, list []byte) error {
 		} `json:"verificationMaterial"`
 		MessageSignature messageSignature `json:"messageSignature"`
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&b); err != nil {
+	if err := json.Unmarshal(data, &b); err != nil {
 		return fmt.Errorf("%w: %w", ErrBundle, err)
+	}
+	// Package json takes names in any case, and twice: what others read out of such a bundle might be something else.
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, data); err != nil {
+		return fmt.Errorf("%w: %w", ErrBundle, err)
+	}
+	if one, err := json.Marshal(b); err != nil || !bytes.Equal(one, compact.Bytes()) {
+		return fmt.Errorf("%w: it has more or other members than the form has", ErrBundle)
 	}
 	if m := b.MessageSignature.MessageDigest; b.MediaType != bundleMediaType || m.Algorithm != "SHA2_256" {
 		return fmt.Errorf("%w: media type %q, digest algorithm %q", ErrBundle, b.MediaType, m.Algorithm)
