@@ -75,7 +75,8 @@ func TestBuildWritesWhatChanged(t *testing.T) {
 	build(t, m, sink)
 	change := append(renewal, "site/api/v1/domain/"+shardOf("a.example", 2)+".json", "site/changes/2026-03.html", "site/changes/atom.xml", "site/changes/changes.jsonl",
 		"site/changes/feed.json", "site/changes/index.html", "site/domain/a.example/a.example.tlog-proof", "site/domain/a.example/atom.xml",
-		"site/domain/a.example/badge.svg", "site/domain/a.example/index.html", "site/domains/index.html")
+		"site/domain/a.example/badge.svg", "site/domain/a.example/index.html", "site/domains/index.html", "site/statistics/failing.csv", "site/statistics/index.html", "site/statistics/joined.csv",
+		"site/statistics/providers.csv", "site/statistics/size.csv", "site/statistics/suffixes.csv", "site/statistics/tlds.csv")
 	slices.Sort(change)
 	if got := slices.Sorted(maps.Keys(sink.put)); !reflect.DeepEqual(got, change) {
 		t.Errorf("a change wrote %q", got)

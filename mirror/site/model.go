@@ -63,6 +63,7 @@ type Model struct {
 
 	extra    Extra // with Codes and Explain set
 	explain  func(string) (policy.Code, bool)
+	survey   *survey // nil where there is none
 	record   *record
 	notes    map[int64]transparency.Cosigned // checkpoints of releases, by number
 	maxPages int                             // the constant of that name; tests have less

@@ -126,6 +126,7 @@ func (b *builder) addPages() error {
 	b.add("site/log/index.html", func() ([]byte, error) { return p.render("log", b.logPage()) })
 	b.addIndex(p)
 	b.addChanges(p)
+	b.addStatistics(p)
 	b.addDomains(p)
 	b.addOwnerPages(p)
 	b.addUse(p)

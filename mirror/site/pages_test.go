@@ -56,7 +56,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-var allowed = strings.Fields("html head meta title link script body a header p nav ul li main h1 h2 h3 footer form label div input button noscript dl dt dd time code pre table thead tbody tr th td section ol del ins span strong details summary img")
+var allowed = strings.Fields("html head meta title link script body a header p nav ul li main h1 h2 h3 footer form label div input button noscript dl dt dd time code pre table thead tbody tr th td section ol del ins span strong details summary img svg desc path circle text")
 
 func checkPage(t *testing.T, sink *memory, p string) {
 	t.Helper()
