@@ -131,6 +131,7 @@ func (b *builder) addPages() error {
 	b.addOwnerPages(p)
 	b.addUse(p)
 	b.addBadges()
+	b.addData(p)
 	return nil
 }
 
