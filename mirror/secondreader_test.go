@@ -1,52 +1,32 @@
 package mirror
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
 )
 
-// secondReader runs the reader in Python, which was written from schema/README.md. Debian's own Python has Debian's library.
-func secondReader(t testing.TB, args ...string) string {
+// secondReader has the reader in Python judge a manifest; a vector that it judges otherwise fails the test.
+func secondReader(t testing.TB, manifest string) string {
 	t.Helper()
-	needPython(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "/usr/bin/python3", append([]string{"-B", "../schema/testdata/reader"}, args...)...).CombinedOutput()
-	if err != nil {
-		wrong := slices.DeleteFunc(strings.Split(string(out), "\n"), func(l string) bool { return strings.HasPrefix(l, "ok ") })
-		t.Fatalf("%v\n%s", err, strings.Join(wrong[:min(len(wrong), 30)], "\n"))
+	out, content := tool.SecondReader(t, "vectors", manifest)
+	if !content {
+		wrong := slices.DeleteFunc(strings.Split(out, "\n"), func(l string) bool { return strings.HasPrefix(l, "ok ") })
+		t.Fatal(strings.Join(wrong[:min(len(wrong), 30)], "\n"))
 	}
-	return string(out)
-}
-
-// needPython skips the test where Debian's Python or its library is missing, and fails it in CI.
-func needPython(t testing.TB) {
-	t.Helper()
-	tool.Path(t, "python3") // its stage was asked for
-	for _, file := range []string{"/usr/bin/python3", "/usr/lib/python3/dist-packages/cryptography/__init__.py"} {
-		if _, err := os.Stat(file); err != nil && os.Getenv("CI") == "true" {
-			t.Fatalf("%v (.github/check.sh judges installs it)", err)
-		} else if err != nil {
-			t.Skipf("%v (.github/check.sh judges installs it)", err)
-		}
-	}
+	return out
 }
 
 // TestSecondReader: a reader that shares no line of code with this one judges every vector alike, and finds the same in it.
 func TestSecondReader(t *testing.T) {
 	for manifest, least := range map[string]int{"log.json": 200, "openpgp.json": 6} {
-		out := secondReader(t, "vectors", filepath.Join(vectorFolder, manifest))
+		out := secondReader(t, filepath.Join(vectorFolder, manifest))
 		if n := strings.Count(out, "ok "); n < least {
 			t.Errorf("%s: %d vectors, want %d or more\n%s", manifest, n, least, out)
 		}
@@ -56,7 +36,7 @@ func TestSecondReader(t *testing.T) {
 // TestSecondReaderAgreesOnDamage damages the files of the vectors at random, and has both readers judge what comes out: where
 // one takes what the other refuses, the specification is not clear or one of them is wrong. The seed is fixed.
 func TestSecondReaderAgreesOnDamage(t *testing.T) {
-	needPython(t)
+	tool.NeedSecondReader(t)
 	cases, read := readVectors(t, "log.json")
 	random, dir := rand.New(rand.NewPCG(8461, 9162)), t.TempDir()
 	b := newVectorBook(t)
@@ -90,7 +70,7 @@ func TestSecondReaderAgreesOnDamage(t *testing.T) {
 		writeFile(t, dir, name, string(data))
 	}
 	writeFile(t, dir, "log.json", string(b.manifest()))
-	if out := secondReader(t, "vectors", filepath.Join(dir, "log.json")); !strings.Contains(out, fmt.Sprintf("%d vectors, 0 judged otherwise", count)) {
+	if out := secondReader(t, filepath.Join(dir, "log.json")); !strings.Contains(out, fmt.Sprintf("%d vectors, 0 judged otherwise", count)) {
 		t.Error(out)
 	}
 	t.Logf("%d damaged files judged alike, %d of them still good", count, accepted)

@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
 )
 
 // TestDemo runs the demo as a newcomer does, and reads what it leaves with tools that know nothing of this project.
@@ -30,9 +34,45 @@ func TestDemo(t *testing.T) {
 		}
 	}
 	plainReading(t, filepath.Join(dir, "public/policy.json"))
+	t.Run("second reader", func(t *testing.T) { secondReading(t, filepath.Join(dir, "public")) })
 	again := run(t.Context(), []string{"demo", "--keep", dir}, nil, &out, &errs)
 	if again != exitUsage {
 		t.Errorf("a second run into the same folder: exit code %d", again)
+	}
+}
+
+// secondReading has the reader in Python, which shares nothing with this code, verify the folder that a mirror would serve:
+// trust, proof, checkpoint, list and cosign bundle. It must refuse the folder when one bit of the list is another.
+func secondReading(t *testing.T, public string) {
+	t.Helper()
+	trust, err := os.ReadFile(filepath.Join(public, "trust/1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _, _ := bytes.Cut(trust, []byte("\n\n"))
+	path := filepath.Join(public, "policy.json")
+	list, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, made, _ := strings.Cut(string(list), `"timestamp":"`)
+	args := []string{"folder", public, "--fingerprint", fmt.Sprintf("%x", sha256.Sum256(append(text, '\n'))), "--now", made[:len("2026-01-01T00:00:00Z")]}
+	out, content := tool.SecondReader(t, args...)
+	if !content || !strings.Contains(out, "6 domains, entry 8 of 9, trust version 1, fresh") {
+		t.Errorf("it says %s", out)
+	}
+	list[len(list)/2] ^= 1
+	if err := os.WriteFile(path, list, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		list[len(list)/2] ^= 1
+		if err := os.WriteFile(path, list, 0o644); err != nil {
+			t.Error(err)
+		}
+	}()
+	if out, content := tool.SecondReader(t, args...); content || !strings.Contains(out, "another size or digest") {
+		t.Errorf("of a damaged list it says %s", out)
 	}
 }
 
