@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -107,31 +104,5 @@ func TestClockSetBack(t *testing.T) {
 	w.clock.pass(time.Hour)
 	if got := send(other, "2"); got != 201 {
 		t.Errorf("an hour later: %d", got)
-	}
-}
-
-// What a handler's panic leaves in the log names no client.
-func TestPanicNamesNobody(t *testing.T) {
-	var log bytes.Buffer
-	s := &intake.Server{Log: slog.New(slog.NewTextHandler(&log, nil))}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	web := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("the handler's words") }), ErrorLog: s.ErrorLog()}
-	go func() { defer close(ended); web.Serve(l) }()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := conn.LocalAddr().String()
-	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
-	io.Copy(io.Discard, conn)
-	conn.Close()
-	web.Close()
-	<-ended
-	if text := log.String(); !strings.Contains(text, "the handler's words") || strings.Contains(text, client) || strings.Contains(text, "127.0.0.1") {
-		t.Error(text)
 	}
 }

@@ -3,11 +3,9 @@ package tlsrpt
 import (
 	"context"
 	"errors"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -59,7 +57,7 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener, ready func
 	web := &http.Server{
 		Handler: s.Intake, ReadHeaderTimeout: headerPatience, ReadTimeout: bodyPatience, WriteTimeout: answerPatience, IdleTimeout: idlePatience,
 		MaxHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		ErrorLog: s.ErrorLog(),
+		ErrorLog: visitors.ErrorLog(s.Log),
 	}
 	if s.Certificate != nil {
 		web.TLSConfig = s.Certificate.TLS()
@@ -95,24 +93,6 @@ func (s *Server) serveOn(web *http.Server, l net.Listener) error {
 		return nil
 	}
 	return err
-}
-
-// withoutAddresses keeps the complaints of net/http about single clients out of the log, which name their addresses; a
-// handler that panicked is told.
-type withoutAddresses struct{ slog.Handler }
-
-// ErrorLog is for an http.Server before the intake.
-func (s *Server) ErrorLog() *log.Logger {
-	return slog.NewLogLogger(withoutAddresses{s.Log.Handler()}, slog.LevelError)
-}
-
-func (h withoutAddresses) Handle(ctx context.Context, r slog.Record) error {
-	if !strings.Contains(r.Message, "panic") {
-		return nil
-	}
-	before, rest, _ := strings.Cut(r.Message, "panic serving ")
-	_, what, _ := strings.Cut(rest, ": ")
-	return h.Handler.Handle(ctx, slog.NewRecord(r.Time, r.Level, before+"panic: "+what, r.PC))
 }
 
 func (s *Server) keepHouse(ctx context.Context) {
