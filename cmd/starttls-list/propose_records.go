@@ -45,11 +45,6 @@ func (p proposed) records() []records.Record {
 	return records.For(s)
 }
 
-// recordWords are the states as they are printed.
-func recordWords() map[records.State]string {
-	return map[records.State]string{records.There: "there already", records.Missing: "missing", records.Differs: "different", records.Unknown: "not known"}
-}
-
 // printRecords prints them to be copied. What stands there comes from the domain's servers.
 func (p proposed) printRecords(w io.Writer) {
 	all := p.records()
@@ -58,7 +53,7 @@ func (p proposed) printRecords(w io.Writer) {
 	}
 	fmt.Fprintln(w, "for all senders")
 	for _, r := range all {
-		fmt.Fprintf(w, "  %s: %s\n", r.Kind, recordWords()[r.State])
+		fmt.Fprintf(w, "  %s: %s\n", r.Kind, r.State.Words())
 		if r.Kind == records.STSPolicy {
 			fmt.Fprintf(w, "    %s\n", r.Name)
 		}

@@ -19,6 +19,19 @@ const (
 	Unknown State = "unknown" // it could not be looked at, or nobody looked
 )
 
+// Words are how a state is printed.
+func (s State) Words() string {
+	switch s {
+	case There:
+		return "there already"
+	case Differs:
+		return "different"
+	case Missing:
+		return "missing"
+	}
+	return "not known"
+}
+
 // Kind is what a record is for.
 type Kind string
 
