@@ -26,6 +26,7 @@ type Page struct {
 	t    testing.TB
 	ctx  context.Context
 	base string
+	bare bool   // without JavaScript
 	axe  string // the source of axe-core, once Judge was called
 
 	mu       sync.Mutex
@@ -169,6 +170,7 @@ func (p *Page) Dark(dark bool) {
 // NoScript turns JavaScript off, from the next page on.
 func (p *Page) NoScript() {
 	p.t.Helper()
+	p.bare = true
 	command(p, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 }
 
@@ -199,7 +201,9 @@ func (p *Page) Requests() []string {
 // Content-Security-Policy, exceptions, dialogs, requests that failed or that went elsewhere.
 func (p *Page) Faults() []string {
 	p.t.Helper()
-	Eval[bool](p, "new Promise(done => setTimeout(() => done(true)))") // what the page had in hand is done, and its events are here
+	if !p.bare { // no timer of the page's runs then, nor anything else that it could have in hand
+		Eval[bool](p, "new Promise(done => setTimeout(() => done(true)))")
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f := p.faults

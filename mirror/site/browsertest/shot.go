@@ -19,7 +19,8 @@ func (p *Page) Shot(name string) {
 		return
 	}
 	data := run(p, "take a picture", chromedp.FullScreenshot(100))
-	file := filepath.Join(folder, strings.NewReplacer("/", "_", " ", "_").Replace(name)+".png")
+	name = strings.NewReplacer("/", "_", " ", "_").Replace(name)
+	file := filepath.Join(folder, name[max(0, len(name)-100):]+".png") // a domain in it may be as long as a file's name
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		p.t.Fatal(err)
 	}
