@@ -359,19 +359,12 @@ func (c *Client) choose(h *held, cand *candidate, next *state) (policy.List, err
 		next.Highest = max(h.Highest, cand.Leaf.Release)
 	}
 	next.Held, next.HeldWhy = 0, ""
-	data := cand.file
-	if data == nil {
-		var err error
-		if data, err = cand.List.Bytes(cand.Leaf.Header()); err != nil {
-			return before, err
-		}
-	}
-	if !cand.healed && !sameEntries(before, cand.List) {
+	if !cand.healed && !before.Equal(cand.List) {
 		if err := h.keep(c.Dir); err != nil { // the update is worth more
 			c.Log.Warn("no way back to the list before this one", "release", h.release.Release, "err", err)
 		}
 	}
-	return cand.List, h.replaceList(c.Dir, data)
+	return cand.List, h.replaceList(c.Dir, cand.Release)
 }
 
 func (c *Client) stage(name string) {

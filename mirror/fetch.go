@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -54,7 +55,6 @@ type candidate struct {
 	method     string // "none", "delta" or "snapshot"
 	checkpoint transparency.Cosigned
 	pointer    []byte // the proof file, its checkpoint reduced to verified lines
-	file       []byte // policy.json where it came as a whole, nil where it was rebuilt
 	quorum     time.Time
 	rng        transparency.CompactRange
 	alarms     []Alarm
@@ -249,28 +249,58 @@ func (c *candidate) snapshot(ctx context.Context, r Reader, h *held, p *pointer)
 	if c.rng, err = transparency.RangeFromLastLeaf(p.proof, tlog.RecordHash(p.raw)); err != nil {
 		return err
 	}
-	data, err := readBlob(ctx, r, p.leaf)
-	if err != nil {
-		return err
+	like := policy.List{}
+	if h.release != nil {
+		// A list that cannot be read is no reason against the one that replaces it.
+		like, _ = h.list()
 	}
-	header, list, err := policy.ParseList(data)
+	header, list, err := readSnapshot(ctx, r, p.leaf, like)
 	if err != nil {
 		return err
 	}
 	if header != p.leaf.Header() || int64(list.Len()) != p.leaf.Count {
 		return fmt.Errorf("the list of release %d says other times, author or count than its leaf", p.leaf.Release)
 	}
-	c.List, c.file = list, data
+	c.List = list
 	return nil
 }
 
-// readBlob reads list/<digest>.zst. Decompression is bounded by the signed size.
-func readBlob(ctx context.Context, r Reader, leaf *ReleaseLeaf) ([]byte, error) {
+// readPacked reads list/<digest>.zst.
+func readPacked(ctx context.Context, r Reader, leaf *ReleaseLeaf) (packed []byte, path string, err error) {
 	if leaf.ListSize > MaxListBytes {
-		return nil, fmt.Errorf("release %d: a list of %d bytes, the most is %d", leaf.Release, leaf.ListSize, int64(MaxListBytes))
+		return nil, "", fmt.Errorf("release %d: a list of %d bytes, the most is %d", leaf.Release, leaf.ListSize, int64(MaxListBytes))
 	}
-	path := BlobPath(leaf.ListDigest)
-	packed, err := r.Get(ctx, path, packedLimit(leaf.ListSize))
+	path = BlobPath(leaf.ListDigest)
+	packed, err = r.Get(ctx, path, packedLimit(leaf.ListSize))
+	return packed, path, err
+}
+
+// readSnapshot reads the list of a release beside one that is held. It is decoded as it is decompressed, which the signed
+// size bounds, so that its file is never in memory; the digest is known at the end.
+func readSnapshot(ctx context.Context, r Reader, leaf *ReleaseLeaf, like policy.List) (policy.Header, policy.List, error) {
+	packed, path, err := readPacked(ctx, r, leaf)
+	if err != nil {
+		return policy.Header{}, policy.List{}, err
+	}
+	z, err := newUnzstd(packed)
+	if err != nil {
+		return policy.Header{}, policy.List{}, fmt.Errorf("%s: %w", path, err)
+	}
+	defer z.Close()
+	in := &io.LimitedReader{R: z, N: leaf.ListSize + 1}
+	header, list, err := readList(in, leaf.ListDigest, like)
+	if in.N <= 0 {
+		err = fmt.Errorf("%w of %d bytes", ErrTooLarge, leaf.ListSize)
+	}
+	if err != nil {
+		return header, policy.List{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return header, list, nil
+}
+
+// readBlob reads and decompresses the list of a release.
+func readBlob(ctx context.Context, r Reader, leaf *ReleaseLeaf) ([]byte, error) {
+	packed, path, err := readPacked(ctx, r, leaf)
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +309,7 @@ func readBlob(ctx context.Context, r Reader, leaf *ReleaseLeaf) ([]byte, error) 
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if int64(len(data)) != leaf.ListSize || sum(data) != leaf.ListDigest {
-		return nil, fmt.Errorf("%s: its content has another digest", path)
+		return nil, fmt.Errorf("%s: %w", path, errOtherDigest)
 	}
 	return data, nil
 }

@@ -12,7 +12,7 @@ func guard(before policy.List, next *Release) string {
 	if before.Len() == 0 || next.Leaf.IsFinal() {
 		return ""
 	}
-	t := policy.Count(before.Len(), policy.Diff(before.Entries(), next.List.Entries()))
+	t := policy.Count(before.Len(), before.Diff(next.List))
 	if !t.Startles() {
 		return ""
 	}

@@ -133,11 +133,7 @@ func (k Kept) check() error {
 }
 
 func (k Kept) list() (policy.List, error) {
-	data, err := k.bytes()
-	if err != nil {
-		return policy.List{}, err
-	}
-	_, list, err := policy.ParseList(data)
+	list, err := listFile(k.path, k.Release.ListDigest)
 	if err != nil {
 		return policy.List{}, fmt.Errorf("%w: %s: %w", ErrDamaged, k.path, err)
 	}
@@ -190,13 +186,6 @@ func (s *state) keep(dir string) error {
 		return fmt.Errorf("%s is not that of release %d", PointerPath, s.release.Release)
 	}
 	return durable.WriteFile(path+keptProof, proof, 0o644)
-}
-
-// sameEntries reports whether two lists say the same, whatever their dates.
-func sameEntries(a, b policy.List) bool {
-	return slices.EqualFunc(a.Entries(), b.Entries(), func(x, y policy.Entry) bool {
-		return x.Domain == y.Domain && x.Policy.Equal(y.Policy)
-	})
 }
 
 // prune removes the earlier lists that are too many, too large together or expired, and what a crash left of others. Those

@@ -16,7 +16,7 @@ import (
 func (r *reader) inForce(want *Release) Outcome {
 	r.t.Helper()
 	out, err := r.Load()
-	if err != nil || out.Release == nil || string(out.Release.Source) != want.Leaf.Source || out.Release.Release != want.Leaf.Release || !sameEntries(out.List, want.List) {
+	if err != nil || out.Release == nil || string(out.Release.Source) != want.Leaf.Source || out.Release.Release != want.Leaf.Release || !out.List.Equal(want.List) {
 		r.t.Fatalf("in force is %+v, %v; want release %d", out, err, want.Leaf.Release)
 	}
 	asText, text, err := r.LoadText()
@@ -202,8 +202,8 @@ func TestPinDamaged(t *testing.T) {
 			switch {
 			case err != nil:
 				t.Fatalf("%s, %s: %v", name, flaw, err)
-			case out.Pin != nil && sameEntries(out.List, first.List): // such as a newline more behind the pin
-			case out.Release.Release != 2 || !sameEntries(out.List, newest.List):
+			case out.Pin != nil && out.List.Equal(first.List): // such as a newline more behind the pin
+			case out.Release.Release != 2 || !out.List.Equal(newest.List):
 				t.Errorf("%s, %s: in force is %+v", name, flaw, out)
 			case out.Damaged == nil && flaw != "gone" || out.Damaged == nil && name != pinFile:
 				t.Errorf("%s, %s: nothing is said", name, flaw)
@@ -320,7 +320,7 @@ func TestPinBeforeTheEnd(t *testing.T) {
 	r.back(0, time.Time{})
 	m := w.mirror()
 	r.ask(m)
-	if out := r.update(); len(m.asked) > 0 || !sameEntries(out.List, first.List) || !sameEntries(r.served.List, first.List) {
+	if out := r.update(); len(m.asked) > 0 || !out.List.Equal(first.List) || !r.served.List.Equal(first.List) {
 		t.Errorf("asked %q; in force are %d domains, the mail server has %d", m.asked, out.List.Len(), r.served.List.Len())
 	}
 	w.now = first.Leaf.Expires

@@ -152,17 +152,50 @@ func (s *state) checkList(dir string) error {
 	return fmt.Errorf("%w: %w", ErrDamaged, errors.Join(errs...))
 }
 
-// loadList reads the held list. Errors wrap ErrDamaged.
+// loadList reads the held list, whatever its file's name is at the moment. Errors wrap ErrDamaged.
 func (s *state) loadList(dir string) (policy.List, error) {
-	data, name, err := s.listBytes(dir)
+	for _, name := range []string{ListPath, listOldFile} {
+		list, err := listFile(filepath.Join(dir, name), s.release.ListDigest)
+		if err == nil {
+			return list, nil
+		}
+		if errors.Is(err, policy.ErrList) {
+			return policy.List{}, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
+		}
+	}
+	return policy.List{}, s.lost(dir)
+}
+
+// listFile reads the list in a file that has the digest.
+func listFile(path string, digest [32]byte) (policy.List, error) {
+	f, err := durable.Open(path)
 	if err != nil {
 		return policy.List{}, err
 	}
-	_, list, err := policy.ParseList(data)
-	if err != nil {
-		return policy.List{}, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
+	defer f.Close()
+	_, list, err := readList(f, digest, policy.List{})
+	return list, err
+}
+
+// errOtherDigest says that bytes are not those that a release signs.
+var errOtherDigest = errors.New("its content has another digest")
+
+// readList reads policy.json of a digest from r, to its end, beside a list that is held. That the bytes are others comes
+// before what is wrong in them: errOtherDigest, then what wraps policy.ErrList; other errors are r's.
+func readList(r io.Reader, digest [32]byte, like policy.List) (policy.Header, policy.List, error) {
+	sum := sha256.New()
+	all := io.TeeReader(r, sum)
+	h, list, err := policy.ReadList(all, like)
+	if err != nil && !errors.Is(err, policy.ErrList) {
+		return h, list, err
 	}
-	return list, nil
+	if _, err := io.Copy(io.Discard, all); err != nil {
+		return h, list, err
+	}
+	if [32]byte(sum.Sum(nil)) != digest {
+		return h, policy.List{}, errOtherDigest
+	}
+	return h, list, err
 }
 
 // listBytes reads the held list's file, whatever its name is at the moment. Errors wrap ErrDamaged.
@@ -173,16 +206,21 @@ func (s *state) listBytes(dir string) (data []byte, name string, err error) {
 			return data, name, nil
 		}
 	}
+	return nil, "", s.lost(dir)
+}
+
+// lost says why the held list could not be read.
+func (s *state) lost(dir string) error {
 	if err := s.checkList(dir); err != nil {
-		return nil, "", err // it says what is wrong with each
+		return err // it says what is wrong with each
 	}
 	// It was there a moment later: two updates ended while this ran. An empty list would be the wrong answer.
-	return nil, "", fmt.Errorf("%w: the list of release %d was replaced while it was read", ErrDamaged, s.release.Release)
+	return fmt.Errorf("%w: the list of release %d was replaced while it was read", ErrDamaged, s.release.Release)
 }
 
 // replaceList writes a new list. The held one, which the state still names, stays under its own or its second name
 // until the state is replaced, however often this is tried and cut short.
-func (s *state) replaceList(dir string, data []byte) error {
+func (s *state) replaceList(dir string, next *Release) error {
 	path, old := filepath.Join(dir, ListPath), filepath.Join(dir, listOldFile)
 	if s.release != nil {
 		if held, err := fileDigest(path); err == nil && held == s.release.ListDigest {
@@ -191,7 +229,7 @@ func (s *state) replaceList(dir string, data []byte) error {
 			}
 		}
 	}
-	return durable.WriteFile(path, data, 0o644)
+	return durable.Write(path, 0o644, func(w io.Writer) error { return next.Leaf.checkList(next.List, w) })
 }
 
 // keepAs gives the file at path a second name, or a copy where the file system has no second names.

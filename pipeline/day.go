@@ -67,7 +67,7 @@ func (d *decider) day(before policy.List) (gate.Day, error) {
 
 // startles tells when clients with the list before will keep the next one back, where no gate holds it for that reason.
 func (p *Probed) startles(before policy.List, last *Published) {
-	if t := policy.Count(before.Len(), policy.Diff(before.Entries(), p.list.Entries())); t.Startles() {
+	if t := policy.Count(before.Len(), before.Diff(p.list)); t.Startles() {
 		p.findings = append(p.findings, startling(last, t.Touched, t.Listed))
 	}
 }

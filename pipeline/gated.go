@@ -66,7 +66,7 @@ func everything(wanted []policy.Entry, before policy.List) []probe.Target {
 	for _, e := range wanted {
 		targets = append(targets, probe.Target(e))
 	}
-	for _, c := range policy.Diff(before.Entries(), wanted) {
+	for _, c := range before.DiffEntries(wanted) {
 		if c.New == nil {
 			targets = append(targets, probe.Target{Domain: c.Domain, Policy: *c.Old})
 		}

@@ -143,7 +143,7 @@ func planImport(f OldFile, list policy.OldList, last *Published) (Probed, error)
 		plan.expires = plan.timestamp.Add(time.Second)
 	}
 	var edits []policy.Edit
-	for _, c := range policy.Diff(last.list().Entries(), list.Entries) {
+	for _, c := range last.list().DiffEntries(list.Entries) {
 		leaf := mirror.ChangeLeaf{Domain: c.Domain, Policy: c.New, Reason: "import.history"}
 		plan.changes = append(plan.changes, leaf)
 		edits = append(edits, leaf.Edit())

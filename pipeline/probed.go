@@ -104,7 +104,7 @@ func (p *Publisher) probe(ctx context.Context, c Checked, last *Published, t *tr
 		wanted = unproven(wanted, results)
 	}
 	var edits []policy.Edit
-	for _, change := range policy.Diff(before.Entries(), wanted) {
+	for _, change := range before.DiffEntries(wanted) {
 		leaf, held := p.admit(change, results, last)
 		if held == nil && out.incomplete && asksMore(change) {
 			back := heldBack(change)
@@ -138,7 +138,7 @@ func (p *Publisher) targets(c Checked, before policy.List, last *Published) []pr
 		}
 		return targets
 	}
-	for _, ch := range policy.Diff(before.Entries(), c.Entries()) {
+	for _, ch := range before.DiffEntries(c.Entries()) {
 		if ch.New != nil {
 			targets = append(targets, probe.Target{Domain: ch.Domain, Policy: *ch.New})
 		}

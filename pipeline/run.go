@@ -54,6 +54,7 @@ type Publisher struct {
 	// Registrations are when domains were registered; nil: nobody is asked.
 	Registrations RegistrationSource
 	Keyless       Keyless // makes an extra bundle; nil: none
+	Site          *Site   // brings pages along; nil: none
 	SkipVerify    bool    // do not fetch the release back as a client
 	Now           func() time.Time
 	Log           *slog.Logger
@@ -67,6 +68,11 @@ type Publisher struct {
 // Release makes the next release from the source, or a renewal when nothing changed or the source has errors. A
 // release that an earlier run began is completed first. With ErrMirrors the release is logged and goes out later.
 func (p *Publisher) Release(ctx context.Context) (*Published, error) {
+	return p.release(ctx, func() (Checked, error) { return Check(ctx, p.Source) })
+}
+
+// release is Release of what check returns.
+func (p *Publisher) release(ctx context.Context, check func() (Checked, error)) (*Published, error) {
 	var out *Published
 	err := p.session(ctx, func(last *Published) error {
 		if last != nil && last.Resumed {
@@ -75,7 +81,7 @@ func (p *Publisher) Release(ctx context.Context) (*Published, error) {
 		if err := last.ended(); err != nil {
 			return err
 		}
-		checked, err := Check(ctx, p.Source)
+		checked, err := check()
 		if err != nil {
 			return err
 		}
@@ -84,12 +90,12 @@ func (p *Publisher) Release(ctx context.Context) (*Published, error) {
 			return err
 		}
 		if out != nil && len(plan.changes) == 0 && p.Now().Sub(last.leaf.Timestamp) < resumedRecently {
-			out.Unchanged, out.Held, out.Findings = true, plan.held, plan.Told(checked)
+			out.Unchanged, out.Held, out.Findings = true, plan.held, append(plan.Told(checked), out.siteFindings()...)
 			return out.waiting
 		}
 		out, err = p.make(ctx, plan, last)
 		if out != nil {
-			out.Held, out.Findings = plan.held, plan.Told(checked)
+			out.Held, out.Findings = plan.held, append(plan.Told(checked), out.siteFindings()...)
 		}
 		return err
 	})
@@ -197,7 +203,9 @@ func (p *Publisher) Final(ctx context.Context) (*Published, error) {
 			plan.changes = append(plan.changes, mirror.ChangeLeaf{Domain: d, Reason: mirror.OverrideFinal})
 		}
 		var err error
-		out, err = p.make(ctx, plan, last)
+		if out, err = p.make(ctx, plan, last); out != nil {
+			out.Findings = out.siteFindings()
+		}
 		return err
 	})
 	return out, err

@@ -317,7 +317,7 @@ func (w *watch) finish(from *cursor, last *mirror.Release) {
 	}
 	switch {
 	case newLog && from.list != nil:
-		w.tellChange(policy.Diff(from.list.Entries(), last.List.Entries()), last.Leaf.Release, nil, "")
+		w.tellChange(from.list.Diff(last.List), last.Leaf.Release, nil, "")
 	case newLog:
 		w.alerts = append(w.alerts, newAlert(AlertUnseen, "a new log has begun, and the old one's last list is lost"))
 	}

@@ -2,8 +2,6 @@ package tilelog
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,72 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/transparency-dev/tessera"
-	"github.com/transparency-dev/tessera/storage/posix"
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/starttls-everywhere/policylist/transparency"
+	"github.com/starttls-everywhere/policylist/transparency/tilelog/tesseratest"
 )
-
-// tesseraLog is a log of the independent implementation, on its POSIX driver.
-type tesseraLog struct {
-	dir string
-	add tessera.AddFn
-}
-
-// newTessera makes one that integrates leaves when there are batch of them, or age after the first. Batches that are on
-// their way together may overtake each other, so what must stay in order has to fit into one.
-func newTessera(t testing.TB, batch uint, age time.Duration) *tesseraLog {
-	t.Helper()
-	key, _, err := note.GenerateKey(rand.Reader, "log.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := note.NewSigner(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	dir := t.TempDir()
-	driver, err := posix.New(ctx, posix.Config{Path: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	appender, shutdown, _, err := tessera.NewAppender(ctx, driver, tessera.NewAppendOptions().
-		WithCheckpointSigner(signer).
-		WithCheckpointInterval(100*time.Millisecond).
-		WithGarbageCollectionInterval(0).
-		WithPushback(1<<20).
-		WithBatching(batch, age))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-		cancel()
-	})
-	return &tesseraLog{dir: dir, add: appender.Add}
-}
-
-// append adds leaves and returns when all are integrated.
-func (l *tesseraLog) append(t testing.TB, start int64, leaves [][]byte) {
-	t.Helper()
-	futures := make([]tessera.IndexFuture, len(leaves))
-	for i, leaf := range leaves {
-		futures[i] = l.add(context.Background(), tessera.NewEntry(leaf))
-	}
-	for i, future := range futures {
-		got, err := future()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got.Index != uint64(start)+uint64(i) {
-			t.Fatalf("tessera put leaf %d at %d", start+int64(i), got.Index)
-		}
-	}
-}
 
 // sameFiles compares every tile and bundle that both folders have and returns how many that were.
 func sameFiles(t *testing.T, ours, theirs string) int {
@@ -133,18 +68,18 @@ func TestTesseraWritesTheSameFiles(t *testing.T) {
 		"random steps": {walk, 1 << 10, 50 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ours, theirs := newLog(t), newTessera(t, c.batch, c.age)
+			ours, theirs := newLog(t), tesseratest.New(t, c.batch, c.age)
 			last := int64(0)
 			for _, size := range c.sizes {
 				batch := makeLeaves(last, size-last)
 				mustAppend(t, ours, last, batch)
-				theirs.append(t, last, batch)
+				theirs.Append(t, last, batch)
 				for _, path := range Files(last, size) {
 					got, err := ours.ReadFile(path)
 					if err != nil {
 						t.Fatal(err)
 					}
-					want, err := os.ReadFile(filepath.Join(theirs.dir, path))
+					want, err := os.ReadFile(filepath.Join(theirs.Dir, path))
 					if errors.Is(err, fs.ErrNotExist) {
 						// Tessera's batch timer may cut a step in two; what it wrote then is compared below.
 						continue
@@ -157,7 +92,7 @@ func TestTesseraWritesTheSameFiles(t *testing.T) {
 			}
 			full := 0
 			for _, tile := range newTiles(0, last) {
-				want, err := os.ReadFile(filepath.Join(theirs.dir, transparency.TilePath(tile)))
+				want, err := os.ReadFile(filepath.Join(theirs.Dir, transparency.TilePath(tile)))
 				if err != nil {
 					t.Fatalf("tessera lacks a file of the last tree: %v", err)
 				}
@@ -166,7 +101,7 @@ func TestTesseraWritesTheSameFiles(t *testing.T) {
 				}
 				full++
 			}
-			if n := sameFiles(t, ours.disk.dir, theirs.dir); n < full {
+			if n := sameFiles(t, ours.disk.dir, theirs.Dir); n < full {
 				t.Errorf("%d files compared, the last tree alone has %d", n, full)
 			}
 		})

@@ -1,0 +1,233 @@
+//go:build linux
+
+package pipeline_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/storetest"
+	"github.com/starttls-everywhere/policylist/mirror/storetest/tool"
+	"github.com/starttls-everywhere/policylist/pipeline"
+)
+
+// scaleCommand makes .github/BENCHMARKS.md.
+const scaleCommand = "POLICYLIST_FULL=1 go test ./pipeline -run '^$' -bench Scale -benchtime 1x -timeout 60m"
+
+// BenchmarkScale does with a small and a large list everything that is done with lists, each step in a process of its own, beside
+// what it cannot do without, and prints one table. With POLICYLIST_FULL=1 the large list has 1,000,000 domains in 1,000
+// fragments, and the table goes to .github/BENCHMARKS.md; else it has 10,000.
+func BenchmarkScale(b *testing.B) {
+	small, large := 1_000, 10_000
+	full := os.Getenv("POLICYLIST_FULL") == "1"
+	if full {
+		small, large = 100_000, 1_000_000
+	}
+	for b.Loop() {
+		var t scaleTable
+		for _, domains := range []int{small, large} {
+			w := newScaleWorld(b, domains)
+			w.walk(func(name, baseline string, c cost) { t.add(name, baseline, domains, c) })
+		}
+		text := t.text()
+		fmt.Print("\n" + text + "\n")
+		if full {
+			if err := os.WriteFile("../.github/BENCHMARKS.md", []byte(text), 0o644); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// scaleWorld is an operator's folder, the mirrors and a client of one list.
+type scaleWorld struct {
+	b       *testing.B
+	dir     string
+	domains int
+	program string // starttls-policy
+}
+
+func newScaleWorld(b *testing.B, domains int) *scaleWorld {
+	b.Helper()
+	w := &scaleWorld{b: b, dir: b.TempDir(), domains: domains}
+	w.program = w.path("starttls-policy")
+	if out, err := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-o", w.program, "../cmd/starttls-policy").CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	w.step("setup")
+	w.must(os.RemoveAll(w.path("list/domains")))
+	w.writeSource("mx")
+	return w
+}
+
+func (w *scaleWorld) path(name string) string { return filepath.Join(w.dir, name) }
+
+func (w *scaleWorld) must(err error) {
+	w.b.Helper()
+	if err != nil {
+		w.b.Fatal(err)
+	}
+}
+
+// perFragment is how many domains stand in one file of the source.
+const perFragment = 1_000
+
+// maxSite is the largest list whose site is built here. Each domain has pages of its own, and a million take an hour.
+const maxSite = 100_000
+
+// writeSource writes the fragments. Two of three domains are with one of ten providers, the others have hosts of their own;
+// what every five hundredth has is told by host.
+func (w *scaleWorld) writeSource(host string) {
+	w.b.Helper()
+	for first := 0; first < w.domains; first += perFragment {
+		text := []byte(`{"policies":{`)
+		for i := first; i < first+perFragment; i++ {
+			if i > first {
+				text = append(text, ',')
+			}
+			mx1, mx2 := fmt.Sprintf("mx1.provider%d.example", i%10), fmt.Sprintf("mx2.provider%d.example", i%10)
+			switch {
+			case i%500 == 250:
+				mx1, mx2 = host+"1.changing.example", host+"2.changing.example"
+			case i%3 == 0:
+				mx1, mx2 = fmt.Sprintf("mx1.d%07d.example", i), fmt.Sprintf("mx2.d%07d.example", i)
+			}
+			text = fmt.Appendf(text, "\n\"d%07d.example\":{\"mode\":\"enforce\",\"mxs\":[%q,%q]}", i, mx1, mx2)
+		}
+		w.must(os.WriteFile(w.path(fmt.Sprintf("list/f%04d.json", first/perFragment)), append(text, "\n}}\n"...), 0o644))
+	}
+}
+
+// step runs one of scaleSteps in a process of its own.
+func (w *scaleWorld) step(name string, env ...string) (c cost) {
+	w.b.Helper()
+	cmd := exec.CommandContext(w.b.Context(), os.Args[0], "-test.run", "^TestScaleStep$", "-test.timeout", "30m")
+	cmd.Env = append(append(os.Environ(), scaleStep+"="+name, scaleDir+"="+w.dir), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.b.Fatalf("%s: %v\n%s", name, err, out)
+	}
+	if name == "setup" {
+		return c
+	}
+	data, err := os.ReadFile(w.path(scaleResult))
+	w.must(err)
+	w.must(json.Unmarshal(data, &c))
+	return c
+}
+
+// run runs a program as it is. What memory it took says wait4(2); this process, whose size would count as well, stays small.
+func (w *scaleWorld) run(cmd *exec.Cmd) cost {
+	w.b.Helper()
+	began := time.Now()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		w.b.Fatalf("%s: %v\n%s", cmd.Args, err, out)
+	}
+	u := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return cost{Wall: time.Since(began).Seconds(), CPU: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), Peak: float64(u.Maxrss) / 1024}
+}
+
+// policy runs starttls-policy with the configuration of a client.
+func (w *scaleWorld) policy(client string, args ...string) cost {
+	w.b.Helper()
+	return w.run(exec.CommandContext(w.b.Context(), w.program, append(args, "--config", w.path(client+".toml"))...))
+}
+
+// walk does everything, and tells what each step took, and that of the step before with which it is compared, "" for none.
+func (w *scaleWorld) walk(tell func(name, baseline string, c cost)) {
+	w.b.Helper()
+	tell("bare JSON decode of the source", "", w.step("decode"))
+	tell("check", "bare JSON decode of the source", w.step("check"))
+	tell("Tessera POSIX, as many leaves", "", w.step("tessera"))
+	tell("first release", "Tessera POSIX, as many leaves", w.step("first"))
+	tell("sha256 of policy.json", "", w.step("hash"))
+	tell("cp of policy.json", "", w.step("copy"))
+	tell("compile", "cp of policy.json", w.step("compile"))
+	w.join()
+	w.writeSource("mail")
+	tell("release, 0.2 % changed", "cp of policy.json", w.step("release"))
+	w.clients(tell)
+	tell("sha256 of all of the mirror", "", w.step("fsck"))
+	tell("audit", "sha256 of all of the mirror", w.step("audit"))
+	if w.domains <= maxSite {
+		tell("site, from nothing", "sha256 of all of the mirror", w.step("site"))
+	}
+	w.must(os.RemoveAll(w.dir))
+}
+
+// join makes the client that holds the first release.
+func (w *scaleWorld) join() {
+	w.b.Helper()
+	chain, err := mirror.ReadTrust(w.path(pipeline.TrustDir))
+	w.must(err)
+	fingerprint := fmt.Sprintf("%x", chain.Newest().Digest())
+	w.run(exec.CommandContext(w.b.Context(), w.program, "join", w.path("public"), "--fingerprint", fingerprint, "--name", "example",
+		"--state", w.path("first"), "--mta", "none", "--config", w.path("first.toml")))
+}
+
+// client makes one that holds the first release, or with empty none, and keeps a Postfix table.
+func (w *scaleWorld) client(name, url string, empty bool) {
+	w.b.Helper()
+	w.must(os.CopyFS(w.path(name), os.DirFS(w.path("first"))))
+	if empty {
+		for _, file := range []string{"policy.json", "policy.json.tlog-proof", "state.json", "state.old.json"} {
+			os.Remove(filepath.Join(w.path(name), "example", file))
+		}
+	}
+	w.must(os.WriteFile(w.path(name+".toml"), fmt.Appendf(nil, "state = %q\n[[list]]\nname = \"example\"\nmirrors = [%q]\n[postfix]\nmap = %q\ntype = \"cdb\"\ndialect = \"floor\"\n",
+		w.path(name), url, w.path(name+"/table")), 0o644))
+}
+
+// clients measures what mail servers do.
+func (w *scaleWorld) clients(tell func(name, baseline string, c cost)) {
+	w.b.Helper()
+	folder := newCounter(w.b, os.DirFS(w.path("public")))
+	store := w.bucket(tell)
+	for _, u := range []struct {
+		name, method string
+		from         *counter
+		empty        bool
+	}{
+		{"delta update from a folder", "delta", folder, false},
+		{"delta update from S3", "delta", store, false},
+		{"snapshot update", "snapshot", folder, false},
+		{"first snapshot", "snapshot", folder, true},
+	} {
+		client := strings.ReplaceAll(u.name, " ", "-")
+		w.client(client, u.from.url, u.empty)
+		u.from.reset()
+		c := w.policy(client, "update", "--method", u.method)
+		c.Bytes, c.Requests = u.from.said()
+		tell(u.name, "sha256 of policy.json", c)
+	}
+	w.exports(tell)
+	w.serve(tell)
+}
+
+// bucket uploads the mirror to S3.
+func (w *scaleWorld) bucket(tell func(name, baseline string, c cost)) *counter {
+	w.b.Helper()
+	g := storetest.StartVersityGW(w.b)
+	tell("upload to S3, all", "", w.step("upload", append(g.Env(), scaleStore+"="+g.URL(""))...))
+	return newSigningCounter(w.b, g)
+}
+
+// exports compares the table that we make with that of postmap.
+func (w *scaleWorld) exports(tell func(name, baseline string, c cost)) {
+	w.b.Helper()
+	const client = "delta-update-from-a-folder"
+	table := w.path("exported")
+	ours := w.policy(client, "export", "postfix", "--dialect", "floor", "--type", "cdb", "--out", table)
+	postfix := tool.NewPostfix(w.b, "cdb")
+	theirs := w.run(postfix.Command(w.b.Context(), w.b, "postmap", "cdb:"+table))
+	tell("postmap cdb", "", theirs)
+	tell("export to Postfix, cdb", "postmap cdb", ours)
+}
