@@ -155,6 +155,9 @@ func damage(random *rand.Rand, data []byte) []byte {
 func TestVectorsAreExplained(t *testing.T) {
 	cases, read := readVectors(t, "log.json")
 	page := string(read("README.md"))
+	if last := fmt.Sprintf("%d vectors, 0 judged otherwise", len(cases)); !strings.Contains(page, last) {
+		t.Errorf("README.md of the vectors does not end its example with %q", last)
+	}
 	for _, v := range cases {
 		data, err := json.Marshal(v)
 		if err != nil {

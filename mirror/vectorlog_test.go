@@ -34,12 +34,16 @@ func (v *vectorWorld) makeTrust() {
 	more := append(bytes.Replace(one.Note(), line, changedSignature(line), 1), line...)
 	v.trustCase("wrong-line-first", "a wrong line of a root key stands before its good one: it does not count, and hides nothing", "accept", v.fingerprintText(), more)
 
+	stray := one.Note()
+	stray[len(stray)-3]++ // the last letter before "=\n": its two lowest bits stand for nothing
+	v.trustCase("line-stray-bits", "a signature's base64 has bits set behind its last byte, which signed notes may have", "accept", v.fingerprintText(), stray)
 	v.trustCase("fingerprint", "the fingerprint is another version's", "refuse", fmt.Sprintf("%x", two.Digest()), one.Note())
 	v.trustCase("threshold", "one of the two signatures that it takes", "refuse", v.fingerprintText(), v.sign(one.Text(), a))
 	v.trustCase("one-root-twice", "two signature lines of one root key count once", "refuse", v.fingerprintText(), append(v.sign(one.Text(), a), line...))
 	v.trustCase("stranger", "signed by a key that is no root of it", "refuse", v.fingerprintText(), v.sign(one.Text(), a, d))
 	v.trustCase("flip", "one bit of a signature is another", "refuse", v.fingerprintText(), changedSignature(one.Note()))
 	v.trustCase("line-malformed", "a signature line is none: the note is no signed note", "refuse", v.fingerprintText(), append(one.Note(), "— root.c !\n"...))
+	v.trustCase("line-padding", "a stranger's line has padding behind whole base64: the note is no signed note", "refuse", v.fingerprintText(), append(bytes.Clone(one.Note()), "— root.c AAAAAAAA=\n"...))
 	v.trustCase("no-signatures", "a text without signatures", "refuse", v.fingerprintText(), []byte(one.Text()))
 
 	next := func(name, why string, msg []byte) {
