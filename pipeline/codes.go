@@ -49,7 +49,7 @@ func evidenceCodes() []policy.Code {
 
 // Codes explains the codes that this package gives besides those of package policy.
 func Codes() []policy.Code {
-	return append(slices.Concat(evidenceCodes(), botCodes(), bulkCodes(), feedbackCodes(), registrationCodes()), []policy.Code{
+	return append(slices.Concat(evidenceCodes(), botCodes(), bulkCodes(), feedbackCodes(), registrationCodes(), siteCodes()), []policy.Code{
 		{ID: codeUnsigned, Rules: []string{"R11"}, Severity: policy.Warning, Summary: "an old list has no signature beside it",
 			Fix: "put the detached signature beside the file as FILE.asc, or accept that nobody can tell who wrote it"},
 		{ID: codeBadSignature, Rules: []string{"R11"}, Severity: policy.Warning, Summary: "the signature beside an old list is not one over its bytes by a key of the keyring",

@@ -97,13 +97,13 @@ func (c contents) equal(d contents) bool {
 	return maps.EqualFunc(c.Files, d.Files, func(a, b file) bool { return a.SHA256 == b.SHA256 })
 }
 
-// private reports whether a file of the state folder belongs to this machine alone: locks, work in progress, and the
-// verifying clients, which any run can begin anew.
+// private reports whether a file of the state folder belongs to this machine alone: locks, work in progress, and what any run
+// can begin anew, the verifying clients and what the site was made from.
 func private(p string) bool {
 	for name := range strings.SplitSeq(p, "/") {
 		if name == "lock" || name == "tmp" || strings.HasPrefix(name, tempPrefix) {
 			return true
 		}
 	}
-	return strings.HasPrefix(p, "verify/")
+	return strings.HasPrefix(p, "verify/") || strings.HasPrefix(p, siteCacheDir+"/")
 }

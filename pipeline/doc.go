@@ -12,6 +12,7 @@
 //	looks.jsonl.zst  what the gate remembers of each domain: what was seen lately, and its changes in the log. Written before
 //	               the release that goes by it; rebuilt from the outbox when it is lost
 //	verify/        a client for each mirror, which follows it as real ones do
+//	site/          what the pages were made from, so that the next release reads only what is new; any run can begin it anew
 //	witnesses.json the size that each witness cosigned last: a hint
 //	evidence/      what shows that this log has two histories, or that a witness says so
 //	recovering     only while Recover puts a new state into the place of an old one, or when it died there

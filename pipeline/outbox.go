@@ -28,6 +28,7 @@ const (
 	outBundle     = "policy.json.sigstore.json"
 	outKeyless    = "policy.json.keyless.sigstore.json" // absent with most releases
 	outEvidence   = "evidence.jsonl.zst"                // absent without evidence
+	outPending    = "pending.json"                      // what the release holds, where it has pages
 	outMeta       = "meta.json"
 	outSigned     = "checkpoint.signed" // while witnesses are asked: the log's signature, and what cosignatures there are
 	outCheckpoint = "checkpoint"        // written once the tree is durable, and the quorum there

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"errors"
+
+	"github.com/starttls-everywhere/policylist/policy"
 )
 
 // ErrNoGate means that no gate decides about this list.
@@ -30,4 +32,24 @@ func (p *Publisher) Pending(ctx context.Context) (Probed, Checked, error) {
 	p.readFeedback(&out)
 	p.readRegistrations(ctx, &out)
 	return out, checked, p.decide(checked, last, &out, nil)
+}
+
+// HeldJSON is what waits as "pending --json" has it, and as the pages of a release read it.
+func HeldJSON(held []Held) []map[string]any {
+	out := []map[string]any{}
+	for _, h := range held {
+		m := map[string]any{"domain": h.Change.Domain.String(), "class": h.Change.Class.String(), "verdict": h.Verdict, "codes": h.Codes, "findings": h.Found}
+		if h.ByGate() {
+			delete(m, "verdict")
+			m["automatic"] = h.Automatic
+		}
+		if !h.Since.IsZero() {
+			m["since"] = h.Since.UTC().Format(policy.TimeFormat)
+		}
+		if !h.Until.IsZero() {
+			m["until"] = h.Until.UTC().Format(policy.TimeFormat)
+		}
+		out = append(out, m)
+	}
+	return out
 }

@@ -38,6 +38,7 @@ type MirrorResult struct {
 	Name     string
 	Err      error // nil: published and verified
 	Verified bool
+	Site     *SiteResult // the pages there; nil where none are made, or the mirror did not get so far
 }
 
 // Leaf is the release's leaf.
@@ -193,9 +194,10 @@ func (p *Publisher) publish(ctx context.Context, l Logged) (*Published, error) {
 	if out.published, err = p.listOf(l.Signed); err != nil {
 		return nil, err
 	}
-	good := 0
+	good, made := 0, pages{}
 	for _, m := range p.Mirrors {
-		result := MirrorResult{Name: m.Name, Err: p.publishTo(ctx, m, l)}
+		result := MirrorResult{Name: m.Name}
+		result.Site, result.Err = p.publishTo(ctx, m, l, &made)
 		if errors.Is(result.Err, mirror.ErrConflict) || errors.Is(result.Err, ErrFenced) {
 			return out, fmt.Errorf("mirror %s: %w", m.Name, result.Err)
 		}
@@ -233,41 +235,45 @@ func (p *Publisher) listOf(s Signed) (policy.List, error) {
 
 // publishTo writes one mirror in the fixed order: what is referred to before what refers, the pointer last. A client
 // that reads at any moment finds everything that it is told of.
-func (p *Publisher) publishTo(ctx context.Context, m Target, l Logged) error {
+func (p *Publisher) publishTo(ctx context.Context, m Target, l Logged, made *pages) (*SiteResult, error) {
 	if err := p.away[m.Name]; errors.Is(err, ErrOtherLog) {
-		return errors.Join(err, p.putTrust(ctx, m.Store)) // so that clients there learn that this log has ended
+		return nil, errors.Join(err, p.putTrust(ctx, m.Store)) // so that clients there learn that this log has ended
 	} else if err != nil {
-		return err
+		return nil, err
 	}
 	size := p.sizes[m.Name]
 	missing, err := p.since(size, l)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := p.putTrust(ctx, m.Store); err != nil {
-		return err
+		return nil, err
 	}
 	for _, s := range missing {
 		end := s.meta.Start + int64(s.meta.Count)
 		if err := p.putTiles(ctx, m.Store, size, end); err != nil {
-			return err
+			return nil, err
 		}
 		size = end
 	}
 	for _, s := range missing {
 		if err := p.putBlobs(ctx, m.Store, s); err != nil {
-			return err
+			return nil, err
 		}
 	}
+	shown, err := p.putSite(ctx, m, l, made)
+	if err != nil {
+		return shown, err
+	}
 	if err := p.fence(ctx); err != nil {
-		return err
+		return shown, err
 	}
 	if err := p.putMutable(ctx, m.Store, l); err != nil {
-		return err
+		return shown, err
 	}
 	p.dropKeyless(ctx, m, l, missing[0].meta.Release-1)
 	p.sizes[m.Name] = l.tree.N
-	return nil
+	return shown, nil
 }
 
 // since returns the releases that a mirror of the given log size lacks, oldest first, the present one always.

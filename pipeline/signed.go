@@ -58,7 +58,7 @@ func (p *Publisher) sign(ctx context.Context, plan Probed, last *Published, star
 		return Signed{}, err
 	}
 	s := Signed{meta{Release: leaf.Release, Start: start, Count: len(entries) + 1}, leaf, raw, append(entries, raw)}
-	s.meta.Files, err = p.store(ctx, s, list, plan.evidence)
+	s.meta.Files, err = p.store(ctx, s, list, plan)
 	return s, err
 }
 
@@ -145,7 +145,7 @@ func (p *Publisher) releaseKeys() []signing.Signer {
 }
 
 // store makes the signed release durable in the outbox and returns the digests of its files.
-func (p *Publisher) store(ctx context.Context, s Signed, list []byte, evidence *observed) (map[string]string, error) {
+func (p *Publisher) store(ctx context.Context, s Signed, list []byte, plan Probed) (map[string]string, error) {
 	files := map[string][]byte{outList: list, outBlob: pack(list)}
 	for _, e := range s.entries {
 		var err error
@@ -153,10 +153,15 @@ func (p *Publisher) store(ctx context.Context, s Signed, list []byte, evidence *
 			return nil, err
 		}
 	}
-	if evidence != nil {
-		files[outEvidence] = evidence.packed
+	if plan.evidence != nil {
+		files[outEvidence] = plan.evidence.packed
 	}
 	var err error
+	if p.Site != nil {
+		if files[outPending], err = json.Marshal(map[string]any{"held": HeldJSON(plan.held)}); err != nil {
+			return nil, err
+		}
+	}
 	if files[outBundle], err = signing.SignBundle(ctx, p.releaseKeys()[0], list); err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func runPending(c *cobra.Command, config string, asJSON bool) error {
 	}
 	if asJSON {
 		return json.NewEncoder(c.OutOrStdout()).Encode(map[string]any{
-			"held": heldJSON(plan.Held()), "ready": changesJSON(plan.Changes()), "findings": plan.Told(checked)})
+			"held": pipeline.HeldJSON(plan.Held()), "ready": changesJSON(plan.Changes()), "findings": plan.Told(checked)})
 	}
 	printPending(c.OutOrStdout(), plan)
 	term.Findings(c.ErrOrStderr(), plan.Told(checked))

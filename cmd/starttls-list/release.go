@@ -205,7 +205,7 @@ func runPlan(c *cobra.Command, config string, keys *keyFlags, accept, asJSON boo
 	}
 	findings := plan.Told(checked)
 	if asJSON {
-		j := map[string]any{"changes": changesJSON(plan.Changes()), "held": heldJSON(plan.Held()), "count": plan.List().Len(), "findings": findings}
+		j := map[string]any{"changes": changesJSON(plan.Changes()), "held": pipeline.HeldJSON(plan.Held()), "count": plan.List().Len(), "findings": findings}
 		if store != nil {
 			j["state"] = store
 		}
@@ -340,7 +340,7 @@ func printReleaseJSON(w io.Writer, out *pipeline.Published) {
 		Release: leaf.Release, Origin: leaf.Origin, Timestamp: leaf.Timestamp.Format(policy.TimeFormat), Expires: leaf.Expires.Format(policy.TimeFormat),
 		Count: leaf.Count, LogSize: out.Tree().N, SHA256: fmt.Sprintf("%x", leaf.ListDigest), Override: leaf.Override, Witnessed: out.Witnessed(),
 		Witnesses: []witnessJSON{}, Published: !out.Waiting(),
-		Changes: changesJSON(out.Changes()), Held: heldJSON(out.Held), Mirrors: []mirrorJSON{}, Findings: out.Findings,
+		Changes: changesJSON(out.Changes()), Held: pipeline.HeldJSON(out.Held), Mirrors: []mirrorJSON{}, Findings: out.Findings,
 	}
 	for _, r := range out.Witnesses() {
 		wj := witnessJSON{Name: r.Name}
@@ -368,25 +368,6 @@ func changesJSON(changes []mirror.ChangeLeaf) []map[string]any {
 		m := map[string]any{"domain": c.Domain.String(), "reason": c.Reason, "op": "del"}
 		if c.Policy != nil {
 			m["op"], m["policy"] = "set", json.RawMessage(c.Policy.AppendJSON(nil))
-		}
-		out = append(out, m)
-	}
-	return out
-}
-
-func heldJSON(held []pipeline.Held) []map[string]any {
-	out := []map[string]any{}
-	for _, h := range held {
-		m := map[string]any{"domain": h.Change.Domain.String(), "class": h.Change.Class.String(), "verdict": h.Verdict, "codes": h.Codes, "findings": h.Found}
-		if h.ByGate() {
-			delete(m, "verdict")
-			m["automatic"] = h.Automatic
-		}
-		if !h.Since.IsZero() {
-			m["since"] = stamp(h.Since)
-		}
-		if !h.Until.IsZero() {
-			m["until"] = stamp(h.Until)
 		}
 		out = append(out, m)
 	}

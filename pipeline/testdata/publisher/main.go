@@ -1,10 +1,10 @@
 // Publisher releases a list once, from an operator's folder as pipeline.Setup makes it, and dies where it is told to.
 //
-//	publisher -home DIR -now TIME [-down NAME] [-point OP [-mode before|after|lied]] [-vault URL] [-agent NAME] [-gate] MIRROR…
+//	publisher -home DIR -now TIME [-down NAME] [-point OP [-mode before|after|lied]] [-vault URL] [-agent NAME] [-gate] [-site] MIRROR…
 //
 // Mirrors are folders in DIR. The state is there, too, or in the bucket of -vault; then nothing of it is on the disk, and
 // its lease ends at once, so that the next process need not wait. Witnesses are asked under the name of -agent. With -gate
-// the gate decides, by the vantages' files in DIR/evidence; without it everything passes. Everything that it does to them,
+// the gate decides, by the vantages' files in DIR/evidence; without it everything passes. With -site releases bring pages along. Everything that it does to them,
 // to the log and with the keys is an operation with a name (see moments); it writes "at OP" to standard output before and
 // after each, and waits for a line from standard input, in which time the test looks at the world as it is. With -mode before
 // or after it then kills itself, like a power cut, before or after the operation; with lied it does the operation and reports
@@ -44,6 +44,7 @@ type settings struct {
 	home, now, down, vault, agent, bot string
 
 	gate    bool
+	site    bool
 	mirrors []string
 }
 
@@ -58,6 +59,7 @@ func main() {
 	flag.StringVar(&s.agent, "agent", "", "User-Agent for witnesses")
 	flag.StringVar(&s.bot, "bot", "", "run a bot")
 	flag.BoolVar(&s.gate, "gate", false, "let the gate decide")
+	flag.BoolVar(&s.site, "site", false, "bring pages along")
 	m := newMoments()
 	flag.BoolVar(&m.deaf, "deaf", false, "neither tell of operations nor wait")
 	flag.StringVar(&m.point, "point", "", "the operation to fail at")
@@ -100,6 +102,9 @@ func newPublisher(m *moments, s settings) (*pipeline.Publisher, error) {
 	}
 	if s.gate {
 		p.Gate, p.Observer, p.Evidence = &pipeline.Gate{}, nil, evidenceAt(m, s.path("evidence"))
+	}
+	if s.site {
+		p.Site = &pipeline.Site{}
 	}
 	if s.agent != "" {
 		p.Witnesses = witness.New(s.agent)
