@@ -86,8 +86,8 @@ func proposeLink(repository string) string {
 
 var plainRepository = regexp.MustCompile(`^https://[a-z0-9][a-z0-9.-]*[a-z0-9](:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)+/?$`)
 
-// check keeps what the operator says of itself from being anything else.
-func (e Extra) check() error {
+// Check keeps what the operator says of itself from being anything else. Read does it, too. Errors wrap ErrExtra.
+func (e Extra) Check() error {
 	if e.TestDomain != "" {
 		if _, err := policy.ParseDomain(e.TestDomain); err != nil {
 			return fmt.Errorf("%w: the domain to test against: %w", ErrExtra, err)

@@ -15,7 +15,7 @@ import (
 func Read(ctx context.Context, r mirror.Reader, chain *transparency.TrustChain, extra Extra) (*Model, error) {
 	pending, err := parsePending(extra.Pending)
 	if err == nil {
-		err = extra.check()
+		err = extra.Check()
 	}
 	if err != nil {
 		return nil, err
