@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,32 +39,23 @@ type pages struct{ sets map[string]*template.Template }
 
 // newPages parses the templates, each page's with the layout.
 func newPages(m *Model) (*pages, error) {
+	layout, err := newLayout(m)
+	if err != nil {
+		return nil, err
+	}
+	p := &pages{sets: map[string]*template.Template{}}
+	return p, p.parse(layout, embedded, "pages/*.html")
+}
+
+// newLayout is what all pages have in common.
+func newLayout(m *Model) (*template.Template, error) {
 	funcs := template.FuncMap{
 		"moment": momentText, "stamp": stamp,
 		"domainLink": func(up, name string) string { return up + m.domainPage(name) },
 		"reason":     m.reason,
 		"marks":      marks,
 	}
-	layout, err := template.New("").Funcs(funcs).ParseFS(embedded, "pages/layout.html")
-	if err != nil {
-		return nil, err
-	}
-	p := &pages{sets: map[string]*template.Template{}}
-	names, err := fs.Glob(embedded, "pages/*.html")
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		set, err := layout.Clone()
-		if err == nil {
-			set, err = set.ParseFS(embedded, name)
-		}
-		if err != nil {
-			return nil, err
-		}
-		p.sets[strings.TrimSuffix(strings.TrimPrefix(name, "pages/"), ".html")] = set
-	}
-	return p, nil
+	return template.New("").Funcs(funcs).ParseFS(embedded, "pages/layout.html")
 }
 
 func (p *pages) render(name string, data any) ([]byte, error) {

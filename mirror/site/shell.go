@@ -1,0 +1,85 @@
+package site
+
+import (
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/starttls-everywhere/policylist/policy"
+)
+
+// Shell renders pages that are made when somebody asks for them, in the layout of the site that they stand beside. It is safe
+// for concurrent use.
+type Shell struct {
+	pages pages
+	view  view
+}
+
+// maxListFile bounds api/v1/list.json, some hundred bytes.
+const maxListFile = 1 << 20
+
+// NewShell reads what the layout needs from a folder with a site, and parses templates: all *.html at its top. Each defines
+// "content", to which the value given to Page is .Data.
+func NewShell(root *os.Root, templates fs.FS) (*Shell, error) {
+	f, err := root.Open("site/api/v1/list.json")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var list listFile
+	if err := json.NewDecoder(io.LimitReader(f, maxListFile)).Decode(&list); err != nil || list.Format != listFormat {
+		return nil, fmt.Errorf("site/api/v1/list.json: not what site build writes: %v", err)
+	}
+	s := &Shell{pages: pages{sets: map[string]*template.Template{}}, view: view{Origin: list.Origin, Digits: list.ShardDigits, PagesKind: "each"}}
+	if list.Domains > maxPages {
+		s.view.PagesKind = "shards"
+	}
+	layout, err := newLayout(&Model{explain: policy.LookupCode, maxPages: maxPages})
+	if err != nil {
+		return nil, err
+	}
+	return s, s.pages.parse(layout, templates, "*.html")
+}
+
+// Origin is the list's.
+func (s *Shell) Origin() string { return s.view.Origin }
+
+// Page renders the template NAME.html; up leads from the page's folder to site/.
+func (s *Shell) Page(name, title, up string, data any) ([]byte, error) {
+	v := s.view
+	v.Title, v.Here, v.Root = title+", "+v.Origin, "check", up
+	return s.pages.render(name, struct {
+		view
+		Data any
+	}{v, data})
+}
+
+// CheckRepository keeps anything out of links that is no repository's address; "" passes.
+func CheckRepository(address string) error { return checkRepository(address) }
+
+// Harmless bounds a text that somebody's server sent, and replaces what no page should hold: control characters, and those
+// that turn the direction of what follows. To escape it is the template's affair.
+func Harmless(s string) string { return cut(s) }
+
+// parse adds all templates that match, by their names without folder and suffix.
+func (p *pages) parse(layout *template.Template, from fs.FS, pattern string) error {
+	names, err := fs.Glob(from, pattern)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		set, err := layout.Clone()
+		if err == nil {
+			set, err = set.ParseFS(from, name)
+		}
+		if err != nil {
+			return err
+		}
+		p.sets[strings.TrimSuffix(name[strings.LastIndexByte(name, '/')+1:], ".html")] = set
+	}
+	return nil
+}
