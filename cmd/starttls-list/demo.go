@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/starttls-everywhere/policylist/cmd/internal/soak"
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 )
 
@@ -25,27 +26,46 @@ With --keep DIR everything that the demo made stays, for other people's tools to
   DIR/log.vkey      the log's verifier key, for log tools
   DIR/client/       what a mail server holds: list, Postfix map, state
 
+With --soak TIME it tells no story but runs a list with everything that belongs to it: a publisher, three mirrors, one of them
+in an S3 bucket where versitygw is found, three witnesses, a client, and a daemon that is asked all the time. Its own clock runs
+fast, a release every quarter of an hour, several a second. Every minute something goes wrong for half a minute: publisher or
+client are killed at work or find the disk full, a mirror is down, slow, cut short, set back or old, S3 errs, clocks step,
+witnesses fall silent, files of a client break. The seed decides what; the same one brings the same faults in the same order,
+not at the same release. What must never be is counted: a client with bytes that no release has, a release or change that is
+lost or there twice, two histories, an answer that the held list does not give. And memory has to stay where it is.
+
 Exit codes: 0 everything happened as it should, 1 something did not, 3 usage, 4 internal.`
 
 const demoExample = `  $ starttls-list demo --keep demo
   …
-  $ starttls-list audit demo/public --trust demo/trust/1`
+  $ starttls-list audit demo/public --trust demo/trust/1
+  $ starttls-list demo --soak 10m --seed 1`
 
 // errDemo means that a step of the demo did not end as it should.
 var errDemo = errors.New("the demo found something wrong")
 
 func newDemoCommand() *cobra.Command {
 	var keep string
+	var o soakOptions
 	c := &cobra.Command{
 		Use: "demo", Short: "runs a whole list, its users and its attackers on this machine", Long: demoLong, Example: demoExample,
 		Args: exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c, keep) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.part {
+				return soak.RunPart(c.Context(), c.InOrStdin())
+			}
+			if err := o.check(c); err != nil {
+				return err
+			}
+			return runDemo(c, keep, o)
+		},
 	}
+	o.addFlags(c)
 	c.Flags().StringVar(&keep, "keep", "", "leave everything in this folder, which must not exist or be empty")
 	return c
 }
 
-func runDemo(c *cobra.Command, keep string) error {
+func runDemo(c *cobra.Command, keep string, o soakOptions) error {
 	dir := keep
 	if keep == "" {
 		tmp, err := os.MkdirTemp("", "policylist-demo-")
@@ -60,6 +80,9 @@ func runDemo(c *cobra.Command, keep string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
+	}
+	if o.last > 0 {
+		return runSoak(c, o, dir)
 	}
 	err = tellStory(c.Context(), c.OutOrStdout(), dir)
 	if errors.Is(err, errDemo) {
