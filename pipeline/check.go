@@ -90,6 +90,8 @@ type tree struct {
 	settings *policy.File // nil when there is none
 	where    string       // where the settings belong
 	rest     []policy.File
+
+	incidents []policy.File // no part of the list: only who asks for them reads them
 }
 
 // checkTree parses and validates the files side by side, at most one a processor, and joins them in their order.

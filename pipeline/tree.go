@@ -84,11 +84,15 @@ func (t *tree) add(source, name string, data []byte) {
 		t.settings = &f
 		return
 	}
+	if policy.IsIncident(name) {
+		t.incidents = append(t.incidents, f)
+		return
+	}
 	t.rest = append(t.rest, f)
 }
 
 func (t *tree) bounded(size int) error {
-	if size > maxSourceBytes || len(t.rest) > maxSourceFiles {
+	if size > maxSourceBytes || len(t.rest)+len(t.incidents) > maxSourceFiles {
 		return fmt.Errorf("%w: more than %d MiB or %d files", ErrSource, maxSourceBytes>>20, maxSourceFiles)
 	}
 	return nil

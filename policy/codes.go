@@ -17,7 +17,7 @@ type Code struct {
 
 // Codes returns the whole table of this package, in the order of policy/RULES.md.
 func Codes() []Code {
-	return slices.Concat(fileCodes(), listCodes(), domainCodes(), entryCodes(), mxCodes(), oldListCodes(), changeCodes(), reasonCodes())
+	return slices.Concat(fileCodes(), incidentCodes(), listCodes(), domainCodes(), entryCodes(), mxCodes(), oldListCodes(), changeCodes(), reasonCodes())
 }
 
 // LookupCode finds the explanation of id among Codes.

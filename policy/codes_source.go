@@ -19,6 +19,17 @@ func fileCodes() []Code {
 	}
 }
 
+func incidentCodes() []Code {
+	return []Code{
+		{"incident.name", []string{"R3"}, Error, "the file of an incident has another name than it should",
+			"name it by the day on which it began and a few words: incidents/2026-03-02-witness-down.json"},
+		{"incident.time", []string{"R5"}, Error, "a time of an incident is none, or its end comes before its begin",
+			`write "began" and, once it is over, "ended" as YYYY-MM-DDTHH:MM:SSZ`},
+		{"incident.text", []string{"R3"}, Error, "a part of an incident is empty, too long, or holds characters that cannot be shown",
+			"give a title of at most 120 bytes and 1 to 40 paragraphs of at most 2000, each one line of plain text"},
+	}
+}
+
 func listCodes() []Code {
 	return []Code{
 		{"list.missing", []string{"R3"}, Error, "the source directory has no list.json",

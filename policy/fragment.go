@@ -242,10 +242,16 @@ func (r *fragmentReader) note(b body, domain string) string {
 		return ""
 	}
 	text := r.text(b.note, "note", domain)
-	if local, host, at := strings.Cut(text, "@"); at && local != "" && !strings.HasSuffix(local, " ") && strings.Contains(host, ".") {
+	if holdsAddress(text) {
 		r.report("note.email", b.note.At, domain, "the note holds an @ between words")
 	}
 	return text
+}
+
+// holdsAddress reports whether a text seems to have somebody's e-mail address (rule R40).
+func holdsAddress(text string) bool {
+	local, host, at := strings.Cut(text, "@")
+	return at && local != "" && !strings.HasSuffix(local, " ") && strings.Contains(host, ".")
 }
 
 // Forget lets go of the parsed document; entries and findings stay. A source of a million domains would hold several

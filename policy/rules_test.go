@@ -129,6 +129,12 @@ func judge(t *testing.T, files map[string]policy.File) []policy.Finding {
 		return append(findings, policy.Introduced(old, now, changes)...)
 	}
 	_, findings := parse(files, "")
+	for name, f := range files {
+		if policy.IsIncident(name) {
+			_, found := policy.ParseIncident(f)
+			findings = append(findings, found...)
+		}
+	}
 	return findings
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 )
 
 // SettingsName is the file of a source directory that holds its Settings.
@@ -29,6 +30,9 @@ func ParseSource(root string, files []File) (*Source, []Finding) {
 		if path.Clean(f.Path) == top {
 			s, found := ParseSettings(f)
 			settings, findings = &s, append(findings, found...)
+			continue
+		}
+		if rel := strings.TrimPrefix(path.Clean(f.Path), path.Clean(root)+"/"); IsIncident(rel) {
 			continue
 		}
 		fragments = append(fragments, ParseFragment(f))

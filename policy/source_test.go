@@ -100,11 +100,14 @@ func TestExamplesOfTheRulesPass(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllSubmatch(page, -1)
-	if len(blocks) != 2 {
+	if len(blocks) != 3 {
 		t.Fatalf("%d examples", len(blocks))
 	}
 	_, findings := policy.ParseSource(".", []policy.File{{Path: "a.json", Data: blocks[0][1]}, {Path: "list.json", Data: blocks[1][1]}})
 	if len(findings) > 0 {
+		t.Error(plain(findings))
+	}
+	if _, findings := policy.ParseIncident(policy.File{Path: "incidents/2026-03-02-witness-down.json", Data: blocks[2][1]}); len(findings) > 0 {
 		t.Error(plain(findings))
 	}
 	for i, format := range []func(policy.File) ([]byte, error){policy.FormatFragment, policy.FormatSettings} {

@@ -31,6 +31,7 @@ type Kind string
 const (
 	Settings          Kind = "settings"           // list.json of a source
 	Fragment          Kind = "fragment"           // any other file of a source
+	IncidentReport    Kind = "incident"           // a file below incidents/ in a source
 	OldList           Kind = "old-list"           // the 0.1 format as the old project wrote it
 	List              Kind = "list"               // policy.json as we publish it
 	ChangeLeaf        Kind = "change-leaf"        // a domain's policy set or deleted
@@ -59,7 +60,7 @@ const (
 
 // Kinds returns all formats.
 func Kinds() []Kind {
-	return []Kind{Settings, Fragment, OldList, List, ChangeLeaf, TrustLeaf, ReleaseLeaf, EvidenceHeader, EvidenceDomain, EvidenceSignature,
+	return []Kind{Settings, Fragment, IncidentReport, OldList, List, ChangeLeaf, TrustLeaf, ReleaseLeaf, EvidenceHeader, EvidenceDomain, EvidenceSignature,
 		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, EvidenceFeedback, Feedback, Contribution, Findings, Survey, Status, StatusList, StatusCodes, StatusChange}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,8 @@ the schemas and the rules. It asks nobody: whether the servers do what the list 
 
 With --base it compares with the source as it was at a Git revision, lists what changes for which domain (an edit of an
 alias for each domain that uses it) and reports only what the change is to blame for.
+
+Files below incidents/ tell what went wrong; they are no part of the list, and check alone reads them besides the site.
 
 Exit codes: 0 no errors, 1 errors, 2 could not decide, 3 wrong usage, 4 internal error.`,
 		Example: `  $ starttls-list check list
@@ -61,9 +64,15 @@ func check(c *cobra.Command, source, base, format string) error {
 	if err != nil {
 		return err
 	}
+	incidents, err := pipeline.CheckIncidents(c.Context(), source, base)
+	if err != nil {
+		return err
+	}
+	found := slices.Concat(checked.Findings(), incidents)
+	slices.SortFunc(found, policy.Finding.Compare)
 	r := report{
 		Source: source, Base: base, Verdict: "pass", Domains: len(checked.Source().Entries()),
-		Findings: checked.Findings(), Changes: checked.Changes(), compared: checked.Compared(),
+		Findings: found, Changes: checked.Changes(), compared: checked.Compared(),
 	}
 	switch {
 	case policy.HasErrors(r.Findings):

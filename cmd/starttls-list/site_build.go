@@ -10,6 +10,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/mirror/site"
+	"github.com/starttls-everywhere/policylist/pipeline"
 )
 
 const siteBuildLong = `Build replays the log of a mirror by the rules of clients and writes the list's pages, feeds and status API to DIR/site, and
@@ -18,20 +19,24 @@ part of the site any more is deleted; DIR may be the mirror's own folder, or s3:
 reads only what the mirror has got since; a damaged cache costs time and changes nothing.
 
 --url is the address by which readers know the mirror; commands on the pages and links in feeds name it. --pending is a
-file as "pending --json" prints it; without it the pages say that what is held is not told.
+file as "pending --json" prints it; without it the pages say that what is held is not told. --source is the list's directory,
+whose folder incidents tells what went wrong. --repository is where its Git repository is, for links; --test-domain is a listed
+domain that is broken on purpose.
 
 Exit codes: 0 done, 1 the mirror does not verify, 2 it could not be read, 3 wrong usage, 4 the site could not be written, or
 another internal error.`
 
 const siteBuildExample = `  $ starttls-list site build --mirror public --trust trust/1 --out public
-  public: release 1, 5 domains: 285 objects, 285 written, 0 deleted
+  public: release 1, 5 domains: … objects, … written, 0 deleted
   $ starttls-list site build --mirror public --trust trust/1 --out public
-  public: release 1, 5 domains: 285 objects, 0 written, 0 deleted`
+  public: release 1, 5 domains: … objects, 0 written, 0 deleted`
 
 type siteBuildFlags struct {
 	siteSource
 	out, pending, url string
-	full, json        bool
+
+	source, repository, testDomain string
+	full, json                     bool
 }
 
 func newSiteBuildCommand() *cobra.Command {
@@ -46,6 +51,9 @@ func newSiteBuildCommand() *cobra.Command {
 	c.Flags().StringVar(&f.cache, "cache", "", "folder that keeps what was read, for the next build")
 	c.Flags().StringVar(&f.pending, "pending", "", "file with what \"pending --json\" printed")
 	c.Flags().StringVar(&f.url, "url", "", "address of the mirror for readers, where it is not read by that")
+	c.Flags().StringVar(&f.source, "source", "", "directory of the list's source, for its incidents")
+	c.Flags().StringVar(&f.repository, "repository", "", "https address of the list's Git repository")
+	c.Flags().StringVar(&f.testDomain, "test-domain", "", "domain that is listed and broken on purpose, to test against")
 	c.Flags().BoolVar(&f.full, "full", false, "write every object, whatever is there already")
 	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
 	return c
@@ -58,7 +66,7 @@ func runSiteBuild(c *cobra.Command, f siteBuildFlags) error {
 	if f.out == "" {
 		return usage(c, errors.New("it needs --out"))
 	}
-	extra := site.Extra{Address: f.url}
+	extra := site.Extra{Address: f.url, Repository: f.repository, TestDomain: f.testDomain}
 	if scheme, _, err := splitReference(f.mirror); err == nil && f.url == "" && scheme != "file" {
 		extra.Address = f.mirror // a folder's name is nobody else's business
 	}
@@ -68,6 +76,13 @@ func runSiteBuild(c *cobra.Command, f siteBuildFlags) error {
 			return &term.Exit{Code: exitUsage, Err: err, Hint: "give what starttls-list pending --json prints"}
 		}
 		extra.Pending = data
+	}
+	if f.source != "" {
+		files, err := pipeline.Incidents(f.source)
+		if err != nil {
+			return &term.Exit{Code: exitUsage, Err: err, Hint: "give the list's directory, with list.json"}
+		}
+		extra.Incidents = files
 	}
 	m, err := f.read(c, extra)
 	if err != nil {

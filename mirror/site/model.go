@@ -61,12 +61,13 @@ type Model struct {
 	Pending      *Pending // nil where nobody said
 	Address      string
 
-	extra    Extra // with Codes and Explain set
-	explain  func(string) (policy.Code, bool)
-	survey   *survey // nil where there is none
-	record   *record
-	notes    map[int64]transparency.Cosigned // checkpoints of releases, by number
-	maxPages int                             // the constant of that name; tests have less
+	extra     Extra             // with Codes and Explain set
+	incidents []policy.Incident // newest first; nil where nobody said
+	explain   func(string) (policy.Code, bool)
+	survey    *survey // nil where there is none
+	record    *record
+	notes     map[int64]transparency.Cosigned // checkpoints of releases, by number
+	maxPages  int                             // the constant of that name; tests have less
 }
 
 // Cosignature is a witness's word on the newest checkpoint.

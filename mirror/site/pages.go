@@ -52,6 +52,7 @@ func newLayout(m *Model) (*template.Template, error) {
 	funcs := template.FuncMap{
 		"moment": momentText, "stamp": stamp,
 		"domainLink": func(up, name string) string { return up + m.domainPage(name) },
+		"known":      m.known,
 		"reason":     m.reason,
 		"marks":      marks,
 	}
@@ -83,6 +84,12 @@ func (m *Model) domainPage(name string) string {
 		return "domain/index.html#" + name
 	}
 	return "domain/" + name + "/index.html"
+}
+
+// known reports whether a domain was ever listed, and so has a page.
+func (m *Model) known(name string) bool {
+	_, ok := slices.BinarySearchFunc(m.Domains, name, func(d Domain, name string) int { return strings.Compare(d.Name.String(), name) })
+	return ok
 }
 
 // reason is a code with its text.
@@ -122,6 +129,7 @@ func (b *builder) addPages() error {
 	b.addUse(p)
 	b.addBadges()
 	b.addData(p)
+	b.addIncidents(p)
 	return nil
 }
 

@@ -77,6 +77,9 @@ func dataGroups() []dataGroup {
 			{Path: "site/domain/<domain>/atom.xml", What: "changes of one domain"},
 			{Path: "site/domain/<domain>/<domain>.tlog-proof", What: "proof of its newest change (C2SP tlog-proof)"},
 		}},
+		{"Incidents", []dataFile{
+			{Path: "site/incidents/atom.xml", What: "what went wrong, as an Atom feed, where the operator tells it"},
+		}},
 		{"Statistics", csvFiles()},
 		{"Pictures", []dataFile{
 			{Path: "site/badge/<state>.svg", What: "badge of a state"},

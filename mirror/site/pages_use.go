@@ -3,7 +3,6 @@ package site
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/starttls-everywhere/policylist/policy"
@@ -59,7 +58,7 @@ func (b *builder) use() usePage {
 	if d, err := policy.ParseDomain(b.extra.TestDomain); err == nil {
 		p, listed := b.List.Lookup(d)
 		u.Test = &testDomain{d.String(), "../" + b.domainPage(d.String()), listed && p.Mode == policy.Enforce, "echo test | sendmail postmaster@" + d.String()}
-		if !slices.ContainsFunc(b.all, func(s Status) bool { return s.name == d.String() }) {
+		if !b.known(d.String()) {
 			u.Test.Page = ""
 		}
 	}

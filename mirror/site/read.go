@@ -20,6 +20,10 @@ func Read(ctx context.Context, r mirror.Reader, chain *transparency.TrustChain, 
 	if err != nil {
 		return nil, err
 	}
+	incidents, err := parseIncidents(extra.Incidents)
+	if err != nil {
+		return nil, err
+	}
 	survey, err := parseSurvey(extra.Survey)
 	if err != nil {
 		return nil, err
@@ -34,7 +38,7 @@ func Read(ctx context.Context, r mirror.Reader, chain *transparency.TrustChain, 
 	}
 	m := &Model{
 		Origin: rel.Leaf.Origin, Trust: chain.Versions(), Checkpoint: rel.Checkpoint, Releases: log.releases, Domains: log.all, List: log.list,
-		Alarms: log.alarms, MoreAlarms: log.more, Pending: pending, Address: extra.Address, extra: extra, explain: extra.Explain, survey: survey, record: log.record, maxPages: maxPages,
+		Alarms: log.alarms, MoreAlarms: log.more, Pending: pending, Address: extra.Address, extra: extra, incidents: incidents, explain: extra.Explain, survey: survey, record: log.record, maxPages: maxPages,
 	}
 	if m.Address == "" {
 		m.Address = "."
