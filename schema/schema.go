@@ -56,12 +56,16 @@ const (
 	StatusList   Kind = "status-list"   // which release that API is about
 	StatusCodes  Kind = "status-codes"  // the texts of the codes in it
 	StatusChange Kind = "status-change" // a line of the site's changes.jsonl
+
+	StatusPending Kind = "status-pending" // what is held, as that API tells it
+	JSONFeed      Kind = "json-feed"      // the site's feeds, as JSON
+	SiteManifest  Kind = "site-manifest"  // the site's objects
 )
 
 // Kinds returns all formats.
 func Kinds() []Kind {
 	return []Kind{Settings, Fragment, IncidentReport, OldList, List, ChangeLeaf, TrustLeaf, ReleaseLeaf, EvidenceHeader, EvidenceDomain, EvidenceSignature,
-		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, EvidenceFeedback, Feedback, Contribution, Findings, Survey, Status, StatusList, StatusCodes, StatusChange}
+		EvidenceMerged, EvidenceMergedDomain, EvidenceMergedEnd, EvidenceFeedback, Feedback, Contribution, Findings, Survey, Status, StatusList, StatusCodes, StatusChange, StatusPending, JSONFeed, SiteManifest}
 }
 
 // Text returns the schema of kind as it is published.

@@ -152,8 +152,13 @@ func (b *builder) addFeeds() {
 	})
 	feed := func() []Event { return b.events }
 	title := "Changes of " + m.Origin
-	b.add("site/changes/atom.xml", func() ([]byte, error) { return m.atom(m.feed(title, "../", "changes/index.html", feed()), "changes") })
-	b.add("site/changes/feed.json", func() ([]byte, error) { return m.jsonFeed(m.feed(title, "../", "changes/index.html", feed())) })
+	b.add("site/changes/atom.xml", func() ([]byte, error) {
+		return m.atom(m.feed(title, "../", "changes/index.html", feed()), "changes", "changes/atom.xml")
+	})
+	b.add("site/changes/feed.json", func() ([]byte, error) {
+		return m.jsonFeed(m.feed(title, "../", "changes/index.html", feed()), "changes/feed.json")
+	})
+	b.addPending()
 }
 
 // compact is one line of JSON.

@@ -33,10 +33,15 @@ func (m *Model) feed(title, up, page string, events []Event) *feeds.Feed {
 
 // link is absolute where the mirror's address is known, else relative to the feed.
 func (m *Model) link(up, page string) string {
-	if strings.HasPrefix(m.Address, "https://") || strings.HasPrefix(m.Address, "http://") {
+	if m.absolute() {
 		return strings.TrimSuffix(m.Address, "/") + "/site/" + page
 	}
 	return up + page
+}
+
+// absolute reports whether readers know the mirror by an address.
+func (m *Model) absolute() bool {
+	return strings.HasPrefix(m.Address, "https://") || strings.HasPrefix(m.Address, "http://")
 }
 
 // tag is a name for ever (RFC 4151), whatever mirror serves the feed.
@@ -64,10 +69,20 @@ func (e Event) describe(m *Model) string {
 	return text + fmt.Sprintf(" Reason: %s.", e.Reason)
 }
 
-// atom is RFC 4287.
-func (m *Model) atom(f *feeds.Feed, id string) ([]byte, error) {
-	a := (&feeds.Atom{Feed: f}).AtomFeed()
-	a.Id = m.tag(id)
+// atomFeed has both links that RFC 4287 4.1.1 asks for; the library has room for one.
+type atomFeed struct {
+	*feeds.AtomFeed
+	Links []feeds.AtomLink
+}
+
+// atom is RFC 4287. self is where the feed is, from site/.
+func (m *Model) atom(f *feeds.Feed, id, self string) ([]byte, error) {
+	a := atomFeed{(&feeds.Atom{Feed: f}).AtomFeed(), nil}
+	a.Id, a.Subtitle = m.tag(id), f.Description
+	a.Links, a.Link = []feeds.AtomLink{*a.Link}, nil
+	if m.absolute() {
+		a.Links = append(a.Links, feeds.AtomLink{Href: m.link("", self), Rel: "self", Type: "application/atom+xml"})
+	}
 	for _, e := range a.Entries {
 		if e.Summary != nil {
 			e.Summary.Type = "text" // the library takes all for HTML
@@ -77,23 +92,33 @@ func (m *Model) atom(f *feeds.Feed, id string) ([]byte, error) {
 	return append(append([]byte(xml.Header), data...), '\n'), err
 }
 
-// jsonFeed is JSON Feed 1.1 (jsonfeed.org/version/1.1).
-func (m *Model) jsonFeed(f *feeds.Feed) ([]byte, error) {
+// jsonFeed is JSON Feed 1.1 (jsonfeed.org/version/1.1). self is where the feed is, from site/. Addresses in it have to be
+// whole ones: without the mirror's there are none.
+func (m *Model) jsonFeed(f *feeds.Feed, self string) ([]byte, error) {
 	j := (&feeds.JSON{Feed: f}).JSONFeed()
 	j.Author = nil // of version 1.0
-	if !strings.Contains(j.HomePageUrl, "://") {
-		j.HomePageUrl = ""
+	j.Language, j.Description = "en", f.Description
+	if j.HomePageUrl, j.FeedUrl = "", ""; m.absolute() {
+		j.HomePageUrl, j.FeedUrl = f.Link.Href, m.link("", self)
 	}
 	for i, item := range j.Items {
 		item.ContentText, item.Summary = item.Summary, ""
 		item.Author, item.Authors = nil, nil
-		if !strings.Contains(item.Url, "://") {
-			item.Url = "" // the format has no relative ones
+		if !m.absolute() {
+			item.Url = ""
 		}
 		at := f.Items[i].Updated.UTC().Truncate(time.Second)
 		item.PublishedDate, item.ModifiedDate = &at, nil
 	}
-	return indented(j)
+	items := j.Items
+	if items == nil {
+		items = []*feeds.JSONItem{} // required, where the library leaves an empty list out
+	}
+	j.Items = nil
+	return indented(struct {
+		*feeds.JSONFeed
+		Items []*feeds.JSONItem `json:"items"`
+	}{j, items})
 }
 
 // indented is JSON as people read it.

@@ -39,6 +39,7 @@ func (b *builder) addChanges(p *pages) {
 			first.take(e)
 		}
 	}
+	b.add("site/changes/pending.html", func() ([]byte, error) { return p.render("pending", b.pendingPage()) })
 	first.Feed = "atom.xml"
 	b.add("site/changes/index.html", func() ([]byte, error) { return p.render("changes", first) })
 	for month, page := range months {

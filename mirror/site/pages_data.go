@@ -69,11 +69,14 @@ func dataGroups() []dataGroup {
 			{Path: "site/api/v1/list.json", What: "which release the API is about, and how its shards are named", kinds: []schema.Kind{schema.StatusList}},
 			{Path: "site/api/v1/domain/<digits>.json", What: "domains, by the first hex digits of the name's SHA-256", kinds: []schema.Kind{schema.Status}},
 			{Path: "site/api/v1/codes.json", What: "texts of the codes that occur", kinds: []schema.Kind{schema.StatusCodes}},
+			{Path: "site/api/v1/pending.json", What: "all changes that are held", kinds: []schema.Kind{schema.StatusPending}},
 		}},
 		{"Changes", []dataFile{
 			{Path: "site/changes/changes.jsonl", What: "the newest 10,000 changes, one a line", kinds: []schema.Kind{schema.StatusChange}},
 			{Path: "site/changes/atom.xml", What: "the newest changes as an Atom feed (RFC 4287)"},
-			{Path: "site/changes/feed.json", What: "the same as a JSON Feed (version 1.1)"},
+			{Path: "site/changes/feed.json", What: "the same as a JSON Feed (version 1.1)", kinds: []schema.Kind{schema.JSONFeed}},
+			{Path: "site/changes/pending.xml", What: "what is about to be weakened or removed, as an Atom feed"},
+			{Path: "site/changes/pending.json", What: "the same as a JSON Feed"},
 			{Path: "site/domain/<domain>/atom.xml", What: "changes of one domain"},
 			{Path: "site/domain/<domain>/<domain>.tlog-proof", What: "proof of its newest change (C2SP tlog-proof)"},
 		}},
@@ -86,7 +89,7 @@ func dataGroups() []dataGroup {
 			{Path: "site/domain/<domain>/badge.svg", What: "badge of one domain, where domains have pages of their own"},
 		}},
 		{"The site itself", []dataFile{
-			{Path: "site/manifest.json", What: "SHA-256 of every object of the site, for the next build of it"},
+			{Path: "site/manifest.json", What: "SHA-256 of every object of the site, for the next build of it", kinds: []schema.Kind{schema.SiteManifest}},
 		}},
 	}
 }

@@ -49,7 +49,7 @@ func (b *builder) domainFeed(d *Domain) ([]byte, error) {
 		events = append(events, d.Events[len(d.Events)-1-i])
 	}
 	name := d.Name.String()
-	return b.atom(b.feed("Changes of "+name, "../../", b.domainPage(name), events), "domain/"+name)
+	return b.atom(b.feed("Changes of "+name, "../../", b.domainPage(name), events), "domain/"+name, "domain/"+name+"/atom.xml")
 }
 
 func (b *builder) domain(s *Status) domainPage {

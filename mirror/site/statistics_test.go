@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"path"
 	"reflect"
@@ -17,10 +15,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
-	"golang.org/x/net/html"
 
 	"github.com/starttls-everywhere/policylist/policy"
-	"github.com/starttls-everywhere/policylist/schema"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -188,13 +184,6 @@ func lively(t testing.TB) *operator {
 	return o
 }
 
-func readSurvey(t testing.TB) []byte {
-	t.Helper()
-	data, err := os.ReadFile("../../schema/valid/survey/whole.json")
-	must(t, err)
-	return data
-}
-
 // The numbers of a list that a person can count, and the page that tells them: testdata/statistics.txtar. The CSV files
 // have what the page has, and no page differs from another build's.
 func TestStatistics(t *testing.T) {
@@ -266,85 +255,6 @@ func TestStatisticsStay(t *testing.T) {
 	}
 }
 
-// Each survey that is not one, or whose numbers contradict each other, is refused.
-func TestSurveyThatIsNone(t *testing.T) {
-	good := string(readSurvey(t))
-	if _, err := parseSurvey([]byte(good)); err != nil {
-		t.Fatal(err)
-	}
-	for name, edit := range map[string][2]string{
-		"no JSON":                    {good, "{"},
-		"two documents":              {good, good + "{}"},
-		"another format":             {"policylist/survey/v1", "policylist/survey/v2"},
-		"a member that nobody knows": {`"min":`, `"max": 1, "min":`},
-		"a class that nobody knows":  {`"mismatch": 1`, `"missing": 1`},
-		"a time that is none":        {`"from": "2026-03-01T`, `"from": "2026-02-30T`},
-		"it ends before it begins":   {`"from": "2026-03-01T`, `"from": "2026-03-02T`},
-		"a class that is too large":  {`"pass": 10`, `"pass": 11`},
-		"a code on too many":         {`"cert.expired": 1`, `"cert.expired": 13`},
-		"a negative number":          {`"folded": 0`, `"folded": -1`},
-	} {
-		bad := strings.Replace(good, edit[0], edit[1], 1)
-		if bad == good {
-			t.Errorf("%s: there is no %s", name, edit[0])
-		}
-		if _, err := parseSurvey([]byte(bad)); !errors.Is(err, ErrExtra) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if _, err := story(t).mustRead(t, Extra{Survey: []byte("{}")}); !errors.Is(err, ErrExtra) {
-		t.Errorf("Read took it: %v", err)
-	}
-}
-
-func (o *operator) mustRead(t *testing.T, extra Extra) (*Model, error) {
-	t.Helper()
-	return Read(t.Context(), o.mirror, o.chain(), extra)
-}
-
-// The page knows the measures and classes of the schema, no others, and none is missing.
-func TestSurveyMeasures(t *testing.T) {
-	text, err := schema.Text(schema.Survey)
-	must(t, err)
-	var s struct {
-		Definitions struct {
-			Row struct {
-				Properties struct {
-					Measures struct {
-						Properties map[string]struct {
-							Properties map[string]any `json:"properties"`
-						} `json:"properties"`
-					} `json:"measures"`
-				} `json:"properties"`
-			} `json:"row"`
-		} `json:"definitions"`
-	}
-	mustJSON(t, text, &s)
-	known := s.Definitions.Row.Properties.Measures.Properties
-	if len(known) != len(surveyMeasures()) {
-		t.Errorf("the schema has %d measures", len(known))
-	}
-	for _, m := range surveyMeasures() {
-		if len(known[m.Name].Properties) != len(m.Classes) {
-			t.Errorf("%s: the schema has %d classes", m.Name, len(known[m.Name].Properties))
-		}
-		for _, class := range m.Classes {
-			if _, ok := known[m.Name].Properties[class]; !ok {
-				t.Errorf("%s: the schema has no class %s", m.Name, class)
-			}
-		}
-	}
-}
-
-// A survey of nothing at all has no shares.
-func TestSurveyOfFailures(t *testing.T) {
-	s := &survey{Total: surveyRow{Domains: 3, Measures: map[string]map[string]int{"starttls": {"inconclusive": 3}}}}
-	views := s.views()
-	if len(views) != 1 || views[0].Rows[0].Share != "" || len(s.chart().Labels) != 0 {
-		t.Errorf("%+v, %+v", views, s.chart())
-	}
-}
-
 // No text becomes a formula of a spreadsheet's.
 func TestCSV(t *testing.T) {
 	tb := table{columns: []string{"name", "n"}}
@@ -361,111 +271,6 @@ func TestCSV(t *testing.T) {
 		if _, err := bad.csv(); err == nil {
 			t.Errorf("%+v was written", bad)
 		}
-	}
-}
-
-// Whatever a label says, a drawing has no other element and no attribute by which a page could be taken over.
-func TestChartsOfHostileNames(t *testing.T) {
-	c := chart{ID: "x", Title: `<script>alert(1)</script>`, Desc: `"><img src=x onerror=alert(1)>`,
-		Labels: []string{`<script>alert(1)</script>`, `" onload="alert(1)`, "]]>", "a\x00b\u202e", strings.Repeat("w", 300)}}
-	s := series{Name: "<b>"}
-	for i := range c.Labels {
-		s.Values = append(s.Values, math.Pow(10, float64(i)))
-	}
-	c.Series = []series{s, {Name: "</text>", Values: s.Values}}
-	for name, draw := range map[string]func() (string, error){
-		"lines": func() (string, error) { out, err := c.lines(); return string(out), err },
-		"bars":  func() (string, error) { out, err := c.bars(); return string(out), err },
-	} {
-		out, err := draw()
-		must(t, err)
-		doc, err := html.Parse(strings.NewReader(out))
-		must(t, err)
-		n := 0
-		walk(doc, func(e *html.Node) {
-			n++
-			if !slices.Contains(strings.Fields("html head body svg title desc path circle text"), e.Data) {
-				t.Errorf("%s: an element %s", name, e.Data)
-			}
-			for _, a := range e.Attr {
-				if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "href" {
-					t.Errorf("%s: %s=%q", name, a.Key, a.Val)
-				}
-			}
-		})
-		if n < 20 || !strings.Contains(out, `viewBox="0 0 320 `) || !strings.Contains(out, "&lt;script&gt;") {
-			t.Errorf("%s: %s", name, out)
-		}
-	}
-}
-
-// A drawing with anything that no chart of ours has is no drawing.
-func TestDrawingThatIsNone(t *testing.T) {
-	for name, text := range map[string]string{
-		"nothing":             "",
-		"not closed":          `<svg viewBox="0 0 1 1">`,
-		"no box":              `<svg></svg>`,
-		"another root":        `<g></g>`,
-		"a script":            `<svg viewBox="0 0 1 1"><script>alert(1)</script></svg>`,
-		"a drawing in it":     `<svg viewBox="0 0 1 1"><svg viewBox="0 0 1 1"></svg></svg>`,
-		"a link":              `<svg viewBox="0 0 1 1"><a href="x"></a></svg>`,
-		"an event":            `<svg viewBox="0 0 1 1"><path onload="alert(1)" d="M 0 0"/></svg>`,
-		"a path of markup":    `<svg viewBox="0 0 1 1"><path d="&quot;&gt;"/></svg>`,
-		"an unknown colour":   `<svg viewBox="0 0 1 1"><path d="M 0 0" style="fill:red"/></svg>`,
-		"an unknown property": `<svg viewBox="0 0 1 1"><path d="M 0 0" style="background:url(x)"/></svg>`,
-		"a size of markup":    `<svg viewBox="0 0 1 1"><path d="M 0 0" style="font-size:&quot;"/></svg>`,
-		"an instruction":      `<?xml version="1.0"?><svg viewBox="0 0 1 1"></svg>`,
-		"a comment":           `<svg viewBox="0 0 1 1"><!-- --></svg>`,
-	} {
-		if out, err := inlineSVG([]byte(text), "x", "t", "d"); !errors.Is(err, errSVG) {
-			t.Errorf("%s: %v, %s", name, err, out)
-		}
-	}
-	out, err := inlineSVG([]byte(`<svg viewBox="0 0 1 1"><text x="1" y="2" style="stroke:none;fill:rgb(0,0,1);font-size:11px;font-family:'R'">a&lt;b</text></svg>`), "x", "t", "d")
-	if want := `<text x="1" y="2" font-size="11" class="no-stroke fill-ink">a&lt;b</text>`; err != nil || !strings.Contains(string(out), want) {
-		t.Errorf("%v: %s", err, out)
-	}
-}
-
-// Every class that a drawing can have is in the style sheet.
-func TestPaintsHaveStyles(t *testing.T) {
-	css, err := embedded.ReadFile("pages/style.css")
-	must(t, err)
-	used := map[string]bool{}
-	for _, c := range []chart{sizeChart([]dayCount{{"2026-03-01", 1, 2}}), sizeChart([]dayCount{{"2026-03-01", 1, 2}, {"2026-03-04", 5, 2}})} {
-		out, err := c.lines()
-		must(t, err)
-		bars, err := c.bars()
-		must(t, err)
-		doc, err := html.Parse(strings.NewReader(string(out + bars)))
-		must(t, err)
-		walk(doc, func(n *html.Node) {
-			for _, class := range strings.Fields(attribute(n, "class")) {
-				used[class] = true
-			}
-		})
-	}
-	for class := range used {
-		if class != "chart" && !strings.Contains(string(css), ".chart ."+class+" {") {
-			t.Errorf("no style for %s", class)
-		}
-	}
-	for _, paint := range paints {
-		if strings.HasPrefix(paint, "s") && (!strings.Contains(string(css), ".fill-"+paint+" {") || !strings.Contains(string(css), ".stroke-"+paint+" {")) {
-			t.Errorf("no style for %s", paint)
-		}
-	}
-}
-
-func TestAxes(t *testing.T) {
-	for top, want := range map[float64]float64{0: 1, 1: 1, 3: 4 - 1, 4: 4, 5: 6, 9: 10, 17: 20, 926: 1000, 100_000: 100_000, 1_000_001: 1_500_000} {
-		c := chart{Labels: []string{"a"}, Series: []series{{Values: []float64{top}}}}
-		if got := *c.axis(false).Max; got != want {
-			t.Errorf("%v: the axis ends at %v, want %v", top, got, want)
-		}
-	}
-	if got := spread([]string{"1", "2", "3", "4", "5", "6", "7"}, 4); !reflect.DeepEqual(got, []string{"1", "", "3", "", "5", "", "7"}) {
-		t.Errorf("got %q", got)
 	}
 }
 
