@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -188,14 +189,16 @@ func (a *app) exportPostfix(c *cobra.Command, o exportOptions) error {
 	if err != nil {
 		return err
 	}
-	text, report, err := s.table(views, mta.Options{Dialect: dialect, ExactOnly: p.ExactOnly})
-	if err != nil {
+	text := func(w io.Writer) error {
+		report, err := s.table(w, views, mta.Options{Dialect: dialect, ExactOnly: p.ExactOnly})
+		if err == nil { // it is about the whole
+			r.take(report)
+		}
 		return err
 	}
-	r.take(report)
 	r.OwnFirst = len(s.leftOut)
 	if o.out == "" {
-		_, err = a.stdout.Write(text)
+		err = text(a.stdout)
 	} else {
 		r.Written, err = install(c.Context(), p, text, nil)
 		if compiledSuffix[p.Type] != "" && !p.compiles() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,7 +53,9 @@ func tableOf(view *namedView, o mta.Options) ([]byte, mta.Report, error) {
 	if err != nil {
 		return nil, mta.Report{}, err
 	}
-	return s.table([]*namedView{view}, o)
+	var text bytes.Buffer
+	report, err := s.table(&text, []*namedView{view}, o)
+	return text.Bytes(), report, err
 }
 
 // What an export does beside reading and writing files: parsing the list, rendering the table. The baseline is the bare
@@ -95,7 +98,7 @@ func TestInstallTwice(t *testing.T) {
 	}
 	p := postfixConfig{Map: absolutePath(filepath.Join(t.TempDir(), "table")), Type: cdb}
 	for _, want := range []bool{true, false} {
-		if changed, err := install(t.Context(), p, text, nil); err != nil || changed != want {
+		if changed, err := install(t.Context(), p, literal(text), nil); err != nil || changed != want {
 			t.Errorf("written: %t, want %t; %v", changed, want, err)
 		}
 	}
@@ -106,11 +109,11 @@ func TestInstallAfterACrashBetweenItsRenames(t *testing.T) {
 	for _, crashed := range []string{"compiled", "text", "neither"} {
 		p := postfixConfig{Map: absolutePath(filepath.Join(t.TempDir(), "table")), Type: cdb}
 		old, text := []byte("a.example  secure match=old.a.example\n"), []byte("a.example  secure match=new.a.example\n")
-		if _, err := install(t.Context(), p, old, nil); err != nil {
+		if _, err := install(t.Context(), p, literal(old), nil); err != nil {
 			t.Fatal(err)
 		}
 		other := postfixConfig{Map: absolutePath(filepath.Join(t.TempDir(), "table")), Type: cdb}
-		if _, err := install(t.Context(), other, text, nil); err != nil {
+		if _, err := install(t.Context(), other, literal(text), nil); err != nil {
 			t.Fatal(err)
 		}
 		switch crashed {
@@ -127,7 +130,7 @@ func TestInstallAfterACrashBetweenItsRenames(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if changed, err := install(t.Context(), p, text, nil); err != nil || !changed {
+		if changed, err := install(t.Context(), p, literal(text), nil); err != nil || !changed {
 			t.Errorf("%s: %t, %v", crashed, changed, err)
 		}
 		got, err := os.ReadFile(string(p.Map) + ".cdb")
@@ -145,7 +148,7 @@ func TestInstallAfterACrashBetweenItsRenames(t *testing.T) {
 func TestInstallGoesBackAfterACrash(t *testing.T) {
 	full, empty := []byte("a.example  secure match=mx.a.example\n"), []byte("# empty\n")
 	other := postfixConfig{Map: absolutePath(filepath.Join(t.TempDir(), "table")), Type: cdb}
-	if _, err := install(t.Context(), other, empty, nil); err != nil {
+	if _, err := install(t.Context(), other, literal(empty), nil); err != nil {
 		t.Fatal(err)
 	}
 	compiled, err := os.ReadFile(string(other.Map) + ".cdb")
@@ -162,19 +165,19 @@ func TestInstallGoesBackAfterACrash(t *testing.T) {
 		},
 	} {
 		p := postfixConfig{Map: absolutePath(filepath.Join(t.TempDir(), "table")), Type: cdb}
-		if _, err := install(t.Context(), p, full, nil); err != nil || !current(p, full) {
+		if _, err := install(t.Context(), p, literal(full), nil); err != nil || !current(p, literal(full)) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if err := harm(string(p.Map)); err != nil {
 			t.Fatal(err)
 		}
-		if current(p, full) {
+		if current(p, literal(full)) {
 			t.Errorf("%s: the table counts as right", name)
 		}
 		if name == "folder" {
 			continue // no rename takes that away
 		}
-		if changed, err := install(t.Context(), p, full, nil); err != nil || !changed || !current(p, full) {
+		if changed, err := install(t.Context(), p, literal(full), nil); err != nil || !changed || !current(p, literal(full)) {
 			t.Errorf("%s: %t, %v", name, changed, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -253,8 +254,9 @@ func TestLeftOutTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	header := mta.Header{Origin: "log.example/list", Expires: time.Date(2026, 3, 15, 12, 0, 0, 0, time.UTC)}
-	text, report, err := settled{header: header, leftOut: []leftOut{{domain: d}}}.table(nil, mta.Options{})
-	if err != nil || report.Emitted != 0 || !strings.Contains(string(text), "# Listed domains without a line") || regexp.MustCompile(`(?m)^[^#\n]`).Match(text) {
-		t.Errorf("%v, %+v\n%s", err, report, text)
+	var text bytes.Buffer
+	report, err := settled{header: header, leftOut: []leftOut{{domain: d}}}.table(&text, nil, mta.Options{})
+	if err != nil || report.Emitted != 0 || !strings.Contains(text.String(), "# Listed domains without a line") || regexp.MustCompile(`(?m)^[^#\n]`).Match(text.Bytes()) {
+		t.Errorf("%v, %+v\n%s", err, report, text.String())
 	}
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror/leaveout"
@@ -32,22 +34,36 @@ func (l localSay) apply(list policy.List) (policy.List, []leftOut, error) {
 	if len(l.overrides) == 0 && len(l.adopt) == 0 && l.own == nil {
 		return list, nil, nil
 	}
-	var entries []policy.Entry
+	var edits []policy.Edit // the list stays what it is but for these
 	var left []leftOut
 	for d, p := range list.All() {
 		if _, ok := l.overrides.Find(d, l.now); ok {
 			continue
 		}
-		if p.Mode == policy.Testing && l.adopt.has(d) {
+		adopted := p.Mode == policy.Testing && l.adopt.has(d)
+		if adopted {
 			p.Mode = policy.Enforce
 		}
 		if why, out := l.leaves(d, p); out {
 			left = append(left, why)
-			continue
+			edits = append(edits, policy.Edit{Domain: d})
+		} else if adopted {
+			edits = append(edits, policy.Edit{Domain: d, Policy: &p})
 		}
-		entries = append(entries, policy.Entry{Domain: d, Policy: p})
 	}
-	list, err := policy.NewList(append(entries, l.entries()...))
+	for d := range l.overrides {
+		o, ok := l.overrides.Find(d, l.now)
+		listed, is := list.Lookup(d)
+		switch {
+		case !ok:
+		case len(o.Policy.MXs) == 0 && is:
+			edits = append(edits, policy.Edit{Domain: d})
+		case len(o.Policy.MXs) > 0 && !(is && listed.Equal(o.Policy)):
+			edits = append(edits, policy.Edit{Domain: d, Policy: &o.Policy})
+		}
+	}
+	slices.SortFunc(edits, func(x, y policy.Edit) int { return strings.Compare(x.Domain.String(), y.Domain.String()) })
+	list, err := list.Apply(edits)
 	return list, left, err
 }
 

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -118,14 +115,15 @@ func dialectOfTable(ctx context.Context, p postfixConfig, state string) (mta.Dia
 
 // writtenDialect is what a table says of itself in its first lines, "" for nothing.
 func writtenDialect(path string) string {
-	f, err := os.Open(path)
+	head, err := headOf(path)
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(io.LimitReader(f, 64<<10)) // those of several lists stand in front
-	for lines.Scan() && strings.HasPrefix(lines.Text(), "#") {
-		if _, after, ok := strings.Cut(lines.Text(), "(smtp_tls_policy_maps), dialect "); ok {
+	for text := range strings.Lines(head) {
+		if !strings.HasPrefix(text, "#") {
+			break
+		}
+		if _, after, ok := strings.Cut(text, "(smtp_tls_policy_maps), dialect "); ok {
 			name, _, _ := strings.Cut(after, ".")
 			return name
 		}

@@ -29,16 +29,16 @@ func (p postfixConfig) compiles() bool {
 // Postfix finds the old table or the new one: both forms are made under other names and renamed, the compiled one,
 // which Postfix reads, before the text, and their sums last. After a crash in between the sums are others, so the next call
 // does it all again. still, unless it is nil, is asked when all that takes long is done: errOvertaken when it says no.
-func install(ctx context.Context, p postfixConfig, text []byte, still func() bool) (changed bool, err error) {
+func install(ctx context.Context, p postfixConfig, text rendering, still func() bool) (changed bool, err error) {
 	path := string(p.Map)
 	if current(p, text) {
 		return false, nil
 	}
+	if !p.compiles() {
+		return true, text.replace(path)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return false, err
-	}
-	if !p.compiles() {
-		return true, durable.WriteFile(path, text, 0o644)
 	}
 	temp, err := os.MkdirTemp(filepath.Dir(path), ".tmp-"+filepath.Base(path)+"-")
 	if err != nil {
@@ -46,7 +46,7 @@ func install(ctx context.Context, p postfixConfig, text []byte, still func() boo
 	}
 	defer os.RemoveAll(temp)
 	made := filepath.Join(temp, filepath.Base(path))
-	if err := durable.WriteFile(made, text, 0o644); err != nil {
+	if err := text.replace(made); err != nil {
 		return false, err
 	}
 	if err := compile(ctx, p.Type, made, text); err != nil {
@@ -71,7 +71,7 @@ func install(ctx context.Context, p postfixConfig, text []byte, still func() boo
 }
 
 // compile makes the form that Postfix reads, beside the text, and makes it durable: cdb by ourselves, others by postmap.
-func compile(ctx context.Context, t tableType, path string, text []byte) error {
+func compile(ctx context.Context, t tableType, path string, text rendering) error {
 	if t == cdb {
 		return compileCDB(path+compiledSuffix[t], text)
 	}
@@ -92,14 +92,13 @@ func compile(ctx context.Context, t tableType, path string, text []byte) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-func compileCDB(path string, text []byte) error {
+func compileCDB(path string, text rendering) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
 	c := mta.NewCDB(f)
-	_, err = c.Lines().Write(text)
-	if err == nil {
+	if err = text(c.Lines()); err == nil {
 		err = c.Close()
 	}
 	if err == nil {
@@ -109,10 +108,7 @@ func compileCDB(path string, text []byte) error {
 }
 
 // current reports whether the table is there with this text, and compiled from it.
-func current(p postfixConfig, text []byte) bool {
-	held, err := os.ReadFile(string(p.Map))
-	if err != nil || !bytes.Equal(held, text) {
-		return false
-	}
-	return !p.compiles() || sealed(p)
+func current(p postfixConfig, text rendering) bool {
+	same, err := text.isIn(string(p.Map))
+	return err == nil && same && (!p.compiles() || sealed(p))
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -184,7 +183,12 @@ func (a *app) tableState(ctx context.Context, cfg config, lists []list) (state s
 		return "", true
 	}
 	text, err := t.text()
-	held, errRead := os.ReadFile(string(cfg.Postfix.Map))
+	same, errRead := false, error(nil)
+	if text != nil && err == nil {
+		same, errRead = text.isIn(string(cfg.Postfix.Map))
+	} else {
+		_, errRead = os.Stat(string(cfg.Postfix.Map))
+	}
 	switch {
 	case t.report.Warning != "":
 		return "is NOT USABLE: " + t.report.Warning, false
@@ -198,7 +202,7 @@ func (a *app) tableState(ctx context.Context, cfg config, lists []list) (state s
 		return "cannot be read: " + errRead.Error(), false
 	case text == nil:
 		return "left as it is, for what belongs there is not known", true
-	case !bytes.Equal(held, text):
+	case !same:
 		return "is OUT OF DATE; run starttls-policy update", false
 	case !current(*cfg.Postfix, text):
 		return "is right, but its compiled form is missing or made from another text; run starttls-policy update", false

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/mta"
 )
@@ -130,10 +132,10 @@ func (t *table) basis() string {
 
 // text is the table as it should be. It is nil when that cannot be told, because no list is held or one is damaged; then
 // the old table stays, but not beyond its end.
-func (t *table) text() ([]byte, error) {
+func (t *table) text() (rendering, error) {
 	if off := readSwitch(t.state); off != nil {
 		t.report.Off = off.Reason
-		return []byte("# TLS policy table for Postfix (smtp_tls_policy_maps): empty. Everything is switched off (starttls-policy enable).\n"), nil
+		return literal([]byte("# TLS policy table for Postfix (smtp_tls_policy_maps): empty. Everything is switched off (starttls-policy enable).\n")), nil
 	}
 	t.report.Incomplete = true
 	known := false
@@ -151,10 +153,14 @@ func (t *table) text() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, report, err := s.table(t.views, mta.Options{Dialect: t.dialect, ExactOnly: t.config.ExactOnly})
-	t.report.take(report)
 	t.report.OwnFirst = len(s.leftOut)
-	return text, err
+	return func(w io.Writer) error {
+		report, err := s.table(w, t.views, mta.Options{Dialect: t.dialect, ExactOnly: t.config.ExactOnly})
+		if err == nil { // it is about the whole
+			t.report.take(report)
+		}
+		return err
+	}, nil
 }
 
 // load reads list i unless its client has given a view, and reports whether it is known what the list says. One that
@@ -230,26 +236,26 @@ func settle(views []*namedView, local localSay) (settled, error) {
 	return s, err
 }
 
-// table renders all lists into one table.
-func (s settled) table(views []*namedView, o mta.Options) ([]byte, mta.Report, error) {
-	var buf bytes.Buffer
+// table writes all lists as one table.
+func (s settled) table(w io.Writer, views []*namedView, o mta.Options) (mta.Report, error) {
 	o.Header = s.header
+	head := ""
 	if len(views) > 1 {
-		buf.WriteString(membersText(views))
+		head = membersText(views)
 	}
-	if s.expired && s.list.Len() == 0 {
-		err := mta.PostfixExpired(&buf, o)
-		return buf.Bytes(), mta.Report{}, err
+	if n := len(s.leftOut); n > 0 && !s.expired {
+		head += fmt.Sprintf("# Listed domains without a line, for what they say themselves comes first: %d (starttls-policy status names them).\n", n)
 	}
-	if s.expired {
-		report, err := mta.PostfixOwn(&buf, s.list.All(), "they have EXPIRED (starttls-policy status)", o)
-		return buf.Bytes(), report, err
+	if _, err := io.WriteString(w, head); err != nil {
+		return mta.Report{}, err
 	}
-	if n := len(s.leftOut); n > 0 {
-		fmt.Fprintf(&buf, "# Listed domains without a line, for what they say themselves comes first: %d (starttls-policy status names them).\n", n)
+	switch {
+	case s.expired && s.list.Len() == 0:
+		return mta.Report{}, mta.PostfixExpired(w, o)
+	case s.expired:
+		return mta.PostfixOwn(w, s.list.All(), "they have EXPIRED (starttls-policy status)", o)
 	}
-	report, err := mta.Postfix(&buf, s.list.All(), o)
-	return buf.Bytes(), report, err
+	return mta.Postfix(w, s.list.All(), o)
 }
 
 // membersText names the lists in comment lines. Names and origins are printable ASCII without line ends.
@@ -287,13 +293,13 @@ func merge(views []*namedView) (policy.List, error) {
 
 // unknown is the table while nobody knows what the lists say, say because the disk lost their state; why is for its reader.
 // Nil is the old table, which stays until the list that it was made from expires; else it would be enforced for ever.
-func (t *table) unknown(why string) ([]byte, error) {
-	old, err := os.ReadFile(string(t.config.Map))
+func (t *table) unknown(why string) (rendering, error) {
+	old, err := headOf(string(t.config.Map))
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
 		return nil, err
 	}
-	expires, dated := expiryOf(string(old))
+	expires, dated := expiryOf(old)
 	if dated && t.local.now.Before(expires) {
 		return nil, nil
 	}
@@ -304,14 +310,25 @@ func (t *table) unknown(why string) ([]byte, error) {
 	case own.Len() == 0 && missing:
 		return nil, nil
 	case own.Len() == 0 && dated:
-		return []byte("# TLS policy table for Postfix (smtp_tls_policy_maps): empty. The list that it was made from is lost, and has expired.\n"), nil
+		return literal([]byte("# TLS policy table for Postfix (smtp_tls_policy_maps): empty. The list that it was made from is lost, and has expired.\n")), nil
 	case own.Len() == 0:
-		return []byte("# TLS policy table for Postfix (smtp_tls_policy_maps): empty. No list is in force: " + why + ".\n"), nil
+		return literal([]byte("# TLS policy table for Postfix (smtp_tls_policy_maps): empty. No list is in force: " + why + ".\n")), nil
 	}
 	var buf bytes.Buffer
 	report, err := mta.PostfixOwn(&buf, own.All(), why, mta.Options{Dialect: t.dialect, ExactOnly: t.config.ExactOnly})
 	t.report.take(report)
-	return buf.Bytes(), err
+	return literal(buf.Bytes()), err
+}
+
+// headOf is the beginning of a table, in which it says where it comes from: those of many lists stand in front.
+func headOf(path string) (string, error) {
+	f, err := durable.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	return string(data), err
 }
 
 // expiryOf finds in a table's first lines when the list ends that it was made from.
