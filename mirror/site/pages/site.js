@@ -24,6 +24,8 @@
     }
   }
 
+  window.policylist = { normalize: normalize }; // for the scripts of single pages
+
   async function shard(domain) {
     const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(domain)));
     return Array.from(sum, (b) => b.toString(16).padStart(2, "0")).join("").slice(0, digits);
@@ -35,6 +37,14 @@
     if (!answer.ok) throw new Error("status " + answer.status);
     const domains = (await answer.json()).domains;
     return Object.prototype.hasOwnProperty.call(domains, domain) ? domains[domain] : undefined;
+  }
+
+  // A time as pages have it, which are made from the same words.
+  function moment(at) {
+    const t = new Date(at);
+    if (Number.isNaN(t.getTime())) return at;
+    const month = "January February March April May June July August September October November December".split(" ")[t.getUTCMonth()];
+    return t.getUTCDate() + " " + month + " " + t.getUTCFullYear() + ", " + t.toISOString().slice(11, 16) + " UTC";
   }
 
   function page(domain) {
@@ -58,7 +68,7 @@
       try {
         const status = await lookUp(domain);
         if (question !== asked) return;
-        add(answer, "p", status ? status.sentence : never(domain), { class: "lead" });
+        add(answer, "p", status ? status.sentence : never(domain), { class: "lead " + (status ? status.status : "") });
         if (status) add(add(answer, "p"), "a", "Everything about " + domain, { href: page(domain) });
       } catch (_) {
         if (question !== asked) return;
@@ -87,7 +97,7 @@
       add(parent, "p", "The last scan does not speak of this domain.");
       return;
     }
-    add(parent, "p", "Verdict of all vantages: " + probe.verdict + (probe.since ? ", since " + probe.since : "") + ".");
+    add(parent, "p", "Verdict of all vantages: " + probe.verdict + (probe.since ? ", since " + moment(probe.since) : "") + ".");
     codeList(parent, probe.codes, texts);
     for (const v of probe.vantages) {
       add(parent, "h3", v.name + ": " + v.verdict);
@@ -105,7 +115,7 @@
     for (const [code, text] of commands) code.textContent = text.replaceAll("DOMAIN", domain);
     document.getElementById("leave").hidden = !status || status.removable !== "yes";
     place.replaceChildren();
-    add(place, "p", status ? status.sentence : never(domain), { class: "lead" });
+    add(place, "p", status ? status.sentence : never(domain), { class: "lead " + (status ? status.status : "") });
     if (!status) return;
     if (status.mxs) {
       add(place, "h2", "Policy");
@@ -113,7 +123,7 @@
       add(place, "p", setting({ mode: status.status, mxs: status.mxs }));
     }
     for (const held of status.pending) {
-      add(place, "h2", "Held: " + held.class + (held.until ? ", not before " + held.until : ""));
+      add(place, "h2", "Held: " + held.class + (held.until ? ", not before " + moment(held.until) : ""));
       for (const f of held.findings || []) add(place, "p", f.code + ": " + f.summary + ". What to do: " + f.fix);
     }
     renderProbe(place, status.probe, texts);
@@ -122,7 +132,7 @@
     add(place, "h2", "History");
     const list = add(place, "ol", undefined, { class: "history" });
     for (const c of status.history) {
-      const item = add(list, "li", c.time + ": " + c.class + ", release " + c.release + ", log entry " + c.index + ", " + c.reason);
+      const item = add(list, "li", moment(c.time) + ": " + c.class + ", release " + c.release + ", log entry " + c.index + ", " + c.reason);
       const diff = add(item, "p", undefined, { class: "diff" });
       if (c.before) add(diff, "del", "− " + setting(c.before));
       if (c.after) add(diff, "ins", "+ " + setting(c.after));
