@@ -20,6 +20,43 @@
 //
 // Killing the process after any step and starting again goes on with the bytes in the outbox.
 //
+// # How it hangs together
+//
+// From the owner of a domain to somebody else's mail server. Whoever stands below the mirrors believes nothing that comes
+// from above but what the keys of a trust version signed; names in brackets are packages.
+//
+//	  domain owner          maintainer             vantages             root keys, offline
+//	  DNS: proof, MX,       pull request           [pipeline/probe]     [cmd starttls-list trust]
+//	  MTA-STS, TLSRPT           |                      |                     |
+//	       |                    v                      v                     v
+//	       |             source in Git            evidence, signed     trust/1, trust/2, …
+//	       |             [policy]                 [policy/discovery]   [transparency]
+//	       |                    |                      |                     |
+//	       +--------------------+-----------+----------+---------------------+
+//	                                        v
+//	  Checked   rules and schema            [policy, schema]        every fault a code
+//	  Probed    what works, seen lately     [pipeline/probe]        a gate that holds back      [policy/gate]
+//	  Signed    the release leaf            [pipeline/signing]      files, KMS, devices
+//	  Logged    entries, tree, checkpoint   [transparency/…log]     cosigned by witnesses       [transparency/witness]
+//	  Published objects, pointer last       [mirror/dir, mirror/s3] also pages and feeds        [mirror/site]
+//	                                        |
+//	=================================== mirrors ====================================
+//	  policy.json.tlog-proof  checkpoint  policy.json  list/  tile/  trust/  release/  evidence/
+//	         |                       |                        |                     |
+//	         v                       v                        v                     v
+//	  client [mirror]         mirror operator          auditor, monitor      other people's tools
+//	  starttls-policy         starttls-list mirror     [mirror/audit]        cosign, gpgv, the old
+//	         |                [mirror]                 starttls-list audit   client, schema/testdata/reader
+//	---------|------------------------ one machine ----------------------------------
+//	         v
+//	  Postfix map, cdb or socketmap, Exim, sendmail, OpenSMTPD   [policy/mta, mirror/socketmap]
+//	         |
+//	         +--- TLS reports, a day's numbers, if the administrator wants to ---> list operator   [mirror/feedback, pipeline/tlsrpt]
+//
+// Imports go down only: cmd, pipeline, mirror, and then policy, transparency and schema, which import none of each other.
+// policy knows mail domains and no log, transparency a log and no mail domain; mirror joins the two, and pipeline adds what
+// only the operator has: keys, probes, state.
+//
 // # What a crash leaves behind
 //
 // Step by step, what is there when the process dies before the next one, and what the next run does about it:

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// TestReadmeNamesEveryCommand: the first page names each command, and some page in the tree each of their own.
+// TestReadmeNamesEveryCommand: the page of commands names each command, and some page in the tree each of their own.
 func TestReadmeNamesEveryCommand(t *testing.T) {
 	read := func(path string) string {
 		text, err := os.ReadFile(filepath.Join("..", "..", path))
@@ -19,7 +19,7 @@ func TestReadmeNamesEveryCommand(t *testing.T) {
 		}
 		return string(text)
 	}
-	first := read("README.md")
+	first := read("cmd/README.md")
 	all := first
 	for _, path := range []string{"transparency/README.md", "pipeline/probe/README.md", "pipeline/tlsrpt/README.md", "mirror/audit/FRESHNESS.md"} {
 		all += read(path)
@@ -33,7 +33,7 @@ func TestReadmeNamesEveryCommand(t *testing.T) {
 	}
 	for _, c := range newRoot().Commands() {
 		if c.Name() != "help" && !names(first, c) {
-			t.Errorf("README.md does not name %s", c.CommandPath())
+			t.Errorf("cmd/README.md does not name %s", c.CommandPath())
 		}
 		for _, sub := range c.Commands() {
 			if !names(all, sub) {
@@ -43,7 +43,7 @@ func TestReadmeNamesEveryCommand(t *testing.T) {
 	}
 	for _, flag := range []string{"--repository", "--ref"} {
 		if !strings.Contains(first, flag) {
-			t.Errorf("README.md does not name init %s", flag)
+			t.Errorf("cmd/README.md does not name init %s", flag)
 		}
 	}
 	if names(first, &cobra.Command{Use: "nonesuch"}) {
