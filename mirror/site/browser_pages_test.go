@@ -35,6 +35,7 @@ func TestInBrowser(t *testing.T) {
 	t.Run("search in shards", func(t *testing.T) { testSearchShards(t, b) })
 	t.Run("search that fails", func(t *testing.T) { testSearchFails(t, b, small) })
 	t.Run("search without script", func(t *testing.T) { testWithoutScript(t, b, small) })
+	t.Run("records", func(t *testing.T) { testCheck(t, b, small) })
 	t.Run("keyboard", func(t *testing.T) { testKeyboard(t, b, small) })
 }
 

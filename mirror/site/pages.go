@@ -130,6 +130,7 @@ func (b *builder) addPages() error {
 	b.addBadges()
 	b.addData(p)
 	b.addIncidents(p)
+	b.addCheck(p)
 	return nil
 }
 

@@ -93,6 +93,9 @@ func (e Extra) Check() error {
 			return fmt.Errorf("%w: the domain to test against: %w", ErrExtra, err)
 		}
 	}
+	if err := checkProbe(e.ProbeURL); err != nil {
+		return err
+	}
 	return checkRepository(e.Repository)
 }
 
