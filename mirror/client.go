@@ -239,7 +239,7 @@ func (c *Client) ask(ctx context.Context, h *held, out *Outcome) (best *candidat
 	none := ErrNoMirror
 	for i := range c.Sources {
 		src := c.Sources[(c.First+i)%len(c.Sources)]
-		cand, err := c.askOne(ctx, src.Reader, h, best)
+		cand, err := c.askOne(ctx, src, h, best)
 		var fork *ForkError
 		switch {
 		case errors.As(err, &fork):
@@ -273,18 +273,22 @@ func (c *Client) ask(ctx context.Context, h *held, out *Outcome) (best *candidat
 }
 
 // askOne reads the pointer first: a trust version that it names was there before it.
-func (c *Client) askOne(ctx context.Context, r Reader, h *held, best *candidate) (*candidate, error) {
+func (c *Client) askOne(ctx context.Context, s Source, h *held, best *candidate) (*candidate, error) {
 	ctx, cancel := context.WithTimeout(ctx, mirrorDeadline)
 	defer cancel()
-	data, err := r.Get(ctx, PointerPath, transparency.MaxProofBytes)
+	data, good, err := c.pointerOf(ctx, s, h)
 	if err != nil {
 		return nil, err
 	}
 	keep := func(t *transparency.Trust) error { return storeTrust(c.Dir, t) }
-	if err := FollowTrust(ctx, r, h.chain, keep); err != nil {
+	if err := FollowTrust(ctx, s.Reader, h.chain, keep); err != nil {
 		return nil, err
 	}
-	return fetch(ctx, r, data, h, best, c.Method)
+	cand, err := fetch(ctx, s.Reader, data, h, best, c.Method)
+	if err == nil {
+		good()
+	}
+	return cand, err
 }
 
 // apply puts the candidate in force: guard, list, what the mail server reads, state last. A crash before the state

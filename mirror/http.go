@@ -77,8 +77,20 @@ func (h *HTTP) Get(ctx context.Context, path string, limit int64) ([]byte, error
 
 // GetHeaders implements HeaderReader.
 func (h *HTTP) GetHeaders(ctx context.Context, path string, limit int64) ([]byte, Headers, error) {
+	data, header, err := h.get(ctx, path, limit, "")
+	return data, Headers{header.Get("Content-Type"), header.Get("Cache-Control")}, err
+}
+
+// GetUnless implements Conditional.
+func (h *HTTP) GetUnless(ctx context.Context, path string, limit int64, tag string) ([]byte, string, error) {
+	data, header, err := h.get(ctx, path, limit, tag)
+	return data, header.Get("ETag"), err
+}
+
+// get asks for an object unless it has the entity tag, which may be "". The headers are those of an object that came.
+func (h *HTTP) get(ctx context.Context, path string, limit int64, tag string) ([]byte, http.Header, error) {
 	if err := CheckPath(path); err != nil {
-		return nil, Headers{}, err
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, objectDeadline)
 	defer cancel()
@@ -86,20 +98,25 @@ func (h *HTTP) GetHeaders(ctx context.Context, path string, limit int64) ([]byte
 	defer giveUp(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.base+path, nil)
 	if err != nil {
-		return nil, Headers{}, err
+		return nil, nil, err
 	}
 	req.Header.Set("Accept-Encoding", "gzip, identity")
+	if tag != "" {
+		req.Header.Set("If-None-Match", tag)
+	}
 	resp, err := h.client.Do(req)
 	if err != nil {
-		return nil, Headers{}, err
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
-	case http.StatusForbidden, http.StatusNotFound, http.StatusGone:
-		return nil, Headers{}, fmt.Errorf("%s%s: %s: %w", h.base, path, resp.Status, fs.ErrNotExist)
+	switch code := resp.StatusCode; {
+	case code == http.StatusOK:
+	case code == http.StatusNotModified && tag != "":
+		return nil, nil, ErrUnchanged
+	case code == http.StatusForbidden || code == http.StatusNotFound || code == http.StatusGone:
+		return nil, nil, fmt.Errorf("%s%s: %s: %w", h.base, path, resp.Status, fs.ErrNotExist)
 	default:
-		return nil, Headers{}, fmt.Errorf("%s%s: %s", h.base, path, resp.Status)
+		return nil, nil, fmt.Errorf("%s%s: %s", h.base, path, resp.Status)
 	}
 	body := newSlowGuard(resp.Body, h.window, giveUp)
 	defer body.timer.Stop()
@@ -108,9 +125,9 @@ func (h *HTTP) GetHeaders(ctx context.Context, path string, limit int64) ([]byte
 		if errors.Is(context.Cause(ctx), errSlow) { // the read itself only knows that it was cancelled
 			err = fmt.Errorf("%w: less than %d bytes a second for %s", errSlow, minRate, h.window)
 		}
-		return nil, Headers{}, fmt.Errorf("%s%s: %w", h.base, path, err)
+		return nil, nil, fmt.Errorf("%s%s: %w", h.base, path, err)
 	}
-	return data, Headers{resp.Header.Get("Content-Type"), resp.Header.Get("Cache-Control")}, nil
+	return data, resp.Header, nil
 }
 
 func readBody(body io.Reader, encoding string, limit int64) ([]byte, error) {

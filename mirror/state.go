@@ -131,7 +131,7 @@ func sweep(dir string, chain *transparency.TrustChain) error {
 		name := filepath.Base(TrustPath(t.Version))
 		trust = append(trust, name, name+copySuffix)
 	}
-	return errors.Join(durable.Sweep(dir, stateFile, stateOldFile, ListPath, listOldFile, PointerPath),
+	return errors.Join(durable.Sweep(dir, stateFile, stateOldFile, ListPath, listOldFile, PointerPath, pointersFile),
 		durable.Sweep(filepath.Join(dir, trustDir), trust...))
 }
 

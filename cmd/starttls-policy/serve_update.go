@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/starttls-everywhere/policylist/mirror"
 )
 
 // defaultUpdate is how often lists are updated: a release is renewed at least daily, and one update in four may be lost.
@@ -29,7 +31,7 @@ func (s *served) update(ctx context.Context) error {
 // nowAndThen calls do within a minute, and then about once a period, until ctx ends: up to a tenth of the period sooner or
 // later, so that a thousand machines that came back together do not stay together. random(n) is in [0, n).
 func nowAndThen(ctx context.Context, period time.Duration, random func(n int64) int64, do func(context.Context)) {
-	wait := time.Duration(random(int64(time.Minute)))
+	wait := mirror.FirstWait(random)
 	for {
 		select {
 		case <-ctx.Done():
@@ -37,7 +39,7 @@ func nowAndThen(ctx context.Context, period time.Duration, random func(n int64) 
 		case <-time.After(wait):
 		}
 		do(ctx)
-		wait = period - period/10 + time.Duration(random(int64(period/5)))
+		wait = mirror.NextWait(period, random)
 	}
 }
 

@@ -1,0 +1,172 @@
+package mirror
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/starttls-everywhere/policylist/policy"
+)
+
+// tagging is a mirror with entity tags. always, if not nil, is the one tag that it gives everything.
+type tagging struct {
+	w         *world
+	always    string
+	unchanged int      // answers 304
+	asked     []string // tags that it was asked with for the pointer
+	lie       []byte   // the pointer, instead of the world's
+}
+
+func (m *tagging) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	data, ok := m.w.objects[path]
+	if path == PointerPath {
+		m.asked = append(m.asked, r.Header.Get("If-None-Match"))
+		if m.lie != nil {
+			data = m.lie
+		}
+	} else if r.Header.Get("If-None-Match") != "" {
+		http.Error(rw, "only the pointer is asked for like this", http.StatusBadRequest)
+		return
+	}
+	if !ok {
+		http.NotFound(rw, r)
+		return
+	}
+	tag := m.always
+	if tag == "" {
+		tag = fmt.Sprintf(`"%x"`, sha256.Sum256(data))
+	}
+	rw.Header().Set("ETag", tag)
+	if r.Header.Get("If-None-Match") == tag {
+		m.unchanged++
+		rw.WriteHeader(http.StatusNotModified)
+		return
+	}
+	rw.Write(data)
+}
+
+func (m *tagging) last() string { return m.asked[len(m.asked)-1] }
+
+func newTagging(t *testing.T) (*tagging, *reader) {
+	t.Helper()
+	w := newWorld(t, 1)
+	w.release(many(30, policy.Testing)...)
+	m := &tagging{w: w}
+	r := w.join(serveHTTP(t, m.ServeHTTP))
+	r.update()
+	return m, r
+}
+
+// A pointer that has not changed is not sent again; a new one is.
+func TestUnchangedPointerIsNotFetched(t *testing.T) {
+	m, r := newTagging(t)
+	for range 3 {
+		m.w.now = m.w.now.Add(time.Hour)
+		if out := r.update(); out.Method != "none" || !out.Checked.Equal(m.w.now) {
+			t.Errorf("%+v", out)
+		}
+	}
+	if m.unchanged != 3 {
+		t.Errorf("%d answers were 304, want 3", m.unchanged)
+	}
+	m.w.release(set("x.example", policy.Testing))
+	r.update()
+	r.holds(m.w.last)
+	if m.unchanged != 3 {
+		t.Error("a new release was called unchanged")
+	}
+}
+
+// A server that gives everything one tag keeps a client from news for no longer than any mirror can, and then is asked anew.
+func TestOneTagForEverything(t *testing.T) {
+	m, r := newTagging(t)
+	m.always = `"same"`
+	m.w.release(set("x.example", policy.Testing))
+	r.update() // with a tag that the server does not know any more
+	held := m.w.last
+	m.w.release(set("y.example", policy.Testing))
+	r.update()
+	r.holds(held)
+	m.w.now = held.Leaf.Timestamp.Add(askAllAfter)
+	r.update()
+	r.holds(m.w.last)
+	if m.last() != "" {
+		t.Errorf("asked with the tag %s", m.last())
+	}
+}
+
+// What was kept is damaged, of a mirror that lied, or too long: then it is asked for.
+func TestPointerThatCannotBeRecalled(t *testing.T) {
+	m, r := newTagging(t)
+	text := r.files()[pointersFile]
+	if len(recall(r.Dir)) != 1 {
+		t.Fatalf("kept: %q", text)
+	}
+	for name, damaged := range map[string]string{
+		"empty": "", "half": text[:len(text)/2], "one byte": strings.Replace(text, "checkpoint", "checkpoinu", 1) + " ", "no header": text[strings.Index(text, "\n")+1:],
+	} {
+		writeFile(t, r.Dir, pointersFile, damaged)
+		if r.update(); m.last() != "" {
+			t.Errorf("%s: asked with the tag %s", name, m.last())
+		}
+		if r.update(); m.last() == "" {
+			t.Errorf("%s: not kept anew", name)
+		}
+	}
+	m.w.release(set("x.example", policy.Testing))
+	m.lie = []byte("nonsense")
+	r.refuse("a pointer that is none")
+	for name := range recall(r.Dir) {
+		if strings.Contains(recall(r.Dir)[name].Pointer, "nonsense") {
+			t.Error("a bad pointer was kept")
+		}
+	}
+	m.lie, m.always = nil, `"`+strings.Repeat("x", maxTag)+`"`
+	if r.update(); len(recall(r.Dir)) != 0 {
+		t.Error("a tag of that length was kept")
+	}
+	r.holds(m.w.last)
+}
+
+// 304 is an answer only to who has something.
+func TestNotModifiedUnasked(t *testing.T) {
+	m := serveHTTP(t, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusNotModified) })
+	for _, get := range []func() error{
+		func() error { _, err := m.Get(t.Context(), PointerPath, 1<<10); return err },
+		func() error { _, _, err := m.GetUnless(t.Context(), PointerPath, 1<<10, ""); return err },
+	} {
+		if err := get(); err == nil || strings.Contains(err.Error(), ErrUnchanged.Error()) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if _, _, err := m.GetUnless(t.Context(), PointerPath, 1<<10, `"a"`); err != ErrUnchanged {
+		t.Errorf("with a tag: %v", err)
+	}
+}
+
+// What mirrors said that are sources no more is forgotten, and a folder that cannot be written costs no update.
+func TestPointersOfOtherMirrors(t *testing.T) {
+	m, r := newTagging(t)
+	r.Sources[0].Name = "another"
+	r.update()
+	if all := recall(r.Dir); len(all) != 1 || all["another"].Tag == "" {
+		t.Errorf("kept %v", all)
+	}
+	r.remember("another", recalled{})
+	if all := recall(r.Dir); len(all) != 0 {
+		t.Errorf("kept %v", all)
+	}
+	if err := os.Remove(filepath.Join(r.Dir, pointersFile)); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(r.Dir, pointersFile), "obstacle", "")
+	m.w.release(set("x.example", policy.Testing))
+	r.update()
+	r.holds(m.w.last)
+}
