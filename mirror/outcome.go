@@ -10,7 +10,7 @@ import (
 type Freshness string
 
 const (
-	Fresh   Freshness = "fresh"
+	Fresh   Freshness = "fresh"   // it stands, and somebody has said so lately
 	Stale   Freshness = "stale"   // warn; the list stays in force
 	Expired Freshness = "expired" // every domain is answered as not listed
 	None    Freshness = "none"    // no list yet

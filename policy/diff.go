@@ -12,13 +12,13 @@ import (
 type Class uint8
 
 const (
-	Added Class = 1 << iota
-	Removed
-	Strengthened // testing to enforce
-	Weakened     // enforce to testing
-	MXsNarrowed  // every host that is allowed now was allowed before
-	MXsWidened   // every host that was allowed before still is
-	MXsReplaced  // neither
+	Added        Class = 1 << iota // was not listed
+	Removed                        // is not listed any more
+	Strengthened                   // testing to enforce
+	Weakened                       // enforce to testing
+	MXsNarrowed                    // every host that is allowed now was allowed before
+	MXsWidened                     // every host that was allowed before still is
+	MXsReplaced                    // neither
 )
 
 // mxsClasses are the flags of which a change has at most one.

@@ -10,9 +10,9 @@ import (
 type Severity string
 
 const (
-	Error   Severity = "error"
-	Warning Severity = "warning"
-	Notice  Severity = "notice"
+	Error   Severity = "error"   // keeps the change out
+	Warning Severity = "warning" // a person should read it
+	Notice  Severity = "notice"  // no fault
 )
 
 // Position is a place in a source file: 1-based line and column (in bytes); 0 where unknown.

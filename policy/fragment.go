@@ -6,9 +6,9 @@ import "strings"
 type ManagedBy string
 
 const (
-	ManagedByMTASTS  ManagedBy = "mta-sts"
-	ManagedByOwner   ManagedBy = "owner" // what counts when the entry says nothing
-	ManagedByCurated ManagedBy = "curated"
+	ManagedByMTASTS  ManagedBy = "mta-sts" // it follows what the domain publishes
+	ManagedByOwner   ManagedBy = "owner"   // what counts when the entry says nothing
+	ManagedByCurated ManagedBy = "curated" // testing only, until the owner takes over
 )
 
 // Fragment is one parsed file of a source. Reading one needs no other, so many may be read at once.

@@ -12,12 +12,12 @@ import (
 type JSONKind uint8
 
 const (
-	JSONNull JSONKind = iota + 1
-	JSONBool
-	JSONNumber
-	JSONString
-	JSONArray
-	JSONObject
+	JSONNull   JSONKind = iota + 1 // null
+	JSONBool                       // true, false
+	JSONNumber                     // as written
+	JSONString                     // decoded
+	JSONArray                      // […]
+	JSONObject                     // {…}
 )
 
 // String returns the type's name with its article, for messages: "an object".

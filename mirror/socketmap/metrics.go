@@ -19,7 +19,7 @@ type Metrics struct {
 type Result string
 
 const (
-	ResultPolicy   Result = "policy"
+	ResultPolicy   Result = "policy"   // it has to be kept to
 	ResultNotFound Result = "notfound" // no policy, or one that is not to be applied
 	ResultTemp     Result = "temp"     // the mail waits
 )

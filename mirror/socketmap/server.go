@@ -41,9 +41,9 @@ type Server struct {
 }
 
 const (
-	DefaultIdle        = time.Hour
-	DefaultPatience    = 30 * time.Second
-	DefaultConnections = 4096 // above the processes that one mail server can have (default_process_limit is 100)
+	DefaultIdle        = time.Hour        // a connection without a question
+	DefaultPatience    = 30 * time.Second // a question that is not whole, or an answer that is not taken
+	DefaultConnections = 4096             // above the processes that one mail server can have (default_process_limit is 100)
 )
 
 // Serve answers on l until ctx ends, and then returns nil: connections between two requests are closed, those that have

@@ -18,8 +18,8 @@ const (
 	StatePolicy   State = "policy"        // it has one for the domain, whatever that says
 	StateNone     State = "no policy"     // it was asked, and there is none
 	StateFailed   State = "lookup failed" // it was asked, and nobody knows
-	StateNotAsked State = "not asked"
-	StateVoid     State = "not in force" // a list that expired, or was never fetched
+	StateNotAsked State = "not asked"     // another source had decided
+	StateVoid     State = "not in force"  // a list that expired, or was never fetched
 )
 
 // Word is what one source says of a domain. Times are in policy.TimeFormat, "" where there is none.

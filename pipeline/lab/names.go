@@ -14,9 +14,9 @@ import (
 type DNSFault string
 
 const (
-	DNSServFail  DNSFault = "servfail"
-	DNSBogus     DNSFault = "bogus" // as a resolver that finds wrong signatures: SERVFAIL, unless told not to look at them
-	DNSRefused   DNSFault = "refused"
+	DNSServFail  DNSFault = "servfail"   // SERVFAIL
+	DNSBogus     DNSFault = "bogus"      // as a resolver that finds wrong signatures: SERVFAIL, unless told not to look at them
+	DNSRefused   DNSFault = "refused"    // REFUSED
 	DNSSilent    DNSFault = "silent"     // no reply at all
 	DNSTruncate  DNSFault = "truncate"   // over UDP only the hint to come back over TCP
 	DNSOtherName DNSFault = "other-name" // a reply to another question

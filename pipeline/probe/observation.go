@@ -52,12 +52,12 @@ type Host struct {
 type Stage string
 
 const (
-	StageConnect  Stage = "connect"
-	StageGreeting Stage = "greeting"
-	StageEHLO     Stage = "ehlo"
-	StageSTARTTLS Stage = "starttls"
-	StageTLS      Stage = "tls"
-	StageDone     Stage = "done" // TLS stands; what it is worth is in Session.TLS
+	StageConnect  Stage = "connect"  // for TCP
+	StageGreeting Stage = "greeting" // for the reply 220
+	StageEHLO     Stage = "ehlo"     // for the reply to EHLO
+	StageSTARTTLS Stage = "starttls" // for the reply to STARTTLS
+	StageTLS      Stage = "tls"      // for the handshake
+	StageDone     Stage = "done"     // TLS stands; what it is worth is in Session.TLS
 )
 
 // Failure is why a session ended before StageDone; "" when the server's own words say it.
@@ -116,11 +116,11 @@ type TLS struct {
 type Trust string
 
 const (
-	TrustOK         Trust = "ok"
-	TrustIncomplete Trust = "incomplete" // the chain ends at a certificate whose issuer was not sent and is no root
-	TrustUnknown    Trust = "unknown"    // the chain ends at a root that nobody trusts, or breaks a rule of RFC 5280
-	TrustSelfSigned Trust = "self-signed"
-	TrustExpired    Trust = "expired" // an intermediate is out of its time
+	TrustOK         Trust = "ok"          // to a root that is trusted
+	TrustIncomplete Trust = "incomplete"  // the chain ends at a certificate whose issuer was not sent and is no root
+	TrustUnknown    Trust = "unknown"     // the chain ends at a root that nobody trusts, or breaks a rule of RFC 5280
+	TrustSelfSigned Trust = "self-signed" // nowhere: the leaf signed itself
+	TrustExpired    Trust = "expired"     // an intermediate is out of its time
 )
 
 func lookup(a discovery.Answer) Lookup {

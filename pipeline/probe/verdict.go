@@ -13,10 +13,10 @@ import (
 type Verdict string
 
 const (
-	Pass         Verdict = "pass"
-	Warn         Verdict = "warn" // it would, but something is not as it should be
-	Fail         Verdict = "fail" // it would not, and that is a fact about the domain
-	Inconclusive Verdict = "inconclusive"
+	Pass         Verdict = "pass"         // mail would be delivered as the policy says
+	Warn         Verdict = "warn"         // it would, but something is not as it should be
+	Fail         Verdict = "fail"         // it would not, and that is a fact about the domain
+	Inconclusive Verdict = "inconclusive" // it could not be found out
 )
 
 // rank orders verdicts: a fact against the domain outweighs what could not be seen, and that outweighs a warning.

@@ -22,9 +22,9 @@ const (
 type Via string
 
 const (
-	ViaMail  Via = "mail"
-	ViaHTTPS Via = "https"
-	ViaFile  Via = "file"
+	ViaMail  Via = "mail"  // RFC 8460 section 5.3
+	ViaHTTPS Via = "https" // RFC 8460 section 5.4
+	ViaFile  Via = "file"  // by the operator's hand
 )
 
 // Document is a report on its way into the store.

@@ -29,7 +29,7 @@ const (
 	FlawRoot       Flaw = "root"       // "." where it is no null MX: other preference or beside other hosts
 	FlawLiteral    Flaw = "ip-literal" // an address written where a name belongs (RFC 2181 section 10.3)
 	FlawUnderscore Flaw = "underscore" // resolvable, but no certificate may carry it
-	FlawSyntax     Flaw = "syntax"
+	FlawSyntax     Flaw = "syntax"     // no host name at all
 )
 
 // Host is one MX host as the DNS names it.

@@ -12,12 +12,12 @@ import (
 type ProofStatus = proof.Status
 
 const (
-	ProofOK      = proof.OK
-	ProofNone    = proof.None
-	ProofMany    = proof.Many
-	ProofInvalid = proof.Invalid
-	ProofExpired = proof.Expired
-	ProofTooFar  = proof.TooFar
+	ProofOK      = proof.OK      // as package proof says
+	ProofNone    = proof.None    // no record
+	ProofMany    = proof.Many    // more than one
+	ProofInvalid = proof.Invalid // one, but broken
+	ProofExpired = proof.Expired // its day is over
+	ProofTooFar  = proof.TooFar  // its day is more than 60 days ahead
 
 	ProofFailed ProofStatus = "failed" // the lookup ended without an answer
 )

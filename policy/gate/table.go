@@ -13,9 +13,9 @@ import (
 type Aim string
 
 const (
-	AimJoin   Aim = "join" // to the list, and on it to enforce
-	AimChange Aim = "change"
-	AimLeave  Aim = "leave"
+	AimJoin   Aim = "join"   // to the list, and on it to enforce
+	AimChange Aim = "change" // its policy
+	AimLeave  Aim = "leave"  // the list
 )
 
 // Row is a row of the change table in words, with the times that Decide goes by. In README.md beside this file it is a line

@@ -39,7 +39,7 @@ func (p Policy) Track() Track {
 type MediaType string
 
 const (
-	MediaPlain   MediaType = "plain"
+	MediaPlain   MediaType = "plain"   // text/plain
 	MediaMissing MediaType = "missing" // senders accept it
 	MediaOther   MediaType = "other"   // senders should refuse it, and some do
 )

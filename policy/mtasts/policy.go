@@ -29,9 +29,9 @@ var (
 type Mode string
 
 const (
-	Enforce Mode = "enforce"
-	Testing Mode = "testing"
-	None    Mode = "none"
+	Enforce Mode = "enforce" // without it no delivery
+	Testing Mode = "testing" // delivered all the same, and reported
+	None    Mode = "none"    // the domain has no policy any more
 )
 
 // Policy is an MTA-STS policy. MXs are sorted and unique, in the list's spelling; with None they may be empty.

@@ -36,7 +36,7 @@ const MaxDays = 60
 type Status string
 
 const (
-	OK      Status = "ok"
+	OK      Status = "ok"      // one good record
 	None    Status = "none"    // no record
 	Many    Status = "many"    // more than one, which is as good as none
 	Invalid Status = "invalid" // one record, but broken; Detail says how

@@ -13,9 +13,9 @@ import (
 type State string
 
 const (
-	There   State = "there"
-	Differs State = "differs"
-	Missing State = "missing"
+	There   State = "there"   // as it should be
+	Differs State = "differs" // another record of its kind
+	Missing State = "missing" // none of its kind
 	Unknown State = "unknown" // it could not be looked at, or nobody looked
 )
 
@@ -36,10 +36,10 @@ func (s State) Words() string {
 type Kind string
 
 const (
-	STSRecord Kind = "mta-sts"
-	STSPolicy Kind = "mta-sts-policy"
-	TLSRPT    Kind = "tlsrpt"
-	TLSA      Kind = "tlsa"
+	STSRecord Kind = "mta-sts"        // TXT at _mta-sts (RFC 8461 section 3.1)
+	STSPolicy Kind = "mta-sts-policy" // the file that the record announces (RFC 8461 section 3.2)
+	TLSRPT    Kind = "tlsrpt"         // TXT at _smtp._tls (RFC 8460 section 3)
+	TLSA      Kind = "tlsa"           // TLSA at _25._tcp of a host (RFC 7672)
 )
 
 // Record is one thing to publish.

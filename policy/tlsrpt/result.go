@@ -28,17 +28,17 @@ func PolicyTypes() []PolicyType { return []PolicyType{NoPolicyFound, STS, TLSA} 
 type ResultType string
 
 const (
-	STARTTLSNotSupported    ResultType = "starttls-not-supported"
-	CertificateHostMismatch ResultType = "certificate-host-mismatch"
-	CertificateExpired      ResultType = "certificate-expired"
-	CertificateNotTrusted   ResultType = "certificate-not-trusted"
-	ValidationFailure       ResultType = "validation-failure" // "a general failure for a reason not matching a category above"
-	TLSAInvalid             ResultType = "tlsa-invalid"
-	DNSSECInvalid           ResultType = "dnssec-invalid"
-	DANERequired            ResultType = "dane-required"
-	STSPolicyFetchError     ResultType = "sts-policy-fetch-error"
-	STSPolicyInvalid        ResultType = "sts-policy-invalid"
-	STSWebPKIInvalid        ResultType = "sts-webpki-invalid"
+	STARTTLSNotSupported    ResultType = "starttls-not-supported"    // STARTTLS was not offered, or stripped on the way
+	CertificateHostMismatch ResultType = "certificate-host-mismatch" // the certificate names other hosts
+	CertificateExpired      ResultType = "certificate-expired"       // it is out of its time
+	CertificateNotTrusted   ResultType = "certificate-not-trusted"   // it leads to no root that the sender trusts
+	ValidationFailure       ResultType = "validation-failure"        // "a general failure for a reason not matching a category above"
+	TLSAInvalid             ResultType = "tlsa-invalid"              // TLSA records that nobody can use, or that fit no certificate
+	DNSSECInvalid           ResultType = "dnssec-invalid"            // no signed answer where DANE needs one
+	DANERequired            ResultType = "dane-required"             // the sender wants DANE, and there was none
+	STSPolicyFetchError     ResultType = "sts-policy-fetch-error"    // the policy could not be fetched
+	STSPolicyInvalid        ResultType = "sts-policy-invalid"        // it could not be read
+	STSWebPKIInvalid        ResultType = "sts-webpki-invalid"        // its web server has no good certificate
 	// OtherResult stands for every type that this package does not know, and for none. It is read, never written.
 	OtherResult ResultType = "other"
 )
@@ -64,13 +64,13 @@ func ResultTypes() []ResultType {
 type Class string
 
 const (
-	ClassOK           Class = "ok" // the sessions that succeeded
-	ClassNoSTARTTLS   Class = "starttls-not-supported"
-	ClassCertificate  Class = "certificate"
-	ClassHostMismatch Class = "host-mismatch"
-	ClassSTS          Class = "sts"
-	ClassDANE         Class = "dane"
-	ClassOther        Class = "other"
+	ClassOK           Class = "ok"                     // the sessions that succeeded
+	ClassNoSTARTTLS   Class = "starttls-not-supported" // no TLS at all
+	ClassCertificate  Class = "certificate"            // expired, or not trusted
+	ClassHostMismatch Class = "host-mismatch"          // good for other names
+	ClassSTS          Class = "sts"                    // the policy itself
+	ClassDANE         Class = "dane"                   // TLSA records, or DNSSEC
+	ClassOther        Class = "other"                  // what says too little, or is unknown
 )
 
 // Classes are all classes, in the order of the constants.

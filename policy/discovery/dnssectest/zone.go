@@ -24,9 +24,9 @@ const (
 type Denial int
 
 const (
-	NSEC   Denial = iota
-	NSEC3         // RFC 5155
-	OptOut        // NSEC3 with opt-out (RFC 5155 section 6): what is not there is only insecurely so
+	NSEC   Denial = iota // RFC 4034 section 4
+	NSEC3                // RFC 5155
+	OptOut               // NSEC3 with opt-out (RFC 5155 section 6): what is not there is only insecurely so
 )
 
 // Fault is what is wrong with signatures. Every one of them makes what they belong to bogus.

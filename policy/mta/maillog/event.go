@@ -67,22 +67,22 @@ func (l Level) String() string { return levelNames[l] }
 type Status string
 
 const (
-	Sent     Status = "sent"
-	Deferred Status = "deferred"
-	Bounced  Status = "bounced"
+	Sent     Status = "sent"     // delivered
+	Deferred Status = "deferred" // tried again later
+	Bounced  Status = "bounced"  // given back
 )
 
 // Reason is why TLS kept a message from being delivered; "" for all other reasons, and for none.
 type Reason string
 
 const (
-	NotVerified   Reason = "certificate not verified"
-	NotOffered    Reason = "TLS not offered"
-	NotNamed      Reason = "MX host not in the policy" // see Mismatch
-	Handshake     Reason = "handshake failure"
-	NoEngine      Reason = "TLS engine not available"
+	NotVerified   Reason = "certificate not verified"         // of the MX host, by WebPKI
+	NotOffered    Reason = "TLS not offered"                  // no STARTTLS
+	NotNamed      Reason = "MX host not in the policy"        // see Mismatch
+	Handshake     Reason = "handshake failure"                // TLS began and failed
+	NoEngine      Reason = "TLS engine not available"         // of the mail server itself
 	Configuration Reason = "client TLS configuration problem" // a table or socket of smtp_tls_policy_maps failed, or what it said
-	DANE          Reason = "DANE"
+	DANE          Reason = "DANE"                             // no TLSA record fits, or none is usable
 )
 
 // reasons are how the texts begin. A server's own words come later in a text ("host … said: …") and never count.
