@@ -82,7 +82,7 @@ func (hidden) Method() {}
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, missing := undocumented(t, folder{set, []*ast.File{file}, "x"})
+	_, missing := undocumented(t, goFolder{set, []*ast.File{file}, "x"})
 	for i, m := range missing {
 		missing[i] = m[strings.LastIndexByte(m, ' ')+1:]
 	}
@@ -91,16 +91,16 @@ func (hidden) Method() {}
 	}
 }
 
-// folder is the files of one package, tests aside.
-type folder struct {
+// goFolder is the files of one package, tests aside.
+type goFolder struct {
 	set  *token.FileSet
 	list []*ast.File
 	path string
 }
 
-func parseFolder(t *testing.T, path string) folder {
+func parseFolder(t *testing.T, path string) goFolder {
 	t.Helper()
-	f := folder{set: token.NewFileSet(), path: path}
+	f := goFolder{set: token.NewFileSet(), path: path}
 	sources, err := filepath.Glob(filepath.Join(path, "*.go"))
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +119,7 @@ func parseFolder(t *testing.T, path string) folder {
 }
 
 // undocumented counts the exported names and lists those without a comment that begins with them.
-func undocumented(t *testing.T, f folder) (names int, missing []string) {
+func undocumented(t *testing.T, f goFolder) (names int, missing []string) {
 	t.Helper()
 	p, err := doc.NewFromFiles(f.set, f.list, f.path)
 	if err != nil {
