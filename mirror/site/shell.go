@@ -1,7 +1,9 @@
 package site
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -15,8 +17,9 @@ import (
 // Shell renders pages that are made when somebody asks for them, in the layout of the site that they stand beside. It is safe
 // for concurrent use.
 type Shell struct {
-	pages pages
-	view  view
+	pages   pages
+	view    view
+	missing []byte // on the Check page, where a site was built without an address that probes
 }
 
 // maxListFile bounds api/v1/list.json, some hundred bytes.
@@ -42,7 +45,33 @@ func NewShell(root *os.Root, templates fs.FS) (*Shell, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, s.pages.parse(layout, templates, "*.html")
+	own := pages{sets: map[string]*template.Template{}}
+	if err := errors.Join(own.parse(layout, embedded, "pages/check.html"), s.pages.parse(layout, templates, "*.html")); err != nil {
+		return nil, err
+	}
+	s.missing, err = own.part("check", "probing", "")
+	return s, err
+}
+
+// PutProbing puts a form in the place of the Check page's word that nobody probes here; ok is false for any other page. It also
+// lets the browser say whose page the form is.
+func (s *Shell) PutProbing(page, form []byte) (out []byte, ok bool) {
+	if bytes.Count(page, s.missing) != 1 {
+		return page, false
+	}
+	page = bytes.Replace(page, s.missing, form, 1)
+	return bytes.Replace(page, []byte(`<meta name="referrer" content="no-referrer">`), []byte(`<meta name="referrer" content="same-origin">`), 1), true
+}
+
+// Part renders one definition of the template NAME.html.
+func (s *Shell) Part(name, definition string, data any) ([]byte, error) {
+	return s.pages.part(name, definition, data)
+}
+
+func (p *pages) part(name, definition string, data any) ([]byte, error) {
+	var b bytes.Buffer
+	err := p.sets[name].ExecuteTemplate(&b, definition, data)
+	return b.Bytes(), err
 }
 
 // Origin is the list's.

@@ -27,6 +27,9 @@ var embedded embed.FS
 // Path is where the form is, below the root of the site's folder.
 const Path = "/site/probe/"
 
+// checkPath is the page of the site that gets the form.
+const checkPath = "/site/check/"
+
 // resultPath and a look's name are where its result is.
 const resultPath = Path + "result/"
 
@@ -87,6 +90,8 @@ func (s *Server) Stop(ctx context.Context) { s.jobs.stop(ctx) }
 func (s *Server) Handler(next http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", next)
+	mux.HandleFunc("GET "+checkPath+"{$}", func(w http.ResponseWriter, r *http.Request) { s.showCheck(w, r, next) })
+	mux.HandleFunc("GET "+checkPath+"index.html", func(w http.ResponseWriter, r *http.Request) { s.showCheck(w, r, next) })
 	mux.HandleFunc(Path, func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, http.StatusNotFound, "There is no such page.")
 	})
@@ -130,6 +135,7 @@ func (s *Server) page(w http.ResponseWriter, status int, name, title, up string,
 
 // formPage is the form, with what was wrong with the last one.
 type formPage struct {
+	Action  string // where it goes, from where it stands
 	Token   string
 	Name    string // as it was typed
 	Problem string
@@ -141,9 +147,12 @@ func (s *Server) showForm(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) form(w http.ResponseWriter, r *http.Request, status int, name, problem string) {
-	source := sourceOf(r, s.opts.Trusted)
-	s.page(w, status, "form", "Check a domain now", "../", formPage{s.tokens.give(source, s.opts.Now()).String(),
-		site.Harmless(name), problem, int(s.opts.Cooldown.Minutes())})
+	s.page(w, status, "form", "Check a domain now", "../", s.newForm(r, "./", name, problem))
+}
+
+func (s *Server) newForm(r *http.Request, action, name, problem string) formPage {
+	ticket := s.tokens.give(sourceOf(r, s.opts.Trusted), s.opts.Now())
+	return formPage{action, ticket.String(), site.Harmless(name), problem, int(s.opts.Cooldown.Minutes())}
 }
 
 // fail says why there is nothing to see.

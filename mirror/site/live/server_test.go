@@ -2,12 +2,16 @@ package live
 
 import (
 	"encoding/json"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/starttls-everywhere/policylist/mirror/site"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/policy/records"
 )
@@ -88,6 +92,37 @@ func TestHeaders(t *testing.T) {
 		if rec := w.do(httptest.NewRequest(method, Path, nil), home); rec.Code == 200 || rec.Code == 303 {
 			t.Errorf("%s: %d", method, rec.Code)
 		}
+	}
+}
+
+// The site's own Check page has the form, made for who asks; where there is none, or one that leads elsewhere, it stays.
+func TestCheckPage(t *testing.T) {
+	w := newWorld(t, nil)
+	shell, err := site.NewShell(w.root, os.DirFS("../pages"))
+	must(t, err)
+	if rec := w.get("/site/check/", home); rec.Code != http.StatusNotFound {
+		t.Errorf("no page: %d", rec.Code)
+	}
+	part, err := shell.Part("check", "probing", "")
+	must(t, err)
+	must(t, w.root.Mkdir("site/check", 0o755))
+	must(t, w.root.WriteFile("site/check/index.html", slices.Concat([]byte("<p>before</p>"), part, []byte("<p>after</p>")), 0o644))
+	for _, path := range []string{"/site/check/", "/site/check/index.html"} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Range", "bytes=0-3")
+		r.Header.Set("If-Modified-Since", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+		rec := w.do(r, home)
+		m := tokenField.FindStringSubmatch(rec.Body.String())
+		if rec.Code != 200 || m == nil || !strings.Contains(rec.Body.String(), `<form class="probe" action="../probe/" method="post">`) || rec.Header().Get("Cache-Control") != "no-store" {
+			t.Fatalf("%d %v %s", rec.Code, rec.Header(), rec.Body)
+		}
+		if sent := w.do(post("a.example", html.UnescapeString(m[1])), home); sent.Code != 303 {
+			t.Errorf("sent from the page: %d", sent.Code)
+		}
+	}
+	must(t, w.root.WriteFile("site/check/index.html", []byte("another"), 0o644))
+	if rec := w.get("/site/check/", home); rec.Body.String() != "another" || rec.Header().Get("Cache-Control") == "no-store" {
+		t.Errorf("another page: %d %v %s", rec.Code, rec.Header(), rec.Body)
 	}
 }
 

@@ -84,6 +84,7 @@ type world struct {
 	testing.TB
 	*clock
 	*watchman
+	root    *os.Root
 	server  *Server
 	handler http.Handler
 	log     strings.Builder
@@ -100,7 +101,7 @@ func newWorld(t testing.TB, change func(*Options)) *world {
 	root, err := os.OpenRoot(folder)
 	must(t, err)
 	t.Cleanup(func() { root.Close() })
-	w := &world{TB: t, clock: &clock{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}}
+	w := &world{TB: t, root: root, clock: &clock{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}}
 	w.watchman = &watchman{looks: map[string]int{}, report: func(policy.Domain) (Report, error) { return Report{Verdict: "pass"}, nil }}
 	o := Options{Now: w.Now, Log: slog.New(slog.NewTextHandler(&w.log, nil))}
 	if change != nil {
