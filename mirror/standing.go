@@ -17,3 +17,13 @@ func (o Outcome) At(now time.Time) Freshness {
 	}
 	return Fresh
 }
+
+// FreshUntil is when clients begin to call a release stale: 48 hours after its timestamp or its quorum time, whichever is
+// earlier. quorum is zero where no witness is asked for.
+func FreshUntil(r *ReleaseLeaf, quorum time.Time) time.Time {
+	at := r.Timestamp
+	if !quorum.IsZero() && quorum.Before(at) {
+		at = quorum
+	}
+	return at.Add(freshFor)
+}

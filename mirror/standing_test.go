@@ -5,6 +5,28 @@ import (
 	"time"
 )
 
+// The page of the log tells when clients will say stale, and they do.
+func TestFreshUntil(t *testing.T) {
+	made := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct{ quorum, want time.Time }{
+		"no witnesses":              {time.Time{}, made.Add(freshFor)},
+		"they cosigned later":       {made.Add(time.Hour), made.Add(freshFor)},
+		"they are behind by a day":  {made.Add(-24 * time.Hour), made.Add(freshFor - 24*time.Hour)},
+		"they cosigned at the time": {made, made.Add(freshFor)},
+	} {
+		if got := FreshUntil(&ReleaseLeaf{Timestamp: made}, tt.quorum); !got.Equal(tt.want) {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+		o := Outcome{View: View{Release: &ReleaseLeaf{Timestamp: made, Expires: made.AddDate(0, 0, 14)}, Freshness: Fresh}, QuorumTime: tt.quorum}
+		if tt.quorum.IsZero() {
+			o.QuorumTime = made // as the client has it
+		}
+		if o.At(tt.want) != Fresh || o.At(tt.want.Add(time.Second)) != Stale {
+			t.Errorf("%s: clients say otherwise", name)
+		}
+	}
+}
+
 // An outcome that stays in memory grows old as the list on disk does.
 func TestOutcomeAt(t *testing.T) {
 	made := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -11,6 +11,7 @@ import (
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/mirror/site"
 	"github.com/starttls-everywhere/policylist/pipeline"
+	"github.com/starttls-everywhere/policylist/pipeline/survey"
 )
 
 const siteBuildLong = `Build replays the log of a mirror by the rules of clients and writes the list's pages, feeds and status API to DIR/site, and
@@ -19,7 +20,8 @@ part of the site any more is deleted; DIR may be the mirror's own folder, or s3:
 reads only what the mirror has got since; a damaged cache costs time and changes nothing.
 
 --url is the address by which readers know the mirror; commands on the pages and links in feeds name it. --pending is a
-file as "pending --json" prints it; without it the pages say that what is held is not told. --source is the list's directory,
+file as "pending --json" prints it; without it the pages say that what is held is not told. --survey is a file as "survey
+--stats" writes it, which the statistics tell beside those of the list. --source is the list's directory,
 whose folder incidents tells what went wrong. --repository is where its Git repository is, for links; --test-domain is a listed
 domain that is broken on purpose.
 
@@ -33,7 +35,7 @@ const siteBuildExample = `  $ starttls-list site build --mirror public --trust t
 
 type siteBuildFlags struct {
 	siteSource
-	out, pending, url string
+	out, pending, survey, url string
 
 	source, repository, testDomain string
 	full, json                     bool
@@ -50,6 +52,7 @@ func newSiteBuildCommand() *cobra.Command {
 	c.Flags().StringVar(&f.out, "out", "", "where to write: a folder or s3://bucket/prefix")
 	c.Flags().StringVar(&f.cache, "cache", "", "folder that keeps what was read, for the next build")
 	c.Flags().StringVar(&f.pending, "pending", "", "file with what \"pending --json\" printed")
+	c.Flags().StringVar(&f.survey, "survey", "", "file of statistics that \"survey --stats\" wrote")
 	c.Flags().StringVar(&f.url, "url", "", "address of the mirror for readers, where it is not read by that")
 	c.Flags().StringVar(&f.source, "source", "", "directory of the list's source, for its incidents")
 	c.Flags().StringVar(&f.repository, "repository", "", "https address of the list's Git repository")
@@ -62,6 +65,18 @@ func newSiteBuildCommand() *cobra.Command {
 // maxPending bounds the operator's own document: some KiB for each of a million held domains would be more.
 const maxPending = 1 << 30
 
+// siteFile reads a document of the operator's, nil for none.
+func siteFile(path string, limit int64, hint string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := readFile(path, limit)
+	if err != nil {
+		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: hint}
+	}
+	return data, nil
+}
+
 func runSiteBuild(c *cobra.Command, f siteBuildFlags) error {
 	if f.out == "" {
 		return usage(c, errors.New("it needs --out"))
@@ -70,12 +85,12 @@ func runSiteBuild(c *cobra.Command, f siteBuildFlags) error {
 	if scheme, _, err := splitReference(f.mirror); err == nil && f.url == "" && scheme != "file" {
 		extra.Address = f.mirror // a folder's name is nobody else's business
 	}
-	if f.pending != "" {
-		data, err := readFile(f.pending, maxPending)
-		if err != nil {
-			return &term.Exit{Code: exitUsage, Err: err, Hint: "give what starttls-list pending --json prints"}
-		}
-		extra.Pending = data
+	var err error
+	if extra.Pending, err = siteFile(f.pending, maxPending, "give what starttls-list pending --json prints"); err != nil {
+		return err
+	}
+	if extra.Survey, err = siteFile(f.survey, survey.MaxReport, "give what starttls-list survey --stats writes"); err != nil {
+		return err
 	}
 	if f.source != "" {
 		files, err := pipeline.Incidents(f.source)

@@ -3,16 +3,13 @@ package site
 import (
 	"bytes"
 	"embed"
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/policy"
-	"github.com/starttls-everywhere/policylist/transparency"
 )
 
 //go:embed pages
@@ -149,88 +146,6 @@ func (b *builder) home() homePage {
 		h.Changes = append(h.Changes, newChange(e))
 	}
 	return h
-}
-
-type logPage struct {
-	view
-	Size         int64
-	Checkpoint   string
-	Newest       Release
-	Evidence     int64
-	Cosignatures []Cosignature
-	Trust        []trustView
-	Alarms       []Alarm
-	MoreAlarms   int
-	Audit        string
-	TrustFile    string
-	Last         []releaseView
-}
-
-type trustView struct {
-	Version          int64
-	Fingerprint, Log string
-	Expires          string
-	ReleaseK, RootK  int
-	Release, Roots   []string
-	Changes          []string
-}
-
-type releaseView struct {
-	Release
-	Changes int64
-}
-
-// maxReleases is how many releases the page of the log shows.
-const maxReleases = 30
-
-func (b *builder) logPage() logPage {
-	p := logPage{view: b.view("Log and keys, "+b.Origin, "log", "../"), Size: b.Checkpoint.Tree.N, Checkpoint: b.Checkpoint.Tree.Hash.String(),
-		Newest: b.Newest(), Evidence: b.Model.Evidence.Release, Cosignatures: b.Cosignatures, Alarms: b.Alarms, MoreAlarms: b.MoreAlarms}
-	for i, t := range b.Trust {
-		var before *transparency.Trust
-		if i > 0 {
-			before = b.Trust[i-1]
-		}
-		p.Trust = append(p.Trust, newTrustView(t, before))
-	}
-	slices.Reverse(p.Trust)
-	for _, r := range slices.Backward(b.Releases) {
-		if len(p.Last) == maxReleases {
-			break
-		}
-		p.Last = append(p.Last, releaseView{r, r.To - r.From})
-	}
-	p.TrustFile = fmt.Sprintf("trust-%d", b.Trust[0].Version)
-	if b.Address == "." {
-		p.TrustFile = mirror.TrustPath(b.Trust[0].Version)
-	}
-	p.Audit = fmt.Sprintf("starttls-list audit %s --trust %s", shellWord(b.Address), p.TrustFile)
-	return p
-}
-
-func newTrustView(t, before *transparency.Trust) trustView {
-	v := trustView{Version: t.Version, Fingerprint: fmt.Sprintf("%x", t.Digest()), Log: t.LogVKey(), Expires: stamp(t.Expires),
-		ReleaseK: t.ReleaseK, RootK: t.RootK, Roots: t.RootVKeys()}
-	for _, k := range t.ReleaseKeys() {
-		id := k.ID()
-		v.Release = append(v.Release, base64.StdEncoding.EncodeToString(id[:]))
-	}
-	if before != nil {
-		for _, c := range t.Changes(before) {
-			v.Changes = append(v.Changes, trustChange(c))
-		}
-	}
-	return v
-}
-
-func trustChange(c transparency.TrustChange) string {
-	switch {
-	case c.Removed == "":
-		return fmt.Sprintf("%s: %s came", c.Item, c.Added)
-	case c.Added == "":
-		return fmt.Sprintf("%s: %s went", c.Item, c.Removed)
-	}
-	return fmt.Sprintf("%s: %s instead of %s", c.Item, c.Added, c.Removed)
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)

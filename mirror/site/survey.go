@@ -10,9 +10,6 @@ import (
 	"github.com/starttls-everywhere/policylist/schema"
 )
 
-// MaxSurvey caps the statistics of a survey, in bytes: 10,000 rows have 10 MB.
-const MaxSurvey = 256 << 20
-
 // survey is the file that "starttls-list survey --stats" writes: schema/survey.schema.json.
 type survey struct {
 	Format    string          `json:"format"`

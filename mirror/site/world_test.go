@@ -138,6 +138,8 @@ type operator struct {
 
 	evidence string // of the releases to come
 	cosign   bool
+
+	unwitnessed bool // of the trust versions to come
 }
 
 func newOperator(t testing.TB) *operator {
@@ -156,7 +158,11 @@ func (o *operator) rotate() {
 	must(o.t, err)
 	key, err := transparency.ParseReleaseKey(spki)
 	must(o.t, err)
-	witnesses, err := transparency.ParseWitnessPolicy(fmt.Sprintf("witness w1 %s\nquorum w1\n", o.witness.vkey(4)))
+	policy := fmt.Sprintf("witness w1 %s\nquorum w1\n", o.witness.vkey(4))
+	if o.unwitnessed {
+		policy = "quorum none\n"
+	}
+	witnesses, err := transparency.ParseWitnessPolicy(policy)
 	must(o.t, err)
 	version := int64(len(o.trust) + 1)
 	next, err := transparency.NewTrust(version, began.AddDate(2, 0, int(version)), 1, []string{o.root.vkey(1)}, 1, []transparency.ReleaseKey{key}, o.log.vkey(1), witnesses)
