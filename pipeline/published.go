@@ -219,6 +219,9 @@ func (p *Publisher) publish(ctx context.Context, l Logged) (*Published, error) {
 
 // listOf is the list that a release publishes.
 func (p *Publisher) listOf(s Signed) (policy.List, error) {
+	if s.list != nil {
+		return *s.list, nil
+	}
 	data, err := p.outbox.read(s.meta, outList)
 	if err != nil {
 		return policy.List{}, err

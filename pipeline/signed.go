@@ -25,6 +25,7 @@ type Signed struct {
 	leaf    *mirror.ReleaseLeaf
 	raw     []byte // the leaf
 	entries [][]byte
+	list    *policy.List // nil where it was taken back from the outbox
 }
 
 // ErrClock means that the clock cannot be right: time would run backwards in the log.
@@ -57,7 +58,7 @@ func (p *Publisher) sign(ctx context.Context, plan Probed, last *Published, star
 	if err != nil {
 		return Signed{}, err
 	}
-	s := Signed{meta{Release: leaf.Release, Start: start, Count: len(entries) + 1}, leaf, raw, append(entries, raw)}
+	s := Signed{meta{Release: leaf.Release, Start: start, Count: len(entries) + 1}, leaf, raw, append(entries, raw), &plan.list}
 	s.meta.Files, err = p.store(ctx, s, list, plan)
 	return s, err
 }
@@ -202,7 +203,7 @@ func (p *Publisher) loadSigned(release int64) (Signed, error) {
 		return Signed{}, fmt.Errorf("%w: %s does not end in the leaf of a release %d of this list whose entries begin at %d",
 			ErrState, p.outbox.path(release, outEntries), release, m.Start)
 	}
-	return Signed{m, leaf.Release, raw, entries}, nil
+	return Signed{m, leaf.Release, raw, entries, nil}, nil
 }
 
 // isOurs reports whether a trust version names the origin.

@@ -245,9 +245,17 @@ func appendHeader(b []byte, h Header) ([]byte, error) {
 
 // Bytes is Write into memory.
 func (l List) Bytes(h Header) ([]byte, error) {
-	var b bytes.Buffer
-	if _, _, err := l.Write(&b, h); err != nil {
+	chunks, err := l.Chunks(h)
+	if err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	size := 0
+	for _, c := range chunks {
+		size += len(c)
+	}
+	out := make([]byte, 0, size)
+	for _, c := range chunks {
+		out = append(out, c...)
+	}
+	return out, nil
 }
