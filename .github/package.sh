@@ -9,11 +9,13 @@ usage: .github/package.sh [OPTION]... OUT
 Makes in the folder OUT, which must be absent or empty:
 
   NAME-OS-ARCH               static programs
+  NAME-OS-ARCH.cdx.json      what is linked into each (SBOM, CycloneDX 1.6)
   NAME_VERSION_ARCH.deb      Debian packages
   image/ARCH/                what "docker build" and "buildah bud" of starttls-policy take; nothing is fetched
   SHA256SUMS                 of all files above
+  SHA256SUMS.sig             where SOFTWARE_KEY is set: its signature, by .github/sign.sh
 
-Any machine with this source and this Go makes the same bytes.
+But for the signature, any machine with this source and this Go makes the same bytes.
 
 options
   --program NAME    starttls-policy or starttls-list; may be repeated (default: both)
@@ -24,7 +26,8 @@ environment
   VERSION             of the release: v1.2.3 (default: what git describe says)
   SOURCE_DATE_EPOCH   date of everything made, in seconds since 1970 (default: the commit's)
   MAINTAINER          of the packages, "name <address>"
-  POLICYLIST_TOOLS    where .github/check.sh has installed nfpm
+  SOFTWARE_KEY        key of the software, and SOFTWARE_KEY_PASSWORD; without, nothing is signed
+  POLICYLIST_TOOLS    where .github/check.sh has installed nfpm and cyclonedx-gomod
 USAGE
 }
 
@@ -69,6 +72,8 @@ mkdir -p "$out"
 [ -z "$(ls -A "$out")" ] || die "$out is not empty"
 out=$(cd "$out" && pwd)
 cd "$(dirname "$0")/.."
+here=$PWD
+if [ -n "${SOFTWARE_KEY:-}" ]; then SOFTWARE_KEY=$(realpath "$SOFTWARE_KEY"); fi
 
 from_git() { git "$@" 2>/dev/null || true; }
 : "${VERSION:=$(from_git describe --tags --always --dirty)}"
@@ -89,8 +94,14 @@ debian_version() {
 debian=$(debian_version "$VERSION")
 
 tools=${POLICYLIST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/policylist/tools}
-nfpm=$tools/$(awk '$1 == "nfpm" { print $1 "@" $3 "/" $1 }' mirror/storetest/tool/tools.txt)
-[ -x "$nfpm" ] || die "nfpm is missing: .github/check.sh judges --tools installs it"
+tool() {
+	local path
+	path=$tools/$(awk -v name="$1" '$1 == name { print $1 "@" $3 "/" $1 }' mirror/storetest/tool/tools.txt)
+	[ -x "$path" ] || die "$1 is missing: .github/check.sh judges --tools installs it"
+	echo "$path"
+}
+nfpm=$(tool nfpm)
+cyclonedx=$(tool cyclonedx-gomod)
 
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
@@ -101,6 +112,14 @@ compile() {
 	local name=$1 os=$2 arch=$3 target=$4
 	CGO_ENABLED=0 GOOS=$os GOARCH=$arch GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT='' GOFLAGS=-mod=readonly \
 		go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o "$target" "./cmd/$name"
+}
+
+# inventory says what is linked into a program. The tool's own digests are left out: they are those of the machine that
+# built it.
+inventory() {
+	"$cyclonedx" bin -json -noserial -notimestamp -std -version "$VERSION" -output "$build/inventory" "$1" 2>/dev/null ||
+		die "$1: cyclonedx-gomod made no inventory"
+	awk '/^ *"hashes": \[$/ && !seen { skip = 1 } !skip { print } skip && /^ *\],?$/ { skip = 0; seen = 1 }' "$build/inventory" >"$1.cdx.json"
 }
 
 # licenses prints those of everything that is linked into a program, Go first.
@@ -166,7 +185,10 @@ image() {
 
 for name in "${programs[@]}"; do
 	for arch in "${archs[@]}"; do
-		for os in linux ${systems[@]+"${systems[@]}"}; do compile "$name" "$os" "$arch" "$out/$name-$os-$arch"; done
+		for os in linux ${systems[@]+"${systems[@]}"}; do 
+			compile "$name" "$os" "$arch" "$out/$name-$os-$arch"
+			inventory "$out/$name-$os-$arch"
+		done
 	done
 	texts "$name"
 	for arch in "${archs[@]}"; do package "$name" "$arch"; done
@@ -179,3 +201,4 @@ esac
 cd "$out"
 find . -type f ! -name SHA256SUMS | sed 's|^\./||' | sort | xargs sha256sum >"$build/SHA256SUMS"
 install -m 644 "$build/SHA256SUMS" SHA256SUMS
+if [ -n "${SOFTWARE_KEY:-}" ]; then "$here/.github/sign.sh" "$SOFTWARE_KEY" SHA256SUMS SHA256SUMS.sig; fi

@@ -26,7 +26,7 @@ func TestBinariesThatDifferFail(t *testing.T) {
 			"bin/go": "#!/bin/sh\n",
 			".github/package.sh": "#!/bin/sh\nfor last; do :; done\nset -- \"$last\"\nmkdir -p \"$1\"\ncase $1 in\n*/first) echo same >\"$1/SHA256SUMS\" ;;\n*) " +
 				second + " ;;\nesac\n",
-			"mirror/storetest/tool/tools.txt": "nfpm go v1 example.org/nfpm\n",
+			"mirror/storetest/tool/tools.txt": "nfpm go v1 example.org/nfpm\ncyclonedx-gomod go v1 example.org/cyclonedx\n",
 		} {
 			path := filepath.Join(dir, name)
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
