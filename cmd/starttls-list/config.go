@@ -47,6 +47,7 @@ type config struct {
 	Gate    gateConfig    `toml:"gate"`
 	Log     logConfig     `toml:"log"`
 	TLSRPT  tlsrptConfig  `toml:"tlsrpt"`
+	Site    siteConfig    `toml:"site"`
 	Mirrors []struct {
 		Name string `toml:"name"`
 		URL  string `toml:"url"`
@@ -107,6 +108,7 @@ certificate = ""
 key = ""
 
 ` + tlsrptConfigText + `
+` + siteConfigText + `
 # Where to publish: a folder, or s3://bucket/prefix?endpoint=…&region=…  As many [[mirror]] blocks as you like.
 [[mirror]]
 name = "public"
@@ -144,7 +146,7 @@ func readConfig(path string) (*config, error) {
 	case len(c.Mirrors) == 0:
 		return nil, fmt.Errorf("%s: no [[mirror]] to publish to", path)
 	}
-	if err := errors.Join(c.checkKeyless(), c.checkProbe(), c.checkGate(), c.checkLog(), c.checkMirrors(), c.checkState(), c.checkTLSRPT(), c.checkFeedback(), c.checkFolders()); err != nil {
+	if err := errors.Join(c.checkKeyless(), c.checkProbe(), c.checkGate(), c.checkLog(), c.checkMirrors(), c.checkState(), c.checkTLSRPT(), c.checkFeedback(), c.checkSite(), c.checkFolders()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
@@ -205,6 +207,9 @@ func (c *config) publisher(cmd *cobra.Command) (*pipeline.Publisher, error) {
 	}
 	p.Evidence, p.Registrations = c.evidenceSource(), c.registrations()
 	c.setFeedback(p)
+	if p.Site, err = c.site(); err != nil {
+		return nil, err
+	}
 	if c.Probe.Enabled {
 		if p.Observer, err = c.observer(); err != nil {
 			return nil, err

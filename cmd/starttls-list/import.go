@@ -75,6 +75,7 @@ func runImport(c *cobra.Command, config, keyringFile string, names []string, asJ
 	if err != nil {
 		return err
 	}
+	p.Site = nil // pages of lists that are history: the next release makes those of the list
 	n := 0
 	show := func(i pipeline.Imported) {
 		n++

@@ -143,7 +143,22 @@ func (b *batch) commit(ctx context.Context) error {
 			return err
 		}
 	}
+	for name := range b.deletes {
+		b.s.prune(path.Dir(name))
+	}
 	return b.s.syncTree(b.touched())
+}
+
+// prune removes a folder that has become empty, and those above it: pages have one for each domain.
+func (s *Store) prune(folder string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ; folder != "."; folder = path.Dir(folder) {
+		if info, err := s.root.Lstat(folder); err != nil || !info.IsDir() || s.root.Remove(folder) != nil {
+			return // it is not empty, or no folder
+		}
+		delete(s.synced, folder)
+	}
 }
 
 // rename gives a file its name, in a folder that it makes.

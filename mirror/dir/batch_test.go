@@ -81,6 +81,25 @@ func TestBatch(t *testing.T) {
 	if left, err := filepath.Glob(filepath.Join(s.root.Name(), tempDir, "*")); err != nil || len(left) > 0 {
 		t.Errorf("left: %q, %v", left, err)
 	}
+	// Folders that are empty go, and can come again, however they are written to.
+	const d7 = "site/domain/d7.example/index.html"
+	if err := errors.Join(s.Put(ctx, mirror.Object{Path: "site/domain/d8.example/b"}), s.Put(ctx, mirror.Object{Path: "a/b/c"}), b.Delete(ctx, "a/b/c"), b.Delete(ctx, d7), b.Delete(ctx, "site/domain/d8.example/index.html"), b.Commit(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	for name, there := range map[string]bool{"a": false, "site/domain/d7.example": false, "site/domain/d8.example": true} {
+		if _, err := s.root.Lstat(name); (err == nil) != there {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := errors.Join(s.Put(ctx, mirror.Object{Path: "file"}), b.Delete(ctx, "file/in/it"), b.Commit(ctx)); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Get(ctx, "file", 1); err != nil {
+		t.Errorf("a file went for a folder: %v", err)
+	}
+	if err := errors.Join(s.Put(ctx, mirror.Object{Path: "a/b/c"}), b.Put(ctx, mirror.Object{Path: d7}), b.Commit(ctx)); err != nil {
+		t.Error(err)
+	}
 	if err := errors.Join(b.Commit(ctx), s.syncEach([]string{".", "site", "site/twice.html"})); err != nil {
 		t.Error(err)
 	}
