@@ -23,7 +23,7 @@ reads only what the mirror has got since; a damaged cache costs time and changes
 file as "pending --json" prints it; without it the pages say that what is held is not told. --survey is a file as "survey
 --stats" writes it, which the statistics tell beside those of the list. --source is the list's directory,
 whose folder incidents tells what went wrong. --repository is where its Git repository is, for links; --test-domain is a listed
-domain that is broken on purpose.
+domain that is broken on purpose; --probe-url is where a "site serve --probe" of yours answers.
 
 Exit codes: 0 done, 1 the mirror does not verify, 2 it could not be read, 3 wrong usage, 4 the site could not be written, or
 another internal error.`
@@ -37,8 +37,8 @@ type siteBuildFlags struct {
 	siteSource
 	out, pending, survey, url string
 
-	source, repository, testDomain string
-	full, json                     bool
+	source, repository, testDomain, probeURL string
+	full, json                               bool
 }
 
 func newSiteBuildCommand() *cobra.Command {
@@ -57,6 +57,7 @@ func newSiteBuildCommand() *cobra.Command {
 	c.Flags().StringVar(&f.source, "source", "", "directory of the list's source, for its incidents")
 	c.Flags().StringVar(&f.repository, "repository", "", "https address of the list's Git repository")
 	c.Flags().StringVar(&f.testDomain, "test-domain", "", "domain that is listed and broken on purpose, to test against")
+	c.Flags().StringVar(&f.probeURL, "probe-url", "", "address at which site serve --probe looks at domains for visitors")
 	c.Flags().BoolVar(&f.full, "full", false, "write every object, whatever is there already")
 	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
 	return c
@@ -81,7 +82,7 @@ func runSiteBuild(c *cobra.Command, f siteBuildFlags) error {
 	if f.out == "" {
 		return usage(c, errors.New("it needs --out"))
 	}
-	extra := site.Extra{Address: f.url, Repository: f.repository, TestDomain: f.testDomain}
+	extra := site.Extra{Address: f.url, Repository: f.repository, TestDomain: f.testDomain, ProbeURL: f.probeURL}
 	if scheme, _, err := splitReference(f.mirror); err == nil && f.url == "" && scheme != "file" {
 		extra.Address = f.mirror // a folder's name is nobody else's business
 	}

@@ -82,6 +82,16 @@ func TestUsagePageFormats(t *testing.T) {
 	}
 }
 
+// The lines for main.cf that the page shows are those of join, and of the page that each list's site has.
+func TestUsagePagePostfix(t *testing.T) {
+	page := usagePage(t)
+	for _, line := range append(mta.MainTable("lmdb"), mta.MainDaemon(mta.Floor)...) {
+		if !strings.Contains(page, "\n"+line+"\n") && !strings.Contains(page, "\n  "+line+"\n") {
+			t.Errorf("the page does not have %q", line)
+		}
+	}
+}
+
 // Every part of a configuration that the page shows is one.
 func TestUsagePageConfigurations(t *testing.T) {
 	page := usagePage(t)

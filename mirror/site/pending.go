@@ -11,7 +11,7 @@ import (
 )
 
 // ErrExtra is what Read wraps for a document of the operator's that cannot be used.
-var ErrExtra = errors.New("not a document that starttls-list writes")
+var ErrExtra = errors.New("not what the pages take")
 
 // Pending is what the operator's gate holds, as "starttls-list pending --json" says it.
 type Pending struct {
