@@ -14,6 +14,39 @@ import (
 func (v *vectorWorld) makeClients() {
 	v.makeSnapshots()
 	v.makeDeltas()
+	v.makeNewLog()
+	v.makeFinal()
+}
+
+// makeNewLog are updates of a client that holds a release of a log that another one follows.
+func (v *vectorWorld) makeNewLog() {
+	w := v.fork()
+	w.restart("vectors.example/second")
+	c := v.base("client", 2)
+	c.Trust = append(slices.Clone(c.Trust), v.book.file("trust/new-log", w.objects[TrustPath(3)]))
+	c.Held, c.Now = &heldFiles{v.proof[4], v.lists[4]}, stampText(w.now)
+	c.List = v.book.file("client/new-log.json", v.bytes(w.last))
+	v.accept(c, "new-log", "trust version 3 begins another log: its release is taken as a snapshot, the old tree says nothing of it", w.objects[PointerPath])
+	v.refuse(c, "new-log-lagging", "the old log's newest release, when version 3 is there: the mirror lags", v.book.files[v.proof[4]])
+	again := v.fork()
+	again.edit = func(l *ReleaseLeaf) { l.Release = 4 }
+	again.restart("vectors.example/second")
+	c.List = v.book.file("client/new-log-number.json", v.bytes(again.last))
+	v.refuse(c, "new-log-number", "the new log's release has a number that was seen already", again.objects[PointerPath])
+}
+
+// makeFinal is the end of a list.
+func (v *vectorWorld) makeFinal() {
+	w := v.before[2].fork()
+	w.edit = func(l *ReleaseLeaf) { l.Override = OverrideFinal }
+	var all []policy.Edit
+	for _, e := range w.last.List.Entries() {
+		all = append(all, del(e.Domain.String()))
+	}
+	w.release(all...)
+	c := v.base("client", 1)
+	c.Held, c.Now, c.Entries = &heldFiles{v.proof[1], v.lists[1]}, stampText(w.now), v.book.file("entries/final", w.entries())
+	v.accept(c, "final", "a release with list.final and no domain ends the list", w.objects[PointerPath])
 }
 
 func (v *vectorWorld) makeSnapshots() {

@@ -87,6 +87,10 @@ func transparencyLeafHash(data []byte) string {
 
 // vectorChain believes the first version by its fingerprint, the others by their signatures.
 func vectorChain(v vector, read func(string) []byte) (*transparency.TrustChain, error) {
+	fingerprint := v.Fingerprint
+	if fingerprint == "" {
+		fingerprint = string(read("fingerprint"))
+	}
 	var chain *transparency.TrustChain
 	for _, name := range v.Trust {
 		t, err := transparency.ParseTrust(read(name))
@@ -99,7 +103,7 @@ func vectorChain(v vector, read func(string) []byte) (*transparency.TrustChain, 
 			}
 			continue
 		}
-		if got := t.Digest(); hex.EncodeToString(got[:]) != v.Fingerprint {
+		if got := t.Digest(); hex.EncodeToString(got[:]) != fingerprint {
 			return nil, fmt.Errorf("fingerprint %x", got)
 		}
 		if chain, err = transparency.NewTrustChain(t); err != nil {

@@ -58,6 +58,7 @@ func newVectorWorld(t testing.TB, b *vectorBook) *vectorWorld {
 	w.objects[TrustPath(1)] = first.Note()
 	v := &vectorWorld{w, b, map[int64]string{}, map[int64]string{}, nil, map[int64]int64{}, map[int64]*world{}}
 	v.trust = []string{b.file("trust/1", first.Note())}
+	b.file("fingerprint", []byte(v.fingerprintText()))
 	v.keep(set("a.example", policy.Enforce, ".mail.a.example", "mx.a.example"), set("b.example", policy.Testing), set("c.example", policy.Testing), set("xn--bcher-kva.example", policy.Testing))
 	v.keep(set("b.example", policy.Enforce), del("c.example"), set("d.example", policy.Testing, "mx1.d.example", "mx2.d.example"))
 	v.rotate(func(k *keyring) {
@@ -104,7 +105,7 @@ func (w *world) entries() []byte {
 
 // base is a case that begins with the given number of trust versions.
 func (v *vectorWorld) base(kind string, versions int) vector {
-	return vector{Kind: kind, Trust: v.trust[:versions], Fingerprint: fmt.Sprintf("%x", v.fingerprint())}
+	return vector{Kind: kind, Trust: v.trust[:versions]}
 }
 
 // refuse stores data as a file of its own that a reader has to refuse.

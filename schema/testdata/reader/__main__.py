@@ -36,7 +36,7 @@ def judge(v, read):
     if kind == "openpgp":
         made = check_openpgp(read(v["key"]), data, read(v["list"]), time(v["now"]))
         return {"signed": stamp(datetime.datetime.fromtimestamp(made, datetime.timezone.utc))}
-    versions = chain([read(name) for name in v["trust"]], v["fingerprint"])
+    versions = chain([read(name) for name in v["trust"]], v.get("fingerprint") or read("fingerprint").decode())
     newest = versions[max(versions)]
     if kind == "trust":
         return {"version": str(newest.version), "origin": newest.origin, "expires": newest.expires_text}

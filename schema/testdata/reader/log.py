@@ -263,6 +263,8 @@ def update(versions, data, list_data, entries, held, now):
     p, alarms = pointer(data, versions), None
     if held:
         old, new = held.proof.leaf, p.leaf
+        if old["origin"] != new["origin"]:
+            return new_log(p, list_data, old, now)
         need(p.checkpoint.size >= held.range.size(), "the mirror lags: an older tree")
         if p.checkpoint.size == held.range.size():
             need(p.checkpoint.root == held.range.root(), "a fork: two trees of one size")
@@ -281,6 +283,15 @@ def update(versions, data, list_data, entries, held, now):
         need(replay.index == p.index, "the newest release leaf is not a valid release")
         alarms = replay.alarms
     return p, freshness(p, now), alarms
+
+
+def new_log(p, list_data, old, now):
+    """The first of another log that this client sees: its tree says nothing of the old one's."""
+    need(p.leaf["release"] > old["release"], "the number of a release that was seen already")
+    made = time(old["timestamp"])
+    need(time(p.leaf["timestamp"]) > made or made > now + HOUR, "not later than what is held")
+    check_list(p.leaf, list_data)
+    return p, freshness(p, now), None
 
 
 def freshness(p, now):
