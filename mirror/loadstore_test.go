@@ -13,8 +13,8 @@ import (
 )
 
 // bucketWeb answers a client's requests as a public bucket does, out of a world's objects, and counts what goes over the wire:
-// requests and answers with their headers, without TLS and below. Beside it, it counts the same for a web server over a plain
-// folder, which has no compressed forms and fewer headers.
+// requests and answers with their headers, without TLS and below. Beside it, it counts the same for a web server over a folder,
+// which sends fewer headers, as it is and with compression switched on.
 type bucketWeb struct {
 	t    testing.TB
 	w    *world
@@ -26,12 +26,12 @@ type bucketWeb struct {
 // cost is what an update takes.
 type cost struct {
 	requests, unchanged, failed int
-	bucket, folder              int64 // bytes
+	bucket, folder, zipped      int64 // bytes
 }
 
 func (c *cost) add(o cost) {
 	c.requests, c.unchanged, c.failed = c.requests+o.requests, c.unchanged+o.unchanged, c.failed+o.failed
-	c.bucket, c.folder = c.bucket+o.bucket, c.folder+o.folder
+	c.bucket, c.folder, c.zipped = c.bucket+o.bucket, c.folder+o.folder, c.zipped+o.zipped
 }
 
 var errRefused = errors.New("connection refused")
@@ -61,7 +61,7 @@ func (b *bucketWeb) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		text := fmt.Sprintf(bucketAbsent, path)
 		b.bucket += sent + b.length(b.answer(r, http.StatusNotFound, []byte(text), http.Header{"Content-Type": {"application/xml"}}, bucketHeaders).Write)
-		b.folder += sent + b.length(b.answer(r, http.StatusNotFound, make([]byte, 146), http.Header{"Content-Type": {"text/html"}}).Write)
+		b.plain(sent + b.length(b.answer(r, http.StatusNotFound, make([]byte, 146), http.Header{"Content-Type": {"text/html"}}).Write))
 		return b.answer(r, http.StatusNotFound, []byte(text)), nil
 	}
 	o := NewTile(path, data)
@@ -69,16 +69,25 @@ func (b *bucketWeb) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Header.Get("If-None-Match") == about.Get("ETag") {
 		b.unchanged++
 		b.bucket += sent + b.length(b.answer(r, http.StatusNotModified, nil, about, bucketHeaders).Write)
-		b.folder += sent + b.length(b.answer(r, http.StatusNotModified, nil, about).Write)
+		b.plain(sent + b.length(b.answer(r, http.StatusNotModified, nil, about).Write))
 		return b.answer(r, http.StatusNotModified, nil, about), nil
 	}
-	b.folder += sent + b.length(b.answer(r, http.StatusOK, data, about).Write)
+	encoded := about.Clone()
+	encoded.Set("Content-Encoding", "gzip")
+	whole := sent + b.length(b.answer(r, http.StatusOK, data, about).Write)
+	b.folder += whole
+	b.zipped += min(whole, sent+b.length(b.answer(r, http.StatusOK, gzipBytes(data), encoded).Write))
 	if o.Gzip != nil {
-		data, about = o.Gzip, about.Clone()
-		about.Set("Content-Encoding", "gzip")
+		data, about = o.Gzip, encoded
 	}
 	b.bucket += sent + b.length(b.answer(r, http.StatusOK, data, about, bucketHeaders, bucketObject).Write)
 	return b.answer(r, http.StatusOK, data, about), nil
+}
+
+// plain counts an answer of a web server over a folder, compressed or not.
+func (b *bucketWeb) plain(n int64) {
+	b.folder += n
+	b.zipped += n
 }
 
 func (b *bucketWeb) answer(r *http.Request, status int, body []byte, headers ...http.Header) *http.Response {
