@@ -14,7 +14,7 @@ func NewTrustChain(first *Trust) (*TrustChain, error) {
 	return &TrustChain{[]*Trust{first}}, nil
 }
 
-// Extend adds the next version after verifying it.
+// Extend adds the next version after verifying it (VerifyNext). On an error, which wraps ErrTrust, the chain stays as it is.
 func (c *TrustChain) Extend(next *Trust) error {
 	if err := c.Newest().VerifyNext(next); err != nil {
 		return err
@@ -29,7 +29,7 @@ func (c *TrustChain) Newest() *Trust { return c.versions[len(c.versions)-1] }
 // Versions returns all versions, oldest first; the caller must not change them.
 func (c *TrustChain) Versions() []*Trust { return c.versions }
 
-// Version returns version v, or an error when the chain does not hold it.
+// Version returns version v, or an error, which wraps ErrTrust, when the chain does not hold it.
 func (c *TrustChain) Version(v int64) (*Trust, error) {
 	i := v - c.versions[0].Version
 	if i < 0 || i >= int64(len(c.versions)) {

@@ -21,8 +21,8 @@ var ErrCheckpoint = errors.New("checkpoint refused")
 
 // Checkpoint is a log's statement "my tree of this size has this root" (C2SP tlog-checkpoint).
 type Checkpoint struct {
-	Origin string
-	Tree   tlog.Tree
+	Origin string    // of the log, the name of its key: policylist.example/list
+	Tree   tlog.Tree // N leaves, RFC 6962 root
 }
 
 // String returns the note text: origin, size and base64 root, one a line, no extension lines.
@@ -30,7 +30,8 @@ func (c Checkpoint) String() string {
 	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Tree.N, c.Tree.Hash)
 }
 
-// ParseCheckpoint reads a note text. Extension lines are refused: nobody could audit them.
+// ParseCheckpoint reads a note text, the lines before the signatures. Extension lines are refused: nobody could audit them.
+// Errors wrap ErrCheckpoint.
 func ParseCheckpoint(text string) (Checkpoint, error) {
 	lines := strings.Split(text, "\n")
 	if len(lines) != 4 || lines[3] != "" || lines[0] == "" {
@@ -58,7 +59,8 @@ func parseHash(s string) (tlog.Hash, error) {
 	return h, nil
 }
 
-// SignCheckpoint returns the signed note. Call it only once the tree is durable: a signature cannot be taken back.
+// SignCheckpoint returns the signed note, with the log's line alone. The signer's name must be the origin. Call it only once
+// the tree is durable: a signature cannot be taken back.
 func SignCheckpoint(c Checkpoint, log note.Signer) ([]byte, error) {
 	if log.Name() != c.Origin {
 		return nil, fmt.Errorf("the log key is named %q, the origin is %q", log.Name(), c.Origin)
@@ -113,12 +115,13 @@ func rebuildNote(text string, lines []note.Signature) ([]byte, error) {
 // Cosigned is a checkpoint that the log signed and that satisfies the witness policy.
 type Cosigned struct {
 	Checkpoint
-	Note       []byte    // the signed note, reduced to verified lines
-	QuorumTime time.Time // see WitnessPolicy.QuorumTime; zero where no witness is asked for
-	Witnesses  map[string]time.Time
+	Note       []byte               // the signed note, reduced to verified lines
+	QuorumTime time.Time            // see WitnessPolicy.QuorumTime; zero where no witness is asked for
+	Witnesses  map[string]time.Time // when each cosigned, by the policy's name for it; those with a good line only
 }
 
-// OpenCheckpoint verifies a signed note: the log's signature, the origin, and the witness policy.
+// OpenCheckpoint verifies a signed note of at most MaxCheckpointBytes: the log's signature, the origin, and the witness policy.
+// Errors wrap ErrCheckpoint.
 func (t *Trust) OpenCheckpoint(msg []byte) (Cosigned, error) {
 	out, quorum, err := t.OpenSigned(msg)
 	if err == nil && !quorum {

@@ -31,10 +31,10 @@ var ErrProof = errors.New("tlog-proof refused")
 //
 //	<the signed checkpoint, verbatim>
 type Proof struct {
-	Extra      []byte // opaque and unauthenticated; here the leaf itself. Nil: no such line
-	Index      int64
-	Path       []tlog.Hash
-	Checkpoint []byte // signed note
+	Extra      []byte      // opaque and unauthenticated; here the leaf itself. Nil: no such line
+	Index      int64       // of the entry, from 0
+	Path       []tlog.Hash // from the leaf's sibling up, at most 63
+	Checkpoint []byte      // signed note
 }
 
 // Format returns the file's bytes.
@@ -53,7 +53,8 @@ func (p Proof) Format() []byte {
 	return b.Bytes()
 }
 
-// ParseProof reads a file; what it accepts formats back to itself. Nothing in it is verified yet.
+// ParseProof reads a file of at most MaxProofBytes; what it accepts formats back to itself. Nothing in it is verified yet.
+// Errors wrap ErrProof and name the line.
 func ParseProof(data []byte) (Proof, error) {
 	if len(data) > MaxProofBytes {
 		return Proof{}, fmt.Errorf("%w: %d bytes, the most is %d", ErrProof, len(data), MaxProofBytes)
@@ -94,7 +95,8 @@ func ParseProof(data []byte) (Proof, error) {
 	return p, nil
 }
 
-// Check verifies that the leaf with this hash stands at p.Index in tree.
+// Check verifies that the leaf with this hash (tlog.RecordHash of the entry) stands at p.Index in tree, which somebody else
+// vouches for (RFC 9162 section 2.1.3.2). Errors wrap ErrProof.
 func (p Proof) Check(leaf tlog.Hash, tree tlog.Tree) error {
 	if p.Index >= tree.N {
 		return fmt.Errorf("%w: index %d in a tree of %d", ErrProof, p.Index, tree.N)

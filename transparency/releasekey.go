@@ -18,7 +18,7 @@ type ReleaseKey struct {
 	pub  any // *ecdsa.PublicKey or ed25519.PublicKey
 }
 
-// ParseReleaseKey reads a DER SubjectPublicKeyInfo.
+// ParseReleaseKey reads a DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) in the one encoding that Go writes of such a key.
 func ParseReleaseKey(spki []byte) (ReleaseKey, error) {
 	pub, err := x509.ParsePKIXPublicKey(spki)
 	if err != nil {
@@ -56,7 +56,7 @@ func (k ReleaseKey) rawKey() []byte {
 	return k.spki
 }
 
-// Verify reports whether sig is this key's signature over message.
+// Verify reports whether sig is this key's signature over message: ASN.1 DER of P-256, 64 bytes of Ed25519 (RFC 8032).
 func (k ReleaseKey) Verify(message, sig []byte) bool {
 	switch pub := k.pub.(type) {
 	case ed25519.PublicKey:
@@ -70,6 +70,6 @@ func (k ReleaseKey) Verify(message, sig []byte) bool {
 
 // KeySignature is a release signature with the ID of the key that claims it.
 type KeySignature struct {
-	Key       [32]byte
-	Signature []byte
+	Key       [32]byte // ReleaseKey.ID
+	Signature []byte   // as ReleaseKey.Verify takes it, not base64
 }

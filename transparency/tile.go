@@ -53,7 +53,8 @@ func ParseTilePath(path string) (tlog.Tile, error) {
 	return t, nil
 }
 
-// AppendEntry appends one entry to a bundle: its length as big-endian uint16, then its bytes.
+// AppendEntry appends one entry to a bundle: its length as big-endian uint16, then its bytes (C2SP tlog-tiles, "Log entries").
+// An entry of more than MaxEntryBytes is refused.
 func AppendEntry(bundle, entry []byte) ([]byte, error) {
 	if len(entry) > MaxEntryBytes {
 		return nil, fmt.Errorf("entry of %d bytes: the most is %d", len(entry), MaxEntryBytes)
@@ -65,7 +66,7 @@ func AppendEntry(bundle, entry []byte) ([]byte, error) {
 // ErrBundle is what every malformed entry bundle wraps.
 var ErrBundle = errors.New("malformed entry bundle")
 
-// ParseBundle splits a bundle into exactly width entries. The entries alias data.
+// ParseBundle splits a bundle into exactly width entries, 1 to TileWidth. The entries alias data. Errors wrap ErrBundle.
 func ParseBundle(data []byte, width int) ([][]byte, error) {
 	entries := make([][]byte, 0, width)
 	for off := 0; off < len(data); {

@@ -42,8 +42,8 @@ type Trust struct {
 	Version   int64
 	Expires   time.Time // UTC, whole seconds
 	Origin    string
-	RootK     int
-	ReleaseK  int
+	RootK     int // how many root keys must sign a version
+	ReleaseK  int // how many release keys must sign a release
 	Witnesses WitnessPolicy
 
 	roots    []noteKey
@@ -52,7 +52,8 @@ type Trust struct {
 	note     []byte // as read
 }
 
-// NewTrust puts a version together. roots and log are Ed25519 vkeys. The result has no signatures yet.
+// NewTrust puts a version together. roots and log are Ed25519 vkeys (type 1); the log's name becomes the origin; expires is cut
+// to seconds. The result has no signatures yet. Errors wrap ErrTrust.
 func NewTrust(version int64, expires time.Time, rootK int, roots []string, releaseK int, releases []ReleaseKey, log string, w WitnessPolicy) (*Trust, error) {
 	t := &Trust{Version: version, Expires: expires.UTC().Truncate(time.Second), RootK: rootK, ReleaseK: releaseK, releases: releases, Witnesses: w}
 	for _, r := range roots {
@@ -107,7 +108,8 @@ func (t *Trust) RootVKeys() []string {
 // ReleaseKeys returns the release keys in the text's order.
 func (t *Trust) ReleaseKeys() []ReleaseKey { return slices.Clone(t.releases) }
 
-// Sign adds signatures of root keys to t and returns the signed note. Signatures that t has already stay.
+// Sign adds signatures of root keys to t and returns the signed note, which Note returns from then on. Good signatures that t
+// has already stay. Whether they suffice, VerifySelf and VerifyNext say.
 func (t *Trust) Sign(roots ...note.Signer) ([]byte, error) {
 	n := &note.Note{Text: t.Text()}
 	if t.note != nil {
@@ -154,11 +156,11 @@ func (t *Trust) check() error {
 	return errors.Join(append(errs, once(t.log.pub))...)
 }
 
-// VerifySelf checks that the version's own root keys signed it to their threshold.
+// VerifySelf checks that the version's own root keys signed it to their threshold. Errors wrap ErrTrust.
 func (t *Trust) VerifySelf() error { return t.signedByRootsOf(t) }
 
 // VerifyNext checks that next may follow t: the version is one higher, and the root thresholds of both t and next
-// signed it (TUF specification, section 5.3). Expiry is not looked at: only the last version's counts.
+// signed it (TUF specification, section 5.3). Expiry is not looked at: only the last version's counts. Errors wrap ErrTrust.
 func (t *Trust) VerifyNext(next *Trust) error {
 	if next.Version != t.Version+1 {
 		return fmt.Errorf("%w: version %d cannot follow version %d", ErrTrust, next.Version, t.Version)
@@ -178,7 +180,8 @@ func (t *Trust) signedByRootsOf(by *Trust) error {
 	return nil
 }
 
-// VerifyRelease checks that the threshold of distinct release keys signed message.
+// VerifyRelease checks that the threshold of distinct release keys signed message. A key counts once, whatever sigs holds
+// besides.
 func (t *Trust) VerifyRelease(message []byte, sigs []KeySignature) error {
 	good := map[[32]byte]bool{}
 	for _, k := range t.releases {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// ParseTrust reads a signed note's text strictly; the text it accepts formats back to itself. No signature is
-// verified: see VerifySelf and VerifyNext.
+// ParseTrust reads a signed note of at most MaxTrustBytes strictly; the text it accepts formats back to itself. No signature
+// is verified: see VerifySelf and VerifyNext. Errors wrap ErrTrust and name the line.
 func ParseTrust(msg []byte) (*Trust, error) {
 	if len(msg) > MaxTrustBytes {
 		return nil, fmt.Errorf("%w: %d bytes, the most is %d", ErrTrust, len(msg), MaxTrustBytes)
