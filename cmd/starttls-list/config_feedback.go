@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/pipeline"
@@ -28,9 +29,10 @@ func (c *config) checkFeedback() error {
 	return nil
 }
 
-// canaries are names that checkFeedback took.
+// canaries are names that checkFeedback took, and the domain that people test their set-up against: that is broken on purpose, too,
+// and would be demoted otherwise.
 func (c *config) canaries() (out []policy.Domain) {
-	for _, name := range c.TLSRPT.Canaries {
+	for _, name := range append(slices.Clone(c.TLSRPT.Canaries), c.Site.TestDomain) {
 		if d, err := policy.ParseDomain(name); err == nil {
 			out = append(out, d)
 		}

@@ -39,7 +39,9 @@ repository = ""
 # Statistics as "starttls-list survey --stats" writes them, for the page of statistics. "" for none; a file that is missing
 # is one that is not there yet.
 survey = ""
-# A domain of yours that is listed and broken on purpose, for people to try their set-up with. "" for none.
+# A domain of yours that is listed as enforce and broken on purpose, for people to try their set-up with: its MX host shows a
+# certificate for another name (mirror/site/README.md). It counts as one of the canaries of [tlsrpt], so that it is taken
+# by its owner's proof alone, and never demoted. "" for none.
 test-domain = ""
 # Where "starttls-list site serve --probe" of yours answers, such as "https://probe.list.example/". "" for nowhere.
 probe-url = ""

@@ -156,15 +156,20 @@ func TestTLSRPTTableTranscripts(t *testing.T) {
 	transcript(t, newTLSRPTAlertsCommand().Example)
 }
 
-// TestCanariesConfigured: canaries reach the gate, and what contributors are told.
+// TestCanariesConfigured: canaries reach the gate, and what contributors are told; the domain that people test their set-up
+// against is one.
 func TestCanariesConfigured(t *testing.T) {
 	c := &config{TLSRPT: tlsrptConfig{Canaries: []string{"canary.example"}, Host: "reports.operator.example", Contributions: true}}
 	c.Probe.Resolver = "127.0.0.1:53"
+	c.Site.TestDomain = "broken.example"
 	p := &pipeline.Publisher{Gate: &pipeline.Gate{}}
 	c.setFeedback(p)
 	canary, err := policy.ParseDomain("canary.example")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if broken, err := policy.ParseDomain("broken.example"); err != nil || !p.Gate.Canaries[broken] || len(p.Gate.Canaries) != 2 {
+		t.Errorf("%+v, %v", p.Gate, err)
 	}
 	if !p.Gate.Canaries[canary] || p.Feedback != nil {
 		t.Errorf("%+v", p.Gate)
