@@ -70,7 +70,8 @@ func (c *candidate) dispute(ctx context.Context, r Reader, h *held, why error) e
 }
 
 // ReadEntries reads the log entries [from, to) from their bundles. Where a partial bundle is gone, the full one
-// that replaced it serves. The result is unverified.
+// that replaced it serves. The result is unverified: compare the root that the entries give with a checkpoint's. Errors are the
+// Reader's, or wrap transparency.ErrBundle.
 func ReadEntries(ctx context.Context, r Reader, from, to int64) ([][]byte, error) {
 	return readEntries(ctx, r, from, to, math.MaxInt64)
 }

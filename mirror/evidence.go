@@ -73,7 +73,8 @@ func (c *Client) keepEvidence(f *ForkError) (string, error) {
 	return path, durable.WriteFile(path, f.Evidence.Bytes(), 0o644)
 }
 
-// ParseEvidence reads an evidence file.
+// ParseEvidence reads an evidence file of at most MaxEvidenceBytes, a JSON object. Nothing is verified: see Check. Errors wrap
+// ErrNoFork; a Refusal is none yet, and the error says what is missing.
 func ParseEvidence(data []byte) (Evidence, error) {
 	var e Evidence
 	if len(data) > MaxEvidenceBytes {

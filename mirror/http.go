@@ -33,7 +33,8 @@ type HTTP struct {
 	window time.Duration // slowWindow; shorter in tests
 }
 
-// NewHTTP takes the mirror's URL. agent is sent as User-Agent.
+// NewHTTP takes the mirror's URL, http or https, with or without a path, without query and fragment; anything else is an error.
+// agent is sent as User-Agent. Nothing is asked yet.
 func NewHTTP(base, agent string) (*HTTP, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {

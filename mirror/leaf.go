@@ -60,8 +60,8 @@ func (c ChangeLeaf) Edit() policy.Edit { return policy.Edit{Domain: c.Domain, Po
 
 // TrustLeaf records that a trust version took effect.
 type TrustLeaf struct {
-	Digest  [32]byte // SHA-256 of the version's text
-	Version int64
+	Digest  [32]byte // SHA-256 of the version's text, without its signatures
+	Version int64    // from 2: the first one is believed by its fingerprint
 }
 
 // Append appends the canonical form.
@@ -69,7 +69,8 @@ func (t TrustLeaf) Append(b []byte) []byte {
 	return fmt.Appendf(b, `{"kind":"trust","sha256":"%x","version":%d}`, t.Digest, t.Version)
 }
 
-// ParseLeaf reads one entry of the log. What it accepts appends to the same bytes.
+// ParseLeaf reads one entry of the log, at most 65,535 bytes in canonical form (schema/README.md, Leaves). What it accepts
+// appends to the same bytes. Nothing is verified but the form. Errors wrap ErrLeaf and name the byte.
 func ParseLeaf(data []byte) (Leaf, error) {
 	if len(data) > transparency.MaxEntryBytes {
 		return Leaf{}, fmt.Errorf("%w: %d bytes", ErrLeaf, len(data))

@@ -21,7 +21,9 @@ type pointer struct {
 }
 
 // OpenPointer verifies a proof file as far as one file can be: the log and the witnesses signed the checkpoint, the
-// release leaf in it is the tree's last entry, and the release keys signed that leaf.
+// release leaf in it is the tree's last entry, and the release keys signed that leaf. The steps are in schema/README.md,
+// Verification. Errors wrap ErrLagging where the chain has a later trust version than the release names,
+// transparency.ErrProof, ErrCheckpoint or ErrTrust, ErrLeaf or ErrTrustExpired, or say which rule the release breaks.
 func OpenPointer(data []byte, chain *transparency.TrustChain) (*Release, transparency.Cosigned, error) {
 	p, err := openPointer(data, chain)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Unzstd decompresses one zstd file to at most limit bytes.
+// Unzstd decompresses one zstd file (RFC 8878) to at most limit bytes, and wraps ErrTooLarge beyond that, whatever the file says
+// of its size.
 func Unzstd(packed []byte, limit int64) ([]byte, error) {
 	z, err := newUnzstd(packed)
 	if err != nil {
