@@ -56,15 +56,15 @@ type Source struct {
 
 // Client keeps one list up to date in a folder. Update takes the folder's lock; the other methods only read.
 type Client struct {
-	Dir        string // state folder: list, trust, state, evidence
-	Sources    []Source
-	First      int // index of the source to begin with; spread over clients at random
-	Now        func() time.Time
-	Log        *slog.Logger
-	Method     Method
-	Accept     int64 // a release that the diff guard may let pass, 0 for none
-	KeepStale  bool  // expired = "keep": an expired list stays in force
-	Sinks      []Sink
+	Dir        string           // state folder: list, trust, state, evidence; Join makes it
+	Sources    []Source         // asked in this order, from First on, until one has a young release
+	First      int              // index of the source to begin with; spread over clients at random
+	Now        func() time.Time // the local clock; must be set
+	Log        *slog.Logger     // must be set; slog.DiscardHandler is silent
+	Method     Method           // Auto, unless somebody wants to know
+	Accept     int64            // a release that the diff guard may let pass, 0 for none
+	KeepStale  bool             // expired = "keep": an expired list stays in force
+	Sinks      []Sink           // given each list that comes into force before the state is written; an error ends the update
 	afterStage func(string) // tests kill the process here; nil otherwise
 }
 
