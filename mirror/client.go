@@ -65,7 +65,7 @@ type Client struct {
 	Accept     int64            // a release that the diff guard may let pass, 0 for none
 	KeepStale  bool             // expired = "keep": an expired list stays in force
 	Sinks      []Sink           // given each list that comes into force before the state is written; an error ends the update
-	afterStage func(string) // tests kill the process here; nil otherwise
+	afterStage func(string)     // tests kill the process here; nil otherwise
 }
 
 // Update brings the list up to date. On an error the list that is held stays in force, and Outcome tells everything

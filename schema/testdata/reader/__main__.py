@@ -13,7 +13,7 @@ import sys
 
 from bundle import check_bundle, check_openpgp
 from canonical import Refused, leaf, need, read_list, release_message, sha256, stamp, time
-from log import Checkpoint, Held, any_proof, check_list, leaf_hash, pointer, freshness, update
+from log import Checkpoint, Held, any_proof, check_list, freshness, leaf_hash, pointer, update
 from notes import chain
 
 

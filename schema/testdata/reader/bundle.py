@@ -1,13 +1,13 @@
 """What other people's tools read beside a list: the sigstore bundle and the OpenPGP signature."""
 
-import binascii
 import base64
+import binascii
+import hashlib
+import json
 import re
 
-from canonical import _members, Refused, need, sha256, strict_base64, shape
+from canonical import Refused, members_once, need, sha256, shape, strict_base64
 from notes import ed25519_good
-
-import json
 
 
 def check_bundle(data, trust, list_data):
@@ -15,7 +15,7 @@ def check_bundle(data, trust, list_data):
     need(len(data) <= 64 << 10, "a bundle of more than 64 KiB")
     try:
         text = data.decode("ascii")
-        b = json.loads(text, object_pairs_hook=_members)
+        b = json.loads(text, object_pairs_hook=members_once)
     except ValueError as e:
         raise Refused(f"not JSON: {e}") from None
     need("".join(text.split()) == json.dumps(b, separators=(",", ":")), "not in the one order and spelling")
@@ -88,7 +88,7 @@ def check_openpgp(key_data, signature_data, message, now):
     body = dict(packets(dearmor(key_data, "PUBLIC KEY BLOCK")))[6]
     need(body[0] == 4 and body[5] == 22 and body[6] == 9 and body[7:16] == ED25519_LEGACY, "a key of another kind")
     point, _ = _mpi(body[16:])
-    fingerprint = __import__("hashlib").sha1(b"\x99" + len(body).to_bytes(2, "big") + body).digest()
+    fingerprint = hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body).digest()
     found = list(packets(dearmor(signature_data, "SIGNATURE")))
     need(len(found) == 1 and found[0][0] == 2, "one signature belongs here")
     s = found[0][1]

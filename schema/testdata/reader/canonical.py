@@ -42,7 +42,7 @@ def _no(text):
     raise Refused(f"{text} is not allowed")
 
 
-def _members(pairs):
+def members_once(pairs):
     need(len({name for name, _ in pairs}) == len(pairs), "a name twice in one object")
     return dict(pairs)
 
@@ -63,7 +63,7 @@ def _check(value):
 
 def decode(text):
     try:
-        value = json.loads(text, object_pairs_hook=_members, parse_float=_no, parse_constant=_no)
+        value = json.loads(text, object_pairs_hook=members_once, parse_float=_no, parse_constant=_no)
     except (ValueError, RecursionError) as e:
         raise Refused(f"not JSON: {e}") from None
     _check(value)

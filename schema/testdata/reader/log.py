@@ -1,9 +1,8 @@
 """Checkpoints, proofs (C2SP tlog-checkpoint, tlog-proof, tlog-tiles), valid releases, and what a client makes of them."""
 
 import datetime
-import re
 
-from canonical import Refused, canonical, leaf, need, policy, read_list, release_message, sha256, stamp, strict_base64, time, write_list
+from canonical import Refused, leaf, need, policy, read_list, release_message, sha256, strict_base64, time, write_list
 from notes import Note, number
 
 HOUR = datetime.timedelta(hours=1)
