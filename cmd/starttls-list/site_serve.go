@@ -85,8 +85,7 @@ func runSiteServe(c *cobra.Command, dir, listen string, f siteProbeFlags) error 
 	if f.enabled && len(f.proxies) == 0 {
 		l = visitors.FairListener(l) // with a proxy all come from it
 	}
-	server := &http.Server{Handler: handler, ErrorLog: visitors.ErrorLog(log), ReadHeaderTimeout: siteHeaderTimeout, ReadTimeout: siteHeaderTimeout, WriteTimeout: siteWriteTimeout,
-		IdleTimeout: siteIdleTimeout, MaxHeaderBytes: 16 << 10}
+	server := newSiteServer(handler, log)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(netutil.LimitListener(l, siteConnections)) }()
 	select {
@@ -102,6 +101,12 @@ func runSiteServe(c *cobra.Command, dir, listen string, f siteProbeFlags) error 
 	}
 	<-done
 	return server.Close()
+}
+
+// newSiteServer lets no client keep it waiting.
+func newSiteServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{Handler: h, ErrorLog: visitors.ErrorLog(log), ReadHeaderTimeout: siteHeaderTimeout, ReadTimeout: siteHeaderTimeout,
+		WriteTimeout: siteWriteTimeout, IdleTimeout: siteIdleTimeout, MaxHeaderBytes: 16 << 10}
 }
 
 // handler serves the folder and, with --probe, visitors' looks; stop ends these.

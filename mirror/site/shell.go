@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/starttls-everywhere/policylist/policy"
@@ -20,6 +21,7 @@ type Shell struct {
 	pages   pages
 	view    view
 	missing []byte // on the Check page, where a site was built without an address that probes
+	own     []byte // what leads from probing to one's own means, on that page
 }
 
 // maxListFile bounds api/v1/list.json, some hundred bytes.
@@ -49,7 +51,9 @@ func NewShell(root *os.Root, templates fs.FS) (*Shell, error) {
 	if err := errors.Join(own.parse(layout, embedded, "pages/check.html"), s.pages.parse(layout, templates, "*.html")); err != nil {
 		return nil, err
 	}
-	s.missing, err = own.part("check", "probing", "")
+	if s.missing, err = own.part("check", "probing", ""); err == nil {
+		s.own, err = own.part("check", "own", nil)
+	}
 	return s, err
 }
 
@@ -59,7 +63,7 @@ func (s *Shell) PutProbing(page, form []byte) (out []byte, ok bool) {
 	if bytes.Count(page, s.missing) != 1 {
 		return page, false
 	}
-	page = bytes.Replace(page, s.missing, form, 1)
+	page = bytes.Replace(page, s.missing, slices.Concat(form, s.own), 1)
 	return bytes.Replace(page, []byte(`<meta name="referrer" content="no-referrer">`), []byte(`<meta name="referrer" content="same-origin">`), 1), true
 }
 
