@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -62,7 +63,15 @@ type app struct {
 	equip      func(*socketmap.Live, leaveOutConfig) error // makes it ask somebody; nil: ask
 }
 
+// pace is how much garbage may lie about between two collections, in percent of what is in use, unless GOGC says otherwise. A
+// list is large strings, which the collector skips: to look more often costs little time, and at the usual pace a million
+// domains would take a small mail server 80 MB more.
+const pace = 30
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(pace)
+	}
 	os.Exit(run(context.Background(), os.Args[1:], world{os.Stdout, os.Stderr, time.Now}))
 }
 
