@@ -23,8 +23,24 @@ func testHostileInBrowser(t *testing.T, b *browsertest.Browser, small, shards *p
 		any.Until(fmt.Sprintf(`document.querySelector("h1").textContent === %q`, victim))
 		checkHostile(t, any, whole)
 	}
-	each.Go("site/statistics/index.html")
-	checkHostile(t, each, false)
+	for _, page := range []string{"statistics", "incidents", "check"} {
+		each.Go("site/" + page + "/index.html")
+		checkHostile(t, each, false)
+	}
+	// What readers themselves were talked into pasting is no better.
+	for _, text := range hostile {
+		each.Go("site/check/index.html")
+		each.Type("#record-domain", "a.example")
+		each.Type("#record-hosts", text)
+		each.Press(browsertest.Enter)
+		each.Until(`document.getElementById("record-answer").textContent`)
+		each.Type("#record-domain", text)
+		each.Press(browsertest.Enter)
+		checkHostile(t, each, false)
+		each.Go("site/index.html")
+		ask(each, text)
+		checkHostile(t, each, false)
+	}
 }
 
 func checkHostile(t *testing.T, tab *browsertest.Page, whole bool) {
@@ -35,7 +51,7 @@ func checkHostile(t *testing.T, tab *browsertest.Page, whole bool) {
 		t.Errorf("%s: a stranger's text ran", where)
 	}
 	if got := browsertest.Eval[[]string](tab, fmt.Sprintf(`Array.from(document.querySelectorAll("*")).filter(e =>
-		!%q.split(" ").includes(e.localName) || e.localName === "script" && e.getAttribute("src") !== document.body.dataset.root + "site.js" ||
+		!%q.split(" ").includes(e.localName) || e.localName === "script" && !["site.js", "check.js"].some(n => e.getAttribute("src") === document.body.dataset.root + n && !e.text) ||
 		e.getAttributeNames().some(n => n.startsWith("on") || n === "style" || /^\s*javascript:/i.test(e.getAttribute(n)))).map(e => e.outerHTML.slice(0, 200))`, strings.Join(allowed, " "))); len(got) > 0 {
 		t.Errorf("%s: a stranger's text made elements: %q", where, got)
 	}

@@ -107,7 +107,10 @@ func showcase(t testing.TB) (*operator, Extra) {
 	survey, err := os.ReadFile("../../schema/valid/survey/whole.json")
 	must(t, err)
 	survey = bytes.Replace(survey, []byte(`"north"`), jsonText(t, hostile[2]), 1)
-	return o, Extra{Pending: hostilePending(t), Survey: survey, Repository: "https://forge.example/operator/list", TestDomain: "broken.example",
+	incident, err := json.Marshal(map[string]any{"title": hostile[0], "began": "2026-03-02T10:00:00Z", "text": hostile[:11], "domains": victims, "releases": []int{2}})
+	must(t, err)
+	return o, Extra{Incidents: []policy.File{{Path: "list/incidents/2026-03-02-words.json", Data: incident}}, ProbeURL: "https://probe.example/?a=1&b=\"2",
+		Pending: hostilePending(t), Survey: survey, Repository: "https://forge.example/operator/list", TestDomain: "broken.example",
 		Explain: func(id string) (policy.Code, bool) {
 			return policy.Code{ID: id, Summary: hostile[0], Fix: hostile[2]}, id == "cert.expired"
 		}}

@@ -47,7 +47,18 @@ func Invalid(t testing.TB, pages map[string][]byte) []string {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, node, judge, "--config", "rules.json", "--formatter", "json", "pages")
 	cmd.Dir = dir
-	out, err := cmd.Output()
+	// Into a file: what Node wrote to a pipe and nobody has read yet is lost when it exits.
+	answer, err := os.Create(filepath.Join(dir, "answer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Close()
+	cmd.Stdout = answer
+	err = cmd.Run()
+	out, readErr := os.ReadFile(answer.Name())
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
 	var files []struct {
 		Path     string `json:"filePath"`
 		Messages []struct {
