@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,11 +35,65 @@ func TestDemo(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	for _, line := range missingLines(out.String(), readmeTranscript(t)) {
+		t.Errorf("README.md shows a line that the demo does not print: %s", line)
+	}
 	plainReading(t, filepath.Join(dir, "public/policy.json"))
 	t.Run("second reader", func(t *testing.T) { secondReading(t, filepath.Join(dir, "public")) })
 	again := run(t.Context(), []string{"demo", "--keep", dir}, nil, &out, &errs)
 	if again != exitUsage {
 		t.Errorf("a second run into the same folder: exit code %d", again)
+	}
+}
+
+// readmeTranscript is what the first page shows of the demo.
+func readmeTranscript(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "$ go run ./cmd/starttls-list demo\n")
+	text, _, found := strings.Cut(text, "```")
+	if !found || strings.Count(text, "\n") < 10 {
+		t.Fatalf("README.md shows no demo: %q", text)
+	}
+	return text
+}
+
+// missingLines are those of a shown transcript that the real one does not have, in its order. Ports, addresses and digests are
+// others each time, and "…" stands for lines that are left out.
+func missingLines(real, shown string) (missing []string) {
+	same := func(text string) []string {
+		for pattern, by := range map[string]string{`[0-9a-f]{12,64}…?`: "DIGEST", `127(\.[0-9]+){3}`: "ADDRESS", `\b[0-9]{4,5}\b`: "PORT"} {
+			text = regexp.MustCompile(pattern).ReplaceAllString(text, by)
+		}
+		return strings.Split(text, "\n")
+	}
+	left := same(real)
+	for _, line := range same(shown) {
+		if strings.TrimSpace(line) == "…" {
+			continue
+		}
+		at := slices.Index(left, line)
+		if at < 0 {
+			missing = append(missing, line)
+			continue
+		}
+		left = left[at+1:]
+	}
+	return missing
+}
+
+// TestMissingLines: a line that is changed, or stands in another order, is missing; one with another digest is not.
+func TestMissingLines(t *testing.T) {
+	real := "one on port 12345\ntwo 0123456789abcdef0123\nthree\nfour\n"
+	for shown, want := range map[string]int{
+		"one on port 9999\n …\nthree\n": 0, "two 452bcf81d079…\nfour\n": 0, "three\ntwo 452bcf81d079…\n": 1, "three and more\n": 1,
+	} {
+		if got := missingLines(real, shown); len(got) != want {
+			t.Errorf("%q: %q", shown, got)
+		}
 	}
 }
 
