@@ -14,7 +14,8 @@ stages (default: all)
   servers   tests that run real servers        (versitygw as S3, Trillian on PostgreSQL, local-kms, Postfix, Exim, OpenSMTPD,
             sendmail, nsd, unbound)
   judges    tests that ask other people's tools (Tessera's fsck, cosign, sigstore-go over a Fulcio and a timestamp authority,
-            gpgv, tinycdb, nfpm, goreleaser, lintian, mandoc, buildah)
+            gpgv, tinycdb, nfpm, goreleaser, lintian, mandoc, buildah),
+            and the second reader of the formats, in Python
   browser   tests that show the published pages to Chromium, and to the judges of accessibility (axe-core) and of HTML
             (html-validate), which npm installs; pictures of the pages go to $POLICYLIST_ARTIFACTS where that names a folder
   With core, go test runs once for all stages asked for; without it, only for
