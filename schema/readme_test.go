@@ -38,6 +38,17 @@ func TestReadmeShowsVectors(t *testing.T) {
 	}
 }
 
+// TestReadmeNamesEveryFormat: who comes with a schema in his hand finds here what it is for.
+func TestReadmeNamesEveryFormat(t *testing.T) {
+	page := readPage(t, "README.md")
+	table := strings.Join(regexp.MustCompile(`(?m)^\|.*\|$`).FindAllString(page[:strings.Index(page, "\n## ")], -1), "\n")
+	for _, kind := range schema.Kinds() {
+		if !strings.Contains(table, "`"+string(kind)+"`") {
+			t.Errorf("the first table of README.md does not name %s", kind)
+		}
+	}
+}
+
 // TestReadmeExplainsSignedMembers: the tables of the specification name each member of what is signed or logged.
 func TestReadmeExplainsSignedMembers(t *testing.T) {
 	page := readPage(t, "README.md")
