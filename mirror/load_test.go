@@ -33,8 +33,9 @@ func TestFiguresLoad(t *testing.T) {
 		members, domains, days = 10_000, 1_000_000, 5
 	}
 	const changes = 2_000
-	calm := newFleet(t, members, domains, changes, days)
-	calm.run()
+	calm := newFleet(t, domains, changes)
+	storm := calm.again()
+	calm.run(members, days)
 	day := calm.total
 	perClient := func(n float64) float64 { return n / float64(members) / float64(days) }
 	requests, bucket := perClient(float64(day.requests)), perClient(float64(day.bucket))
@@ -44,9 +45,8 @@ func TestFiguresLoad(t *testing.T) {
 	t.Logf("figures: load: busiest 10 minutes of quiet days %.1f times the mean (aim at most 4)", peak/mean)
 
 	// The same clients, with a morning on which no mirror answers.
-	storm := newFleet(t, members, domains, changes, 1)
 	storm.down[0], storm.down[1] = storm.from.Add(9*time.Hour), storm.from.Add(15*time.Hour)
-	storm.run()
+	storm.run(members, 1)
 	after, _ := storm.peak(storm.down[1], storm.to)
 	vain, _ := storm.peak(storm.down[0], storm.down[1])
 	t.Logf("figures: load: after 6 hours without any mirror, the busiest 10 minutes %.1f times the mean of quiet days (aim at most 6); during them at most %.1f times, in vain; updates that failed %d; clients that were not up to date by the end of the day %d (aim 0)",
@@ -111,7 +111,7 @@ type fleet struct {
 	members []*member
 	queue   agenda
 	planned int
-	edits   func() []policy.Edit
+	edits   func(release int) []policy.Edit
 
 	from, to time.Time    // the days that count
 	down     [2]time.Time // no mirror answers from, until
@@ -140,7 +140,7 @@ var loadMirrors = [3]string{"one.list.example", "two.list.example", "three.list.
 // warmUp is how long clients follow the list before the days that count.
 const warmUp = 24 * time.Hour
 
-func newFleet(t *testing.T, members, domains, changes, days int) *fleet {
+func newFleet(t *testing.T, domains, changes int) *fleet {
 	t.Helper()
 	f := &fleet{t: t, w: newWorld(t, 3), rnd: rand.New(rand.NewPCG(10, 2)), unit: readUnits(t), folders: t.TempDir(), costs: map[visit]cost{}, minutes: map[time.Time]int{}}
 	f.web = &bucketWeb{t: t, w: f.w}
@@ -158,24 +158,26 @@ func newFleet(t *testing.T, members, domains, changes, days int) *fleet {
 	}
 	f.w.now, f.w.interval = worldStart.Truncate(24*time.Hour).Add(-time.Hour), 0
 	f.w.release(all...)
-	next := 0
-	f.edits = func() (edits []policy.Edit) { // domains all over the list, one after the other
-		for range changes / 2 {
-			next++
-			i := next * 7919 % domains
-			edits = append(edits, set(name(i), policy.Enforce, mx(i+next)...))
+	f.edits = func(release int) (edits []policy.Edit) { // domains all over the list, one after the other
+		for n := range changes / 2 {
+			n += release * changes / 2
+			i := n * 7919 % domains
+			edits = append(edits, set(name(i), policy.Enforce, mx(i+n+1)...))
 		}
 		return edits
 	}
 	f.from = worldStart.Truncate(24 * time.Hour).Add(warmUp)
-	f.to = f.from.AddDate(0, 0, days)
-	for i := range members {
-		m := &member{daemon: i%2 == 0, held: 1, heard: [3]int64{1, 1, 1}, slot: f.from.Add(-warmUp)}
-		f.members = append(f.members, m)
-		f.plan(m)
-	}
 	f.first()
 	return f
+}
+
+// again is the same list before anybody followed it, with clients of its own. Its releases will have the same bytes, so that
+// what an update costs is known from one to the other.
+func (f *fleet) again() *fleet {
+	c := *f
+	c.w, c.rnd, c.minutes = f.w.fork(), rand.New(rand.NewPCG(10, 3)), map[time.Time]int{}
+	c.web = &bucketWeb{t: f.t, w: c.w}
+	return &c
 }
 
 // loadNames are names of 6 to 15 random letters, each once: what compresses them must not find a pattern that is ours.
@@ -293,9 +295,15 @@ func (f *fleet) really(v visit, first int) cost {
 }
 
 // run is the time before the days that count, and those. Releases are made twice a day.
-func (f *fleet) run() {
+func (f *fleet) run(members, days int) {
+	f.to = f.from.AddDate(0, 0, days)
+	for i := range members {
+		m := &member{daemon: i%2 == 0, held: 1, heard: [3]int64{1, 1, 1}, slot: f.from.Add(-warmUp)}
+		f.members = append(f.members, m)
+		f.plan(m)
+	}
 	for at := f.from.Add(-warmUp); at.Before(f.to); at = at.Add(12 * time.Hour) {
-		f.at(at.Add(5*time.Hour+41*time.Minute), func() { f.w.release(f.edits()...) })
+		f.at(at.Add(5*time.Hour+41*time.Minute), func() { f.w.release(f.edits(int(f.w.number()))...) })
 	}
 	for len(f.queue) > 0 && f.queue[0].at.Before(f.to) {
 		e := heap.Pop(&f.queue).(event)
