@@ -108,6 +108,8 @@ func (b *builder) data() (dataPage, error) {
 	d := dataPage{b.view("Data, "+b.Origin, "data", "../"), dataGroups()}
 	for _, g := range d.Groups {
 		for i := range g.Files {
+			what := g.Files[i].What
+			g.Files[i].What = strings.ToUpper(what[:1]) + what[1:]
 			for _, kind := range g.Files[i].kinds {
 				f, err := describe(kind)
 				if err != nil {

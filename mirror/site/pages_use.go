@@ -26,7 +26,7 @@ type usePage struct {
 type setup struct {
 	Name, Server     string
 	Enforces, Cannot string
-	Join             string
+	Join             string // "" for what the page begins with
 	Lines            string // to add to the server's configuration
 }
 
@@ -49,7 +49,7 @@ func (b *builder) use() usePage {
 	u := usePage{view: b.view("Use the list, "+b.Origin, "use", "../"), Fingerprint: b.fingerprint(), Join: join, NotVerified: mta.NotVerified,
 		Badges: badges(), BadgeHTML: b.badgeHTML()}
 	u.Setups = []setup{
-		{Name: "a table", Server: "Postfix", Join: join, Lines: lines(mta.MainTable(postfixType))},
+		{Name: "a table", Server: "Postfix", Lines: lines(mta.MainTable(postfixType))},
 		{Name: "the daemon", Server: "Postfix", Join: join + " --daemon", Lines: lines(mta.MainDaemon(mta.Floor))},
 	}
 	for _, f := range mta.Formats() {
