@@ -1,7 +1,10 @@
 package site
 
 import (
+	"bytes"
+	"encoding/csv"
 	"errors"
+	"html/template"
 	"math"
 	"reflect"
 	"slices"
@@ -114,4 +117,47 @@ func TestAxes(t *testing.T) {
 	if got := spread([]string{"1", "2", "3", "4", "5", "6", "7"}, 4); !reflect.DeepEqual(got, []string{"1", "", "3", "", "5", "", "7"}) {
 		t.Errorf("got %q", got)
 	}
+}
+
+// No label makes a drawing that a browser reads as anything but a drawing.
+func FuzzChart(f *testing.F) {
+	f.Add("a.example", 3.0)
+	f.Add("</text><script>", 0.0)
+	f.Add("]]><!--", 1e18)
+	f.Fuzz(func(t *testing.T, label string, value float64) {
+		if math.IsNaN(value) || value < 0 || value > 1e15 {
+			return // counts are none of these
+		}
+		c := chart{ID: "x", Title: label, Desc: label, Labels: []string{label, "b"}, Series: []series{{label, []float64{value, 1}}, {"s", []float64{1, 2}}}}
+		for _, draw := range []func() (template.HTML, error){c.lines, c.bars} {
+			out, err := draw()
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc, err := html.Parse(strings.NewReader(string(out)))
+			must(t, err)
+			walk(doc, func(e *html.Node) {
+				if !slices.Contains(strings.Fields("html head body svg title desc path circle text"), e.Data) {
+					t.Errorf("an element %s", e.Data)
+				}
+			})
+		}
+	})
+}
+
+// No cell that is read again begins a formula.
+func FuzzCSV(f *testing.F) {
+	f.Add("=1")
+	f.Add("a\rb")
+	f.Add(",\"\n@")
+	f.Fuzz(func(t *testing.T, cell string) {
+		tb := table{columns: []string{"name", "n"}}
+		tb.add(cell, 1)
+		data, err := tb.csv()
+		must(t, err)
+		rows, err := csv.NewReader(bytes.NewReader(data)).ReadAll()
+		if err != nil || len(rows) != 2 || len(rows[1]) != 2 || rows[1][1] != "1" || strings.IndexAny(rows[1][0], "=+-@\t\r\n") == 0 {
+			t.Errorf("%q: %q, %v", cell, rows, err)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package site
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // statisticsFile is one of the CSV files beside the page: mirror/site/README.md explains its columns.
@@ -63,13 +64,14 @@ func rankTable(rows []rankRow) table {
 func fixTable(s statistics) table {
 	t := table{columns: []string{"kind", "ended", "median-days", "ninety-percent-days", "open", "left", "half-open-since"}}
 	for _, r := range s.Fixes {
+		since, _, _ := strings.Cut(r.Since, "T")
 		switch {
 		case !r.Ends():
-			t.add(r.Kind, "", "", "", r.Open, "", r.Since)
+			t.add(r.Kind, "", "", "", r.Open, "", since)
 		case r.Few():
-			t.add(r.Kind, r.Ended, "", "", r.Open, r.Left, r.Since)
+			t.add(r.Kind, r.Ended, "", "", r.Open, r.Left, since)
 		default:
-			t.add(r.Kind, r.Ended, r.Median, r.Ninety, r.Open, r.Left, r.Since)
+			t.add(r.Kind, r.Ended, r.Median, r.Ninety, r.Open, r.Left, since)
 		}
 	}
 	return t

@@ -94,3 +94,32 @@ func TestSurveyOfFailures(t *testing.T) {
 		t.Errorf("%+v, %+v", views, s.chart())
 	}
 }
+
+// What is taken has a page and a table, whatever it says, and its shares are shares.
+func FuzzSurvey(f *testing.F) {
+	f.Add(readSurvey(f))
+	f.Add([]byte(`{"format":"policylist/survey/v1"}`))
+	m := story(f).read(Extra{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := parseSurvey(data)
+		if err != nil {
+			if !errors.Is(err, ErrExtra) {
+				t.Error(err)
+			}
+			return
+		}
+		b := newBuilder(m)
+		b.survey = s
+		if _, err := b.statisticsPage(b.statistics()); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.table().csv(); err != nil {
+			t.Error(err)
+		}
+		for _, share := range s.chart().Series[0].Values {
+			if share < 0 || share > 100 {
+				t.Errorf("a share of %v", share)
+			}
+		}
+	})
+}
