@@ -109,10 +109,14 @@ func (w *world) next(ctx context.Context) error {
 	if err := w.source.write(w.path(pipeline.SourceDir)); err != nil {
 		return err
 	}
-	w.measure()
+	if w.o.periods == 0 { // a short run has few rounds
+		w.measure()
+	}
 	w.release(ctx)
 	w.lookAround(ctx)
-	w.measure()
+	if w.o.periods == 0 {
+		w.measure()
+	}
 	err := w.follow(ctx)
 	w.measure()
 	return err
