@@ -45,7 +45,11 @@ func (r *record) save(folder string, chain *transparency.TrustChain) error {
 	if err != nil {
 		return err
 	}
-	body := append(head, '\n')
+	size := len(head) + 1
+	for _, e := range r.entries {
+		size += 2 + len(e)
+	}
+	body := append(slices.Grow(head, size-len(head)), '\n')
 	for _, e := range r.entries {
 		if body, err = transparency.AppendEntry(body, e); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -88,7 +89,7 @@ type writer struct {
 func (w *writer) all(ctx context.Context, progress func(string, int, int)) error {
 	for at := 0; at < len(w.objects); at += batchObjects {
 		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(writers)
+		g.SetLimit(w.workers())
 		for i, obj := range w.objects[at:min(at+batchObjects, len(w.objects))] {
 			if gctx.Err() != nil {
 				break
@@ -106,6 +107,15 @@ func (w *writer) all(ctx context.Context, progress func(string, int, int)) error
 		}
 	}
 	return w.finish(ctx)
+}
+
+// workers is how many objects are made at once. A batch waits for nothing, so more than there are processors would only
+// stand in each other's way.
+func (w *writer) workers() int {
+	if w.batch != nil {
+		return runtime.GOMAXPROCS(0)
+	}
+	return writers
 }
 
 // object writes one object unless it is there.
