@@ -25,7 +25,6 @@ type vectorWorld struct {
 	lists map[int64]string // file of a release's list
 	proof map[int64]string // file of a release's pointer
 	trust []string         // files of the trust versions
-	sizes map[int64]int64  // of the tree
 	// before is the world before the release of that number was made, for those that go wrong.
 	before map[int64]*world
 }
@@ -56,7 +55,7 @@ func newVectorWorld(t testing.TB, b *vectorBook) *vectorWorld {
 	w.chain, err = transparency.NewTrustChain(first)
 	w.must(err)
 	w.objects[TrustPath(1)] = first.Note()
-	v := &vectorWorld{w, b, map[int64]string{}, map[int64]string{}, nil, map[int64]int64{}, map[int64]*world{}}
+	v := &vectorWorld{w, b, map[int64]string{}, map[int64]string{}, nil, map[int64]*world{}}
 	v.trust = []string{b.file("trust/1", first.Note())}
 	b.file("fingerprint", []byte(v.fingerprintText()))
 	v.keep(set("a.example", policy.Enforce, ".mail.a.example", "mx.a.example"), set("b.example", policy.Testing), set("c.example", policy.Testing), set("xn--bcher-kva.example", policy.Testing))
@@ -81,7 +80,6 @@ func (v *vectorWorld) keep(edits ...policy.Edit) {
 	v.before[n] = before
 	r := v.release(edits...)
 	v.lists[n], v.proof[n] = v.book.file(fmt.Sprintf("release/%d.json", n), v.bytes(r)), v.book.file(fmt.Sprintf("release/%d.tlog-proof", n), v.pointers[n])
-	v.sizes[n] = int64(len(v.leaves))
 }
 
 func (v *vectorWorld) bytes(r *Release) []byte {

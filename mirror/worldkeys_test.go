@@ -74,7 +74,7 @@ func newReleaseKey(t testing.TB, name string) testReleaseKey {
 	return testReleaseKey{publicReleaseKey(t, k.pub()), func(msg []byte) []byte { return ed25519.Sign(k.priv, msg) }}
 }
 
-// newECDSAReleaseKey signs differently in every run: only for tests that compare no bytes.
+// newECDSAReleaseKey signs without randomness (RFC 6979): one key signs the same bytes in every run.
 func newECDSAReleaseKey(t testing.TB, priv *ecdsa.PrivateKey) testReleaseKey {
 	t.Helper()
 	return testReleaseKey{publicReleaseKey(t, priv.Public()), func(msg []byte) []byte {
