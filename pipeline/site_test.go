@@ -344,13 +344,15 @@ func TestSiteOnS3(t *testing.T) {
 	o := newOperator(t)
 	puts := map[string]int{}
 	store := counting{b.store("public"), &sync.Mutex{}, puts}
+	term := time.Hour
+	var target mirror.Store = store
 	run := func() *pipeline.Published {
 		t.Helper()
 		o.now = o.now.Add(time.Hour)
 		p := o.publisher()
 		p.Now, p.Observer, p.SkipVerify = func() time.Time { return o.now }, passing{}, true
-		p.Vault, p.State = &pipeline.Vault{Store: b.store("state"), Term: time.Hour}, memoryDir(t)
-		p.Mirrors, p.Site = []pipeline.Target{{Name: "public", Store: store}}, &pipeline.Site{Extra: address}
+		p.Vault, p.State = &pipeline.Vault{Store: b.store("state"), Term: term}, memoryDir(t)
+		p.Mirrors, p.Site = []pipeline.Target{{Name: "public", Store: target}}, &pipeline.Site{Extra: address, Limit: time.Hour}
 		out, err := p.Release(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -382,5 +384,10 @@ func TestSiteOnS3(t *testing.T) {
 	}
 	if report, err := site.Build(t.Context(), m, store, site.Options{}); err != nil || report.Written != 0 || report.Deleted != 0 {
 		t.Errorf("whoever builds it from the mirror has others: %+v, %v", report, err)
+	}
+	term = time.Second
+	target = troubled{store, func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }}
+	if out := run(); out.Mirrors[0].Err != nil || !errors.Is(out.Mirrors[0].Site.Err, context.DeadlineExceeded) || !strings.Contains(out.Mirrors[0].Site.Err.Error(), "after 500ms") {
+		t.Errorf("pages outlast the lease: %+v", out.Mirrors[0].Site)
 	}
 }
