@@ -17,7 +17,8 @@ stages (default: all)
             gpgv, tinycdb, nfpm, goreleaser, lintian, mandoc, buildah),
             and the second reader of the formats, in Python
   browser   tests that show the published pages to Chromium, and to the judges of accessibility (axe-core) and of HTML
-            (html-validate), which npm installs; pictures of the pages go to $POLICYLIST_ARTIFACTS where that names a folder
+            (html-validate), which npm installs; pictures of the pages go to $POLICYLIST_ARTIFACTS where that names a folder.
+            Asked for alone, it runs nothing else
   With core, go test runs once for all stages asked for; without it, only for
   the packages whose tests use outside programs.
 
@@ -335,10 +336,14 @@ packages() {
 		echo ./pipeline ./mirror ./cmd/starttls-list ./cmd/starttls-policy ./...
 		return
 	fi
-	local imports
+	local imports using='mirror/storetest(/[a-z]+)?|mirror/site/browsertest|policy/discovery/dnssectest|pipeline/signing/keytest'
+	if only_browser; then using=mirror/site/browsertest; fi
 	imports=$(go list -f '{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./...)
-	grep -E ' [^ ]+/(mirror/storetest(/[a-z]+)?|mirror/site/browsertest|policy/discovery/dnssectest|pipeline/signing/keytest)( |$)' <<<"$imports" | cut -d ' ' -f 1
+	grep -E "(^| )[^ ]+/($using)( |\$)" <<<"$imports" | cut -d ' ' -f 1
 }
+
+# only_browser: then a minute is enough, for of all tests only those are run that show something to it.
+only_browser() { [ "$(tr -d ' ' <<<"$stages")" = browser ]; }
 
 stages='' full='' only_tools=''
 for argument in "$@"; do
@@ -378,7 +383,8 @@ if [ -n "$only_tools" ]; then exit 0; fi
 
 if asked core; then core; fi
 
-race=()
+race=() only=()
+if only_browser; then only=(-run 'InBrowser|TestInvalid'); fi
 if asked core; then
 	if command -v gcc >/dev/null; then race=(-race); else die_in_ci "without the race detector: it needs gcc"; fi
 fi
@@ -386,4 +392,4 @@ chosen=$(packages)
 say "go test, after $SECONDS s"
 if [ ${#race[@]} != 0 ]; then export CGO_ENABLED=1; fi
 # shellcheck disable=SC2086 # one word a package
-exec go test "${race[@]}" -timeout "$([ -n "$full" ] && echo 240m || echo 20m)" $chosen
+exec go test "${race[@]}" "${only[@]}" -timeout "$([ -n "$full" ] && echo 240m || echo 20m)" $chosen

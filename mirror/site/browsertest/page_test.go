@@ -71,7 +71,7 @@ func serveFlawed(t *testing.T) string {
 func path(name string) string { return strings.ReplaceAll(name, " ", "-") }
 
 // Each of the checks that pages go through finds the flaw that it is there for, and no other.
-func TestFlaws(t *testing.T) {
+func TestFlawsInBrowser(t *testing.T) {
 	b := Start(t)
 	p := b.Open(t, serveFlawed(t))
 	p.Judge()
@@ -125,7 +125,7 @@ func TestInvalid(t *testing.T) {
 }
 
 // A tab knows nothing of another.
-func TestTabsShareNothing(t *testing.T) {
+func TestTabsInBrowser(t *testing.T) {
 	b, base := Start(t), serveFlawed(t)
 	one, two := b.Open(t, base), b.Open(t, base)
 	one.Go("good")
