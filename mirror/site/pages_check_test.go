@@ -18,7 +18,7 @@ import (
 // Without JavaScript the page has every record for a sample, and none is empty; where somebody probes, it leads there.
 func TestCheckPage(t *testing.T) {
 	o := story(t)
-	page := html.UnescapeString(string(fresh(t, o.read(Extra{})).objects["site/check/index.html"]))
+	page := html.UnescapeString(rendered(t, o.read(Extra{}), "site/check/index.html"))
 	for _, want := range []string{"starttls-list propose " + sample, "starttls-list probe --ehlo mail." + sample, "no server that does it for visitors yet",
 		"_mta-sts." + sample + `. IN TXT "v=STSv1; id=`, "https://mta-sts." + sample + "/.well-known/mta-sts.txt", "version: STSv1\nmode: testing\nmx: mx1." + sample + "\nmx: mx2." + sample + "\nmax_age: 10886400",
 		"_smtp._tls." + sample + `. IN TXT "v=TLSRPTv1; rua=mailto:`, "_25._tcp.mx1." + sample + ". IN TLSA 3 1 1 " + keyDigest, "_25._tcp.mx2." + sample + ". IN TLSA ", `<form id="records" hidden>`} {
@@ -27,7 +27,7 @@ func TestCheckPage(t *testing.T) {
 		}
 	}
 	checkProofOnPage(t, page, sample, sampleHosts)
-	probe := string(fresh(t, o.read(Extra{ProbeURL: "https://probe.operator.example/site/probe/"})).objects["site/check/index.html"])
+	probe := rendered(t, o.read(Extra{ProbeURL: "https://probe.operator.example/site/probe/"}), "site/check/index.html")
 	if !strings.Contains(probe, `href="https://probe.operator.example/site/probe/">`) || strings.Contains(probe, "yet.") {
 		t.Error(probe)
 	}

@@ -35,7 +35,7 @@ func properties(v any) (names []string) {
 
 // Each member of each published schema is in the dictionary, with a description.
 func TestDataHasEveryField(t *testing.T) {
-	page := html.UnescapeString(string(fresh(t, story(t).read(Extra{})).objects["site/data/index.html"]))
+	page := html.UnescapeString(rendered(t, story(t).read(Extra{}), "site/data/index.html"))
 	described := map[schema.Kind]bool{}
 	for _, g := range dataGroups() {
 		for _, f := range g.Files {

@@ -12,7 +12,7 @@ import (
 
 func usePageText(t testing.TB, m *Model) string {
 	t.Helper()
-	return html.UnescapeString(string(fresh(t, m).objects["site/use/index.html"]))
+	return html.UnescapeString(rendered(t, m, "site/use/index.html"))
 }
 
 // The page has, to the letter, the settings that the exports come with, and the lines that join prints.
