@@ -91,6 +91,7 @@ func (g *gateway) start(ctx context.Context, program, folder string) error {
 	cmd := exec.Command(program, "--port", at, "--region", "us-east-1", "--quiet", "posix", folder)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "ROOT_ACCESS_KEY=" + g.Access, "ROOT_SECRET_KEY=" + g.Secret}
 	cmd.Stdout, cmd.Stderr = said, said
+	cmd.SysProcAttr = apart()
 	if err := cmd.Start(); err != nil {
 		return err
 	}

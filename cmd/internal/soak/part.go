@@ -123,7 +123,7 @@ func (o Options) run(ctx context.Context, j job) error {
 	cmd := exec.CommandContext(ctx, o.Program)
 	cmd.Args = o.Args
 	said := &head{}
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), said
+	cmd.Stdin, cmd.Stderr, cmd.SysProcAttr = bytes.NewReader(in), said, apart()
 	if err = cmd.Run(); err == nil {
 		return nil
 	}
@@ -136,6 +136,9 @@ func (o Options) run(ctx context.Context, j job) error {
 	}
 	return err
 }
+
+// apart keeps the terminal's interrupt from a process: the soak ends in order, and for that needs what it has started.
+func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // maxSaid is how much of what a process said is kept, in bytes from its beginning.
 const maxSaid = 2 << 10
