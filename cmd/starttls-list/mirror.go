@@ -34,6 +34,9 @@ copied: nothing signs it.
 
 A DST that holds other things and is no mirror is left alone: a mirror begins in an empty place.
 
+For every 10,000 mail servers that follow a list in which 2,000 domains change a day, all its mirrors together answer some
+180,000 requests a day and send 1 GB from buckets, 4 GB from folders (mirror/MIRRORS.md).
+
 Exit codes: 0 DST is up to date, 1 SRC is not a good mirror, or DST is damaged, 2 SRC lags behind DST or cannot be
 reached, 3 wrong usage, also a DST that is not empty and no mirror, 4 DST cannot be read or written, or another internal
 error, 50 the log has two histories, SRC's and DST's, of which the evidence was kept.`
