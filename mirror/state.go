@@ -229,7 +229,7 @@ func (s *state) replaceList(dir string, next *Release) error {
 			}
 		}
 	}
-	return durable.Write(path, 0o644, func(w io.Writer) error { return next.Leaf.checkList(next.List, w) })
+	return durable.Write(path, 0o644, func(w io.WriteSeeker) error { return next.Leaf.checkList(next.List, w) })
 }
 
 // keepAs gives the file at path a second name, or a copy where the file system has no second names.

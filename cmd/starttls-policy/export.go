@@ -143,20 +143,23 @@ func (a *app) exportFile(c *cobra.Command, f mta.Format, o exportOptions) error 
 	if err != nil {
 		return err
 	}
-	data, report, err := exportData(f, views, local)
+	fill, err := exportData(f, views, local)
 	if err != nil {
 		return err
 	}
-	r := exportReport{Format: f.Name, File: out, Written: true}
-	r.take(report)
+	d := dueExport{path: out, fill: fill, report: exportReport{Format: f.Name, File: out, Written: true}}
 	if out == "" {
-		_, err = a.stdout.Write(data)
+		var data mta.Buffer // nobody can seek in a pipe
+		if err = d.filled(&data); err == nil {
+			_, err = a.stdout.Write(data.Bytes())
+		}
 	} else {
-		r.Written, err = replaceFile(out, data)
+		d.report.Written, err = replaceFile(out, d.filled)
 	}
 	if err != nil {
 		return err
 	}
+	r := d.report
 	if a.json {
 		return writeJSON(a.stderr, r)
 	}

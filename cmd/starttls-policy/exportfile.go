@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -94,9 +93,24 @@ type exportReport struct {
 // dueExport is a file as it should be.
 type dueExport struct {
 	path   string
-	data   []byte // nil: it is not known what belongs there, so the file stays
+	fill   filling // nil: it is not known what belongs there, so the file stays
 	report exportReport
 	err    error
+}
+
+// filling writes a whole file, as often as it is asked the same: a million lines are never in memory.
+type filling func(w io.WriteSeeker) (mta.Report, error)
+
+// fillingHead is more than what a filling may come back to: a database's header, 2,048 bytes.
+const fillingHead = 4096
+
+// filled writes the file that is due, and reports what is in it.
+func (d *dueExport) filled(w io.WriteSeeker) error {
+	report, err := d.fill(w)
+	if err == nil {
+		d.report.take(report)
+	}
+	return err
 }
 
 // dueExports reads the lists as they are held. A file whose list expired, was lost, or is switched off is emptied, never
@@ -121,18 +135,14 @@ func (a *app) dueExports(c config, lists []list) []dueExport {
 		switch {
 		case off != nil:
 			d.report.Off = off.Reason
-			d.data, d.err = emptyExport(x.Format.format(), mta.Header{Origin: "none"}, "everything is switched off, until starttls-policy enable")
+			d.fill = emptyExport(x.Format.format(), mta.Header{Origin: "none"}, "everything is switched off, until starttls-policy enable")
 		case !complete || !held:
 			d.report.Incomplete = true
 			if was, lasting := madeFrom(d.path, a.now()); !lasting {
-				var report mta.Report
-				d.data, report, d.err = aloneData(x.Format.format(), a.localSay(c), was)
-				d.report.take(report)
+				d.fill, d.err = aloneData(x.Format.format(), a.localSay(c), was)
 			}
 		default:
-			var report mta.Report
-			d.data, report, d.err = exportData(x.Format.format(), views, a.localSay(c))
-			d.report.take(report)
+			d.fill, d.err = exportData(x.Format.format(), views, a.localSay(c))
 		}
 		out = append(out, d)
 	}
@@ -157,8 +167,8 @@ func (a *app) writeExports(c config, lists []list) (reports []exportReport, err 
 // writeExportsOnce knows by before which of them have been written already.
 func (a *app) writeExportsOnce(c config, lists []list, before []exportReport) (reports []exportReport, err error) {
 	for i, d := range a.dueExports(c, lists) {
-		if d.err == nil && d.data != nil {
-			d.report.Written, d.err = replaceFile(d.path, d.data)
+		if d.err == nil && d.fill != nil {
+			d.report.Written, d.err = replaceFile(d.path, d.filled)
 		}
 		if d.err != nil {
 			d.report.Error = flat{d.err}.Error()
@@ -171,60 +181,51 @@ func (a *app) writeExportsOnce(c config, lists []list, before []exportReport) (r
 }
 
 // exportData renders all lists into one file.
-func exportData(f mta.Format, views []*namedView, local localSay) ([]byte, mta.Report, error) {
+func exportData(f mta.Format, views []*namedView, local localSay) (filling, error) {
 	if f.Name == "hints" {
 		local.own = nil // who is to be asked about a policy of its own is to be named
 	}
 	s, err := settle(views, local)
 	if err != nil {
-		return nil, mta.Report{}, err
+		return nil, err
 	}
 	if s.expired && s.list.Len() == 0 {
-		data, err := emptyExport(f, s.header, mta.Expired)
-		return data, mta.Report{}, err
+		return emptyExport(f, s.header, mta.Expired), nil
 	}
 	if s.expired {
 		s.header = local.header()
 	}
-	var out mta.Buffer
-	report, err := f.Write(&out, s.list.All(), s.header)
-	return out.Bytes(), report, err
+	return func(w io.WriteSeeker) (mta.Report, error) { return f.Write(w, s.list.All(), s.header) }, nil
 }
 
 // aloneData is a file while nobody knows what the lists say; nil for none, where none was.
-func aloneData(f mta.Format, local localSay, was bool) ([]byte, mta.Report, error) {
+func aloneData(f mta.Format, local localSay, was bool) (filling, error) {
 	own, err := local.alone()
 	switch {
 	case err != nil || own.Len() == 0 && !was:
-		return nil, mta.Report{}, err
+		return nil, err
 	case own.Len() == 0:
-		data, err := emptyExport(f, mta.Header{Origin: "none"}, "the list that it was made from is lost, and has expired")
-		return data, mta.Report{}, err
+		return emptyExport(f, mta.Header{Origin: "none"}, "the list that it was made from is lost, and has expired"), nil
 	}
-	var out mta.Buffer
-	report, err := f.Write(&out, own.All(), local.header())
-	return out.Bytes(), report, err
+	return func(w io.WriteSeeker) (mta.Report, error) { return f.Write(w, own.All(), local.header()) }, nil
 }
 
-func emptyExport(f mta.Format, h mta.Header, why string) ([]byte, error) {
-	var out mta.Buffer
-	err := f.Empty(&out, h, why)
-	return out.Bytes(), err
+func emptyExport(f mta.Format, h mta.Header, why string) filling {
+	return func(w io.WriteSeeker) (mta.Report, error) { return mta.Report{}, f.Empty(w, h, why) }
 }
 
-// replaceFile does nothing when the file is as it should be. data that is empty is a file as well.
-func replaceFile(path string, data []byte) (changed bool, err error) {
+// replaceFile does nothing when the file is as it should be. One that is empty is a file as well.
+func replaceFile(path string, fill func(io.WriteSeeker) error) (changed bool, err error) {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return false, fmt.Errorf("%s is no regular file, and would be replaced by one", path) // a device, by root
 	}
-	held, err := durable.ReadFile(path)
-	if err == nil && bytes.Equal(held, data) {
+	if same, err := isAsFilled(path, fillingHead, fill); err == nil && same {
 		return false, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return false, err
 	}
-	return true, durable.WriteFile(path, data, 0o644)
+	return true, durable.Write(path, 0o644, fill)
 }
 
 // expiryIn finds when a file's list ends: in a comment, in JSON, or in a database's first record. Files made from several
@@ -309,18 +310,21 @@ func (a *app) exportStates(c config, lists []list) (states []string, right bool)
 
 // state compares the file with what it should be.
 func (d dueExport) state() (state string, right bool) {
-	held, err := os.ReadFile(d.path)
+	same, err := false, error(nil)
+	if d.err == nil && d.fill != nil {
+		same, err = isAsFilled(d.path, fillingHead, d.filled)
+	}
 	state, right = "as it should be", true
 	switch {
 	case d.err != nil:
 		state, right = "cannot be checked: "+d.err.Error(), false
-	case d.data == nil:
+	case d.fill == nil:
 		state = "left as it is, for what belongs there is not known"
 	case errors.Is(err, fs.ErrNotExist):
 		state, right = "is MISSING; run starttls-policy update", false
 	case err != nil:
 		state, right = "cannot be read: "+err.Error(), false
-	case !bytes.Equal(held, d.data):
+	case !same:
 		state, right = "is OUT OF DATE; run starttls-policy update", false
 	case !compiledSince(d.path, formatName(d.report.Format).format().Compiled):
 		state, right = "is right, but the form that the server reads is older or missing: see starttls-policy export "+d.report.Format+" --settings", false

@@ -62,3 +62,48 @@ func TestRenderingIsIn(t *testing.T) {
 		t.Errorf("%v is left, %v", files, err)
 	}
 }
+
+// TestFilledFile: what comes back to its head, as a database does, is compared by what it says last; anything else counts as
+// different, so that the worst is to write a file once more.
+func TestFilledFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	long := strings.Repeat("0123456789", 1000)
+	fill := func(head, rest string) func(io.WriteSeeker) error {
+		return func(w io.WriteSeeker) error {
+			_, err1 := io.WriteString(w, strings.Repeat("-", len(head))+rest)
+			_, err2 := w.Seek(0, io.SeekStart)
+			_, err3 := io.WriteString(w, head)
+			return errors.Join(err1, err2, err3)
+		}
+	}
+	if changed, err := replaceFile(path, fill("head", long)); err != nil || !changed {
+		t.Fatal(changed, err)
+	}
+	for name, c := range map[string]struct {
+		fill func(io.WriteSeeker) error
+		want bool
+	}{
+		"the same":       {fill("head", long), true},
+		"another head":   {fill("Head", long), false},
+		"another end":    {fill("head", long[:len(long)-1]+"x"), false},
+		"longer":         {fill("head", long+"x"), false},
+		"shorter":        {fill("head", long[:len(long)-1]), false},
+		"only its head":  {fill("head", ""), false},
+		"nothing":        {func(io.WriteSeeker) error { return nil }, false},
+		"said otherwise": {func(w io.WriteSeeker) error { return literal([]byte("head" + long))(w) }, true},
+		"beyond its head": {func(w io.WriteSeeker) error {
+			_, err := w.Seek(int64(len(long)), io.SeekCurrent)
+			return err
+		}, false},
+	} {
+		if same, err := isAsFilled(path, fillingHead, c.fill); same != c.want || err != nil && name != "beyond its head" {
+			t.Errorf("%s: %v, %v", name, same, err)
+		}
+	}
+	empty := func(io.WriteSeeker) error { return nil }
+	for _, want := range []bool{true, false} {
+		if changed, err := replaceFile(path, empty); err != nil || changed != want {
+			t.Errorf("an empty file: %v, %v", changed, err)
+		}
+	}
+}

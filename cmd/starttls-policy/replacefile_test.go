@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -22,7 +23,7 @@ func TestReplaceOnlyFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := replaceFile(path, []byte("x")); err == nil {
+		if _, err := replaceFile(path, func(w io.WriteSeeker) error { return literal([]byte("x"))(w) }); err == nil {
 			t.Errorf("%s was replaced", path)
 		}
 		if after, err := os.Lstat(path); err != nil || after.Mode() != before.Mode() {

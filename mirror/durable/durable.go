@@ -15,14 +15,14 @@ const tempPrefix = ".tmp-"
 // WriteFile replaces path: temporary file in the same folder, fsync, rename, fsync of the folder. The folder must
 // exist. What a kill in the middle leaves is removed by Sweep.
 func WriteFile(path string, data []byte, perm os.FileMode) error {
-	return Write(path, perm, func(w io.Writer) error {
+	return Write(path, perm, func(w io.WriteSeeker) error {
 		_, err := w.Write(data)
 		return err
 	})
 }
 
 // Write is WriteFile for what is not in memory as a whole. Unless fill returns nil the old bytes stay.
-func Write(path string, perm os.FileMode, fill func(io.Writer) error) (err error) {
+func Write(path string, perm os.FileMode, fill func(io.WriteSeeker) error) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, tempPrefix+filepath.Base(path)+"-*")
 	if err != nil {

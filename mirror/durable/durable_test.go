@@ -14,7 +14,7 @@ import (
 // TestWrite: a file that could not be filled is not there, and the old one is.
 func TestWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
-	lines := func(w io.Writer) error {
+	lines := func(w io.WriteSeeker) error {
 		for range 1000 {
 			if _, err := io.WriteString(w, "a line\n"); err != nil {
 				return err
@@ -26,7 +26,7 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	torn := errors.New("torn")
-	err := durable.Write(path, 0o644, func(w io.Writer) error { return errors.Join(lines(w), torn) })
+	err := durable.Write(path, 0o644, func(w io.WriteSeeker) error { return errors.Join(lines(w), torn) })
 	if !errors.Is(err, torn) {
 		t.Errorf("got %v", err)
 	}
