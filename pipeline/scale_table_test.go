@@ -5,6 +5,7 @@ package pipeline_test
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -12,6 +13,7 @@ import (
 // scaleTable is what BENCHMARKS.md shows: each operation with the list's size and, from two sizes, what ten times the
 // larger would take.
 type scaleTable struct {
+	load  string // of the machine, before
 	order []string
 	rows  map[string]*scaleRow
 	sizes []int // smaller first
@@ -50,9 +52,9 @@ changes 0.2 %% of them, all over the list. "Release" is from a checked source to
 without fetching it back. "Update" is the command, with a Postfix table of type cdb. Memory is the largest resident set. The
 baseline is the operation named, in the same run: what else the machine does slows both, so of two runs compare the ratios.
 Processor time is of user and system together, over all cores. Less than 40 MiB are the measuring program's own. What begins
-with ≈ was measured with the smaller list alone.
+with ≈ was measured with the smaller list alone. Processors: %d; the load average was %s before.
 
-`, scaleCommand, grouped(perFragment))
+`, scaleCommand, grouped(perFragment), runtime.NumCPU(), t.load)
 	for i, size := range t.sizes {
 		t.section(&b, grouped(size)+" domains", func(r *scaleRow) (cost, string) {
 			switch {
