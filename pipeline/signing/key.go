@@ -122,18 +122,7 @@ func (k *Key) Kind() Kind {
 // PublicPEM returns the public half in a "PUBLIC KEY" block, as cosign.pub has it.
 func (k *Key) PublicPEM() []byte { return cryptoutils.PEMEncode(cryptoutils.PublicKeyPEMType, k.spki) }
 
-// Verify checks a signature with a public key in DER. Errors wrap ErrKeyType or ErrBadSignature.
-func Verify(spki, message, sig []byte) error {
-	public, err := x509.ParsePKIXPublicKey(spki)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrKeyType, err)
-	}
-	if err := checkPublic(public); err != nil {
-		return err
-	}
-	return verify(public, message, sig)
-}
-
+// verify checks a signature with a public key that checkPublic let pass. Errors wrap ErrBadSignature.
 func verify(public crypto.PublicKey, message, sig []byte) error {
 	ok := false
 	switch p := public.(type) {
