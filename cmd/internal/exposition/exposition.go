@@ -22,7 +22,7 @@ type Kind string
 
 const (
 	Counter Kind = "counter" // only grows, but for a restart
-	Gauge   Kind = "gauge" // goes up and down
+	Gauge   Kind = "gauge"   // goes up and down
 )
 
 // Metric describes one metric.
