@@ -55,6 +55,34 @@ func TestPerHour(t *testing.T) {
 	}
 }
 
+// Forms that a network's limit turns away use up no room for others' tokens.
+func TestTurnedAwayTokens(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.PerHour = 3 })
+	for range 10 {
+		w.ask("a.example", home)
+	}
+	if n := len(w.server.tokens.spent); n != 3 {
+		t.Errorf("one network used up %d tokens", n)
+	}
+}
+
+// A look that brings the program down is the end of that look only, and the log does not tell whose it was.
+func TestPanic(t *testing.T) {
+	w := newWorld(t, nil)
+	good := w.report
+	w.report = func(d policy.Domain) (Report, error) { panic("at " + d.String()) }
+	path := w.result(w.ask("a.example", home))
+	w.wait()
+	if page, doc := w.get(path, home), w.get(path+"/json", home); page.Code != http.StatusInternalServerError || doc.Code != http.StatusInternalServerError {
+		t.Errorf("%d, %d", page.Code, doc.Code)
+	}
+	if log := w.log.String(); !strings.Contains(log, "panicked") || strings.Contains(log, "a.example") {
+		t.Errorf("the log: %q", log)
+	}
+	w.report = good
+	w.read(w.ask("b.example", home))
+}
+
 // A few looks go on at a time, a few wait in order, and one network has two of them; then it is not now.
 func TestQueue(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Parallel, o.Queue, o.PerHour = 2, 2, 100 })

@@ -155,10 +155,18 @@ func (s *Server) newForm(r *http.Request, action, name, problem string) formPage
 	return formPage{action, ticket.String(), site.Harmless(name), problem, int(s.opts.Cooldown.Minutes())}
 }
 
+// maxDepth is how many folders below site/ a page of ours stands, at most. Every link of a page begins with as many "../", so
+// that a long name without a page would be answered with thirty times its length.
+const maxDepth = 4
+
 // fail says why there is nothing to see.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, status int, why string) {
-	up := strings.Repeat("../", strings.Count(strings.TrimPrefix(r.URL.Path, "/site/"), "/"))
-	s.page(w, status, "message", "Check a domain", up, why)
+	depth := strings.Count(r.URL.EscapedPath(), "/") - strings.Count("/site/", "/") // a browser counts no %2F
+	if depth > maxDepth {
+		send(w, status, "text/plain; charset=utf-8", []byte(why+"\n"))
+		return
+	}
+	s.page(w, status, "message", "Check a domain", strings.Repeat("../", max(0, depth)), why)
 }
 
 // ask takes the form. It spends nothing on what cannot be a visitor's wish: the cheap questions come first, and the token is
@@ -188,12 +196,13 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request) {
 		s.form(w, r, http.StatusBadRequest, f.name, "This is no mail domain. It looks like example.org.")
 		return
 	}
-	if err := s.tokens.take(ticket, now); err != nil {
-		s.refuse(w, r, f.name, err, time.Minute)
-		return
-	}
+	// Used tokens are remembered, so that one network must not use up more than its share of them.
 	if wait, ok := s.limit.Allow(source, now); !ok {
 		s.refuse(w, r, f.name, errFull, wait)
+		return
+	}
+	if err := s.tokens.take(ticket, now); err != nil {
+		s.refuse(w, r, f.name, err, time.Minute)
 		return
 	}
 	j, err := s.jobs.ask(domain, source)
@@ -221,8 +230,14 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, name string, err
 	s.form(w, r, status, name, problem)
 }
 
-// look has a domain looked at, and makes what its visitors get.
+// look has a domain looked at, and makes what its visitors get; nothing where that brings the program down.
 func (s *Server) look(ctx context.Context, d policy.Domain) (page, document []byte) {
+	defer func() {
+		if r := recover(); r != nil {
+			page, document = nil, nil
+			s.opts.Log.Error("a look panicked", "err", strings.ReplaceAll(fmt.Sprint(r), d.String(), "(domain)"))
+		}
+	}()
 	report, err := s.prober.Probe(ctx, d)
 	if err != nil {
 		if ctx.Err() == nil {

@@ -88,6 +88,12 @@ func TestHeaders(t *testing.T) {
 	if rec := w.get(Path+"other/x", home); rec.Code != 404 || !strings.Contains(rec.Body.String(), `href="../../style.css"`) {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
+	if rec := w.get(Path+"a%2fb", home); rec.Code != 404 || !strings.Contains(rec.Body.String(), `href="../style.css"`) {
+		t.Errorf("a slash that browsers do not count: %d %s", rec.Code, rec.Body)
+	}
+	if rec := w.get(Path+strings.Repeat("a/", 7000), home); rec.Code != 404 || rec.Body.Len() > 100 {
+		t.Errorf("a long name: %d, %d bytes", rec.Code, rec.Body.Len())
+	}
 	for _, method := range []string{"PUT", "DELETE", "OPTIONS"} {
 		if rec := w.do(httptest.NewRequest(method, Path, nil), home); rec.Code == 200 || rec.Code == 303 {
 			t.Errorf("%s: %d", method, rec.Code)
