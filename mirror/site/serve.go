@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/starttls-everywhere/policylist/mirror"
 )
@@ -34,21 +35,23 @@ func serve(w http.ResponseWriter, r *http.Request, root *os.Root) {
 		http.NotFound(w, r)
 		return
 	}
-	f, err := root.Open(name)
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-			http.Error(w, "the file cannot be read", http.StatusInternalServerError)
-			return
-		}
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe that lies there would keep its reader waiting
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR): // below a file there is nothing
 		http.NotFound(w, r)
+		return
+	case err != nil:
+		http.Error(w, "the file cannot be read", http.StatusInternalServerError)
 		return
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err == nil && info.IsDir() && hasIndex(root, name):
-		// Relative links on the page need the slash.
-		http.Redirect(w, r, path.Base(name)+"/", http.StatusMovedPermanently)
+		// Relative links on the page need the slash. A proxy may have the site below a path of its own, which http.Redirect
+		// would not know.
+		w.Header().Set("Location", path.Base(name)+"/")
+		w.WriteHeader(http.StatusMovedPermanently)
 		return
 	case err != nil || !info.Mode().IsRegular():
 		http.NotFound(w, r)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -22,6 +23,7 @@ func TestHandler(t *testing.T) {
 	must(t, os.Symlink("../secret", filepath.Join(folder, "link")))
 	must(t, os.MkdirAll(filepath.Join(folder, ".tmp"), 0o755))
 	must(t, os.WriteFile(filepath.Join(folder, ".tmp/half"), nil, 0o644))
+	must(t, syscall.Mkfifo(filepath.Join(folder, "pipe"), 0o644))
 	root, err := os.OpenRoot(folder)
 	must(t, err)
 	defer root.Close()
@@ -50,6 +52,9 @@ func TestHandler(t *testing.T) {
 		{"GET", "/site/../../secret", 404, ""},
 		{"GET", "/%2e%2e/secret", 404, ""},
 		{"GET", "/link", 500, ""},
+		{"GET", "/pipe", 404, ""},
+		{"GET", "/index.html/", 404, ""},
+		{"GET", "/site/api/v1/list.json/more", 404, ""},
 		{"GET", "/site//index.html", 404, ""},
 		{"GET", "//evil.example/site", 404, ""},
 		{"POST", "/", 405, ""},
@@ -58,6 +63,9 @@ func TestHandler(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, nil))
 		if w.Code != tt.code || tt.contentType != "" && w.Header().Get("Content-Type") != tt.contentType || strings.Contains(w.Body.String(), "secret") {
 			t.Errorf("%s %s: %d %s %q", tt.method, tt.path, w.Code, w.Header().Get("Content-Type"), w.Body)
+		}
+		if to := w.Header().Get("Location"); to != "" && to != "site/" {
+			t.Errorf("%s leads to %q, which a proxy that has the site below a path does not know", tt.path, to)
 		}
 		cors := w.Header().Get("Access-Control-Allow-Origin")
 		if (cors == "*") != (w.Code == http.StatusOK && strings.HasPrefix(tt.path, "/site/api/")) {
