@@ -59,7 +59,7 @@ func (s *Store) makeTable(ctx context.Context, path string, week cells.Week, lis
 		return cells.Table{}, err
 	}
 	var table cells.Table
-	err = s.observe(ctx, week.First(), week.Last(), func(seen iter.Seq[cells.Observation]) { table = cells.MakeOf(week, seen, listed, chosen) })
+	err = s.observe(ctx, week.First(), week.Last(), func(seen iter.Seq[cells.Observation]) { table = cells.Make(week, seen, listed, chosen) })
 	if err != nil {
 		return cells.Table{}, err
 	}
@@ -103,7 +103,7 @@ func (s *Store) chosen(ctx context.Context, m cells.Month, listed cells.Listed) 
 	}
 	before := m.Before()
 	var c cells.Chosen
-	err = s.observe(ctx, before.First(), before.Last(), func(seen iter.Seq[cells.Observation]) { c = cells.ChooseOf(m, seen, listed, secret) })
+	err = s.observe(ctx, before.First(), before.Last(), func(seen iter.Seq[cells.Observation]) { c = cells.Choose(m, seen, listed, secret) })
 	if err != nil {
 		return cells.Chosen{}, err
 	}

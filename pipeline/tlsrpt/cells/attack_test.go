@@ -208,7 +208,7 @@ func (w *world) explains(got []Table, past []Observation, seen [][]Observation, 
 		if w.plain {
 			chosen = choose(month, t.Week.Has, slices.Values(seen[k]), w.listed, func(string) int { return least })
 		}
-		for p, ok := range w.sameByProvider(t, Make(t.Week, seen[k], w.listed, chosen)) {
+		for p, ok := range w.sameByProvider(t, Make(t.Week, slices.Values(seen[k]), w.listed, chosen)) {
 			if !ok {
 				delete(same, p)
 			}

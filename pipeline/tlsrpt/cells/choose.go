@@ -36,12 +36,7 @@ func (c Chosen) provider(name string) bool { return c.providers[name] }
 
 // Choose chooses the rows of a month by what was seen in the month before; other observations are passed over. secret is
 // the month's, at least 32 bytes, and known to nobody else.
-func Choose(m Month, seen []Observation, listed Listed, secret []byte) Chosen {
-	return ChooseOf(m, slices.Values(seen), listed, secret)
-}
-
-// ChooseOf is Choose of observations that come one at a time, as MakeOf takes them.
-func ChooseOf(m Month, seen iter.Seq[Observation], listed Listed, secret []byte) Chosen {
+func Choose(m Month, seen iter.Seq[Observation], listed Listed, secret []byte) Chosen {
 	return choose(m, m.Before().Has, seen, listed, func(provider string) int { return threshold(secret, m, provider) })
 }
 

@@ -58,7 +58,7 @@ func TestIncidents(t *testing.T) {
 	rare := see(Senders, "stu", "rare.example", "2026-11-02", 1000, failing(tlsrpt.ClassNoSTARTTLS, 5))
 	dane := see(Senders, "stu", "dane.example", "2026-11-02", 100, failing(tlsrpt.ClassDANE, 9))
 	seen = slices.Concat(seen, own, rare, dane)
-	table := Make(week, seen, byItself(all...), chosenNames(append(all, "own.example", "rare.example", "dane.example")...))
+	table := Make(week, slices.Values(seen), byItself(all...), chosenNames(append(all, "own.example", "rare.example", "dane.example")...))
 	got := table.Incidents(byItself(all...))
 	want := []Incident{
 		{Name: "own.example", Class: tlsrpt.ClassNoSTARTTLS, Share: Some},
@@ -78,15 +78,15 @@ func TestIncidents(t *testing.T) {
 			t.Errorf("against %s: %q", quiet, s)
 		}
 	}
-	rolled := Make(week, seen, byItself(all...), chosenNames())
+	rolled := Make(week, slices.Values(seen), byItself(all...), chosenNames())
 	if s := rolled.Against(domainOf("a.example"), "provider.example"); !strings.Contains(s, "to provider.example many failed") {
 		t.Errorf("%q", s)
 	}
 	some := see(Senders, "stu", "a.example", "2026-11-02", 100, failing(tlsrpt.ClassNoSTARTTLS, 5))
-	if s := Make(week, some, byItself(all...), chosenNames()).Against(domainOf("a.example"), "provider.example"); s != "" {
+	if s := Make(week, slices.Values(some), byItself(all...), chosenNames()).Against(domainOf("a.example"), "provider.example"); s != "" {
 		t.Errorf("against a domain for what few sessions to its provider say: %q", s)
 	}
-	if s := Make(week, some, byItself(all...), chosenNames("a.example")).Against(domainOf("a.example"), "provider.example"); s == "" {
+	if s := Make(week, slices.Values(some), byItself(all...), chosenNames("a.example")).Against(domainOf("a.example"), "provider.example"); s == "" {
 		t.Error("nothing against a domain of which the same is said")
 	}
 	if got := rolled.Incidents(byItself(all...)); len(got) != 1 || !got[0].Provider {

@@ -19,17 +19,12 @@ const (
 type Listed func(policy.Domain) (provider string, ok bool)
 
 // Make makes the table of a week. Observations of other days and of domains that are not listed are passed over; their order
-// plays no part. chosen are the rows of the week's month.
+// plays no part. It keeps a vote for each contributor and domain, some 200 bytes, and no observation. chosen are the rows of
+// the week's month.
 //
 // A domain's row is of what enrolled domains' reporters say, if that is enough; else, if it was chosen, of what senders
 // contribute. The two are never added up: one operator may be in both.
-func Make(w Week, seen []Observation, listed Listed, chosen Chosen) Table {
-	return MakeOf(w, slices.Values(seen), listed, chosen)
-}
-
-// MakeOf is Make of observations that come one at a time: it keeps a vote for each contributor and domain, some 200 bytes, and
-// none of them.
-func MakeOf(w Week, seen iter.Seq[Observation], listed Listed, chosen Chosen) Table {
+func Make(w Week, seen iter.Seq[Observation], listed Listed, chosen Chosen) Table {
 	t := Table{Week: w}
 	domains := sum(seen, w.Has, listed)
 	for d, row := range domains {

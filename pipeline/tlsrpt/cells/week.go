@@ -58,12 +58,3 @@ func (w Week) Month() Month { return MonthOf(w.first) }
 
 // String is the first day.
 func (w Week) String() string { return w.first.String() }
-
-// LastDue is the newest week whose table is due at a time.
-func LastDue(now time.Time) Week {
-	for d := tlsrpt.DayOf(now); ; d-- {
-		if w, ok := WeekOf(d); ok && !w.Due().After(now) {
-			return w
-		}
-	}
-}

@@ -190,12 +190,12 @@ func (w *world) tables(m int) (out []Table) {
 	for k := (m - 1) * weeks; k < m*weeks; k++ {
 		before = append(before, w.drawn[k]...)
 	}
-	chosen := Choose(month, before, w.listed, w.secret)
+	chosen := Choose(month, slices.Values(before), w.listed, w.secret)
 	for k := m * weeks; k < (m+1)*weeks; k++ {
 		if w.plain {
 			chosen = choose(month, theWeek(k).Has, slices.Values(w.drawn[k]), w.listed, func(string) int { return MinContributors })
 		}
-		out = append(out, Make(theWeek(k), w.drawn[k], w.listed, chosen))
+		out = append(out, Make(theWeek(k), slices.Values(w.drawn[k]), w.listed, chosen))
 	}
 	return out
 }
