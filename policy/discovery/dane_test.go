@@ -1,7 +1,6 @@
 package discovery_test
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -159,19 +158,6 @@ func TestUsable(t *testing.T) {
 		if len(a.TLSA) != 1 || a.TLSA[0].String() != text || a.TLSA[0].Usable() != want {
 			t.Errorf("%.40s: %v, want usable %v", text, a.TLSA, want)
 		}
-	}
-}
-
-// TestDigestOfNothing (case 29): usable by its form, matched by nothing.
-func TestDigestOfNothing(t *testing.T) {
-	empty := sha256.Sum256(nil)
-	r := discovery.TLSARecord{Usage: 3, Selector: 1, Matching: 1, Data: empty[:]}
-	if !r.Usable() || !r.OfNothing() || !strings.HasPrefix(r.String(), "3 1 1 e3b0c442") {
-		t.Errorf("%v: usable %v, of nothing %v", r, r.Usable(), r.OfNothing())
-	}
-	r.Matching = discovery.MatchSHA512
-	if r.OfNothing() {
-		t.Error("a SHA-256 taken for a SHA-512")
 	}
 }
 

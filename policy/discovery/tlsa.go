@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
@@ -75,13 +73,6 @@ func (r TLSARecord) encodes() bool {
 	}
 	rest, err := asn1.Unmarshal(r.Data, shape)
 	return err == nil && len(rest) == 0
-}
-
-// OfNothing reports whether Data is the digest of no bytes at all, e3b0c442… or cf83e135…: a script once hashed the output
-// of a command that had failed. No certificate matches it, and the cause deserves to be named.
-func (r TLSARecord) OfNothing() bool {
-	short, long := sha256.Sum256(nil), sha512.Sum512(nil)
-	return r.Matching == MatchSHA256 && bytes.Equal(r.Data, short[:]) || r.Matching == MatchSHA512 && bytes.Equal(r.Data, long[:])
 }
 
 func (r TLSARecord) compare(o TLSARecord) int {
