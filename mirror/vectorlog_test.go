@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,15 @@ func (v *vectorWorld) makeTrust() {
 	v.trustCase("flip", "one bit of a signature is another", "refuse", "", changedSignature(one.Note()))
 	v.trustCase("line-malformed", "a signature line is none: the note is no signed note", "refuse", "", append(one.Note(), "— root.c !\n"...))
 	v.trustCase("line-padding", "a stranger's line has padding behind whole base64: the note is no signed note", "refuse", "", append(bytes.Clone(one.Note()), "— root.c AAAAAAAA=\n"...))
+	lineB := bytes.SplitAfter(v.sign(one.Text(), b), []byte("\n\n"))[1]
+	hidden := slices.Concat([]byte(one.Text()+"\n"), changedSignature(line), changedSignature(lineB), line, lineB, []byte("no line\n"))
+	v.trustCase("line-malformed-behind-wrong", "a line that is none, behind wrong ones of all keys that count", "refuse", "", hidden)
+	v.trustCase("lines-101", "100 signature lines are the most", "refuse", "", append(bytes.Clone(one.Note()), bytes.Repeat([]byte("— x AAAAAAAA\n"), 99)...))
+	v.trustCase("lines-100", "100 signature lines, as many as there may be", "accept", "", append(bytes.Clone(one.Note()), bytes.Repeat([]byte("— x AAAAAAAA\n"), 98)...))
+	for _, s := range []struct{ number, verdict string }{{"9007199254740991", "accept"}, {"9007199254740992", "refuse"}} {
+		text := swapText(v, one.Text(), "version 1\n", "version "+s.number+"\n")
+		v.trustCase("version-"+s.number, "2^53-1 is the highest number", s.verdict, fmt.Sprintf("%x", sum([]byte(text))), v.sign(text, a, b))
+	}
 	v.trustCase("no-signatures", "a text without signatures", "refuse", "", []byte(one.Text()))
 
 	next := func(name, why string, msg []byte) {
@@ -75,6 +85,8 @@ func (v *vectorWorld) makeTrust() {
 		{"group-threshold-4", "a group's threshold above its members", "group g 2", "group g 4"},
 		{"group-member-twice", "a member twice", "w0 w1 w2", "w0 w1 w1"},
 		{"group-member-unknown", "a member that is not defined above", "w0 w1 w2", "w0 w1 w3"},
+		{"witness-none", "none is what a quorum of nobody is called", "witness w1 ", "witness none "},
+		{"group-of-witness", "a group has a witness's name", "group g 2", "group w0 2"},
 		{"witness-twice", "a name twice", "witness w1 ", "witness w0 "},
 		{"order", "the quorum before the groups", "group g 2 w0 w1 w2\nquorum g", "quorum g\ngroup g 2 w0 w1 w2"},
 	} {

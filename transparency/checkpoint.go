@@ -70,12 +70,12 @@ func SignCheckpoint(c Checkpoint, log note.Signer) ([]byte, error) {
 
 // signedBy returns the keys whose signature on the note is good, in the order given, with their signature lines.
 // A wrong signature of a key does not count, and neither does it hide the good ones: whoever serves the note can
-// add lines.
+// add lines. One line that is none makes it no note (C2SP signed-note), wherever it stands.
 func signedBy(msg []byte, keys []noteKey) (text string, signers []noteKey, lines []note.Signature) {
 	for _, k := range keys {
 		n, err := note.Open(msg, note.VerifierList(k))
 		var bad *note.InvalidSignatureError
-		if errors.As(err, &bad) {
+		if errors.As(err, &bad) && isNote(msg) {
 			n, err = openLine(msg, k)
 		}
 		if err == nil {
@@ -85,18 +85,18 @@ func signedBy(msg []byte, keys []noteKey) (text string, signers []noteKey, lines
 	return text, signers, lines
 }
 
-// maxLines is how many signature lines of a note are looked at, as in note.Open.
-const maxLines = 100
+// isNote reports whether all lines of a note are in their form: note.Open stops at the first wrong signature of a key that it
+// knows, and looks at none behind it.
+func isNote(msg []byte) bool {
+	var unverified *note.UnverifiedNoteError
+	_, err := note.Open(msg, note.VerifierList())
+	return errors.As(err, &unverified)
+}
 
-// openLine tries the signature lines of one key one by one: note.Open stops at the first wrong one.
+// openLine tries the signature lines of one key one by one: note.Open stops at the first wrong one. msg is a note.
 func openLine(msg []byte, k noteKey) (*note.Note, error) {
 	split := bytes.LastIndex(msg, []byte("\n\n")) + 2
-	err := error(&note.InvalidSignatureError{Name: k.name, Hash: k.hash})
-	lines := 0
 	for line := range bytes.Lines(msg[split:]) {
-		if lines++; lines > maxLines {
-			break
-		}
 		if !bytes.HasPrefix(line, []byte("— "+k.name+" ")) {
 			continue
 		}
@@ -104,7 +104,7 @@ func openLine(msg []byte, k noteKey) (*note.Note, error) {
 			return n, nil
 		}
 	}
-	return nil, err
+	return nil, &note.InvalidSignatureError{Name: k.name, Hash: k.hash}
 }
 
 // rebuildNote writes a note that carries only the given, verified lines: forged ones are not passed on or stored.

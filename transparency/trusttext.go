@@ -62,7 +62,7 @@ func (p *trustParser) item(name string) string {
 }
 
 func (p *trustParser) number(name string) int64 {
-	v, err := strconv.ParseInt(p.item(name), 10, 53)
+	v, err := strconv.ParseInt(p.item(name), 10, 54) // to 2^53-1, as in leaves
 	if err != nil && p.err == nil {
 		p.err = fmt.Errorf("%s takes a number", name)
 	}

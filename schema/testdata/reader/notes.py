@@ -181,6 +181,7 @@ class Trust:
         self.lines = self.note.text.split("\n")[:-1]
         need(self._next() == "policylist/trust/v1", "not a trust version")
         self.version = number(self._item("version"), 1)
+        need(self.version < 2**53, "a version of 2^53 or more")
         self.expires_text = self._item("expires")
         self.expires = time(self.expires_text)
         self.origin = self._item("origin")
