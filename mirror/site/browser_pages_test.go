@@ -28,6 +28,7 @@ func TestInBrowser(t *testing.T) {
 	shards := publish(t, m)
 	t.Run("pages", func(t *testing.T) { testPagesInBrowser(t, b, small, true) })
 	t.Run("shards", func(t *testing.T) { testPagesInBrowser(t, b, shards, false) })
+	t.Run("shards say the same", func(t *testing.T) { testShardsSayTheSame(t, b, small, shards) })
 	t.Run("files", func(t *testing.T) { testFeedsInBrowser(t, b, small) })
 	t.Run("disk", func(t *testing.T) { testDisk(t, b, small) })
 	t.Run("hostile texts", func(t *testing.T) { testHostileInBrowser(t, b, small, shards) })

@@ -152,7 +152,7 @@ func (e *Evidence) take(line []byte, listed map[string]bool) error {
 		e.Feedback = &Feedback{cut(l.Feedback.From), cut(l.Feedback.To), map[string]map[string]string{}}
 		for _, row := range l.Feedback.Domains {
 			if listed[row.Domain] {
-				e.Feedback.Domains[row.Domain] = row.Cells
+				e.Feedback.Domains[row.Domain] = cutCells(row.Cells)
 			}
 		}
 	case (l.Kind == "domain" || l.Kind == "") && listed[l.Domain]:
@@ -222,6 +222,14 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
+}
+
+func cutCells(cells map[string]string) map[string]string {
+	out := map[string]string{}
+	for result, share := range cells {
+		out[cut(result)] = cut(share)
+	}
+	return out
 }
 
 func cutAll(codes []string) []string {

@@ -17,7 +17,8 @@ type domainPage struct {
 	Index          int64
 	PendingUnknown bool
 	Evidence       bool
-	Verify, Leave  string
+	Verify         string
+	Propose, Leave string
 	Copy           bool // Verify is to be run in a copy of the mirror
 }
 
@@ -55,7 +56,7 @@ func (b *builder) domainFeed(d *Domain) ([]byte, error) {
 func (b *builder) domain(s *Status) domainPage {
 	d := domainPage{view: b.view(s.name+", "+b.Origin, "", "../../"), Name: s.name, Status: *s, Meaning: meanings[s.Status],
 		PendingUnknown: b.Pending == nil, Copy: b.Address == ".", Evidence: b.Model.Evidence.Release > 0,
-		Leave: leaveRecord(s.name)}
+		Propose: proposeCommand(s.name), Leave: leaveRecord(s.name)}
 	if s.Probe != nil {
 		for _, code := range s.Probe.Codes {
 			d.Codes = append(d.Codes, b.Code(code))
@@ -67,6 +68,9 @@ func (b *builder) domain(s *Status) domainPage {
 	}
 	return d
 }
+
+// proposeCommand writes an entry anew; the list's source is the folder that the other pages name, too.
+func proposeCommand(name string) string { return fmt.Sprintf("starttls-list propose %s list", name) }
 
 // fingerprint is that of the version where belief began.
 func (b *builder) fingerprint() string { return fmt.Sprintf("%x", b.Trust[0].Digest()) }
@@ -83,14 +87,16 @@ func (b *builder) verifyCommand(name string) string {
 // shardPage shows any domain. The script puts its name in the place of DOMAIN.
 type shardPage struct {
 	view
-	Prove, Leave string
-	Meanings     map[string]string
+	Prove, Propose, Leave string
+	Meanings              map[string]string
+	PendingKnown          bool
+	Evidence              bool // the mirror has some
 }
 
 func (b *builder) shardPage() shardPage {
 	return shardPage{b.view("Domain, "+b.Origin, "", "../"),
 		fmt.Sprintf("starttls-list site prove DOMAIN --mirror %s --fingerprint %s --out DOMAIN.tlog-proof", shellWord(b.Address), b.fingerprint()),
-		leaveRecord("DOMAIN"), meanings}
+		proposeCommand("DOMAIN"), leaveRecord("DOMAIN"), meanings, b.Pending != nil, b.Model.Evidence.Release > 0}
 }
 
 // maxIndex is how many domains a page of the index lists; with more it leads to one page for each next letter. So a

@@ -149,10 +149,12 @@ func TestIndexIsSplit(t *testing.T) {
 func TestEmptyList(t *testing.T) {
 	o := newOperator(t)
 	o.publish()
-	sink := fresh(t, o.read(Extra{}))
-	for p := range sink.paths() {
-		if path.Ext(p) == ".html" {
-			checkPage(t, sink, p)
+	for _, pending := range [][]byte{nil, []byte(held)} { // the first domain to join is held
+		sink := fresh(t, o.read(Extra{Pending: pending}))
+		for p := range sink.paths() {
+			if path.Ext(p) == ".html" {
+				checkPage(t, sink, p)
+			}
 		}
 	}
 }

@@ -89,7 +89,7 @@ func (m *Model) statuses() []Status {
 	known := len(out)
 	for _, h := range m.Pending.Held {
 		_, ok := slices.BinarySearchFunc(out[:known], h.Domain, func(s Status, d string) int { return strings.Compare(s.name, d) })
-		if ok || out[len(out)-1].name == h.Domain {
+		if ok || len(out) > known && out[len(out)-1].name == h.Domain {
 			continue
 		}
 		s := Status{Status: StatusPending, Since: h.Since, Preloadable: "unknown", Removable: "no", History: []Change{}, name: h.Domain}

@@ -69,7 +69,9 @@
         const status = await lookUp(domain);
         if (question !== asked) return;
         add(answer, "p", status ? status.sentence : never(domain), { class: "lead " + (status ? status.status : "") });
-        if (status) add(add(answer, "p"), "a", "Everything about " + domain, { href: page(domain) });
+        const more = add(answer, "p");
+        if (status) add(more, "a", "Everything about " + domain, { href: page(domain) });
+        else add(more, "a", "How a domain joins", { href: root + "join/index.html" });
       } catch (_) {
         if (question !== asked) return;
         answer.replaceChildren();
@@ -79,31 +81,118 @@
     });
   }
 
-  function setting(s) { return s.mode + ": " + s.mxs.join(", "); }
+  // What follows makes of a status what the template of a domain's page makes of it, word by word.
 
-  function codeList(parent, codes, texts) {
-    const list = add(parent, "ul");
-    for (const code of codes) {
-      const text = texts[code] || {}, item = add(list, "li");
-      add(item, "strong", code);
-      if (text.summary) item.append(": " + text.summary);
-      if (text.fix) add(item, "p", "What to do: " + text.fix, { class: "fix" });
+  function words(parent, ...all) { parent.append(...all); return parent; }
+
+  function time(parent, before, at) {
+    if (at) add(words(parent, before), "time", moment(at), { datetime: at });
+  }
+
+  function setting(parent, s) {
+    parent.append(s.mode + ": ");
+    s.mxs.forEach(function (mx, i) { add(words(parent, i ? ", " : ""), "code", mx); });
+  }
+
+  function reason(code, texts) { return texts[code] ? texts[code].summary + " (" + code + ")" : code; }
+
+  function row(parent, kind, cells) {
+    const tr = add(parent, "tr");
+    cells.forEach(function (text, i) { add(tr, i && kind !== "col" ? "td" : "th", text, i && kind !== "col" ? {} : { scope: kind }); });
+    return tr;
+  }
+
+  function findings(parent, all) {
+    for (const f of all) {
+      const item = add(parent, "li");
+      add(item, "strong", f.code);
+      if (f.summary) item.append(": " + f.summary);
+      if (f.fix) add(item, "p", "What to do: " + f.fix, { class: "fix" });
     }
   }
 
-  function renderProbe(parent, probe, texts) {
-    add(parent, "h2", "Probes");
+  function renderPolicy(place, status, texts) {
+    add(place, "h2", "Policy");
+    add(place, "p", document.querySelector("[data-mode=" + status.status + "]").textContent);
+    const list = add(place, "ul"), facts = add(place, "dl");
+    for (const mx of status.mxs) add(add(list, "li"), "code", mx);
+    add(facts, "dt", "On the list since");
+    time(add(facts, "dd"), "", status.listed);
+    add(facts, "dt", "Where it comes from");
+    add(facts, "dd", reason(status.history[0].reason, texts));
+  }
+
+  function renderHeld(place, pending) {
+    if (pending.length || place.dataset.held !== "known") add(place, "h2", "Held");
+    if (!pending.length && place.dataset.held !== "known") add(place, "p", "Whether a change is held is not told here yet.");
+    for (const held of pending) {
+      const section = add(place, "section"), heading = add(section, "h3", held.class);
+      time(heading, ", held since ", held.since);
+      time(heading, ", not before ", held.until);
+      findings(add(section, "ul"), held.findings);
+    }
+  }
+
+  function renderVantages(place, vantages) {
+    const table = add(add(place, "div", undefined, { class: "scroll vantages", tabindex: "0", role: "region", "aria-label": "What each vantage saw" }), "table");
+    row(add(table, "thead"), "col", ["Vantage", "Verdict", "Since", "Codes"]);
+    const rows = add(table, "tbody");
+    for (const v of vantages) time(row(rows, "row", [v.name, v.verdict, "", v.codes.join(" ")]).children[2], "", v.since);
+    for (const v of vantages) {
+      if (!v.troubles || !v.troubles.length) continue;
+      add(place, "h3", "Sessions that failed, from " + v.name);
+      const list = add(place, "ul");
+      for (const t of v.troubles) {
+        const item = add(list, "li");
+        add(item, "code", t.host);
+        add(words(item, " at "), "code", t.address);
+        item.append(" failed at " + t.stage + (t.detail ? ": " + t.detail : ""));
+        if (t.reply) add(add(item, "p", "The server said: ", { class: "fix" }), "code", t.reply);
+      }
+    }
+  }
+
+  function renderProbe(place, probe, texts) {
+    add(place, "h2", "Probes");
     if (!probe) {
-      add(parent, "p", "The last scan does not speak of this domain.");
+      add(place, "p", place.dataset.evidence === "yes" ? "The last scan does not speak of this domain." : "There is no evidence of probes here yet.");
       return;
     }
-    add(parent, "p", "Verdict of all vantages: " + probe.verdict + (probe.since ? ", since " + moment(probe.since) : "") + ".");
-    codeList(parent, probe.codes, texts);
-    for (const v of probe.vantages) {
-      add(parent, "h3", v.name + ": " + v.verdict);
-      for (const t of v.troubles || []) {
-        add(parent, "p", t.host + " at " + t.address + " failed at " + t.stage + (t.detail ? ": " + t.detail : ""));
-        if (t.reply) add(parent, "p", "The server said: " + t.reply, { class: "fix" });
+    const verdict = add(place, "p", "Verdict of all vantages: ");
+    add(verdict, "strong", probe.verdict, { class: "verdict " + probe.verdict });
+    time(verdict, ", since ", probe.since);
+    verdict.append(".");
+    if (probe.codes.length) findings(add(place, "ul", undefined, { class: "findings" }), probe.codes.map(function (code) { return { code: code, ...texts[code] }; }));
+    if (probe.vantages.length) renderVantages(place, probe.vantages);
+  }
+
+  function renderFeedback(place, feedback) {
+    add(place, "h2", "What senders report");
+    if (feedback.state !== "reported") {
+      add(place, "p", feedback.state === "not yet" ? "There is no table of reports yet." : "Insufficient data.");
+      return;
+    }
+    const table = add(place, "table");
+    row(add(table, "thead"), "col", ["Result", "Share of sessions"]);
+    const rows = add(table, "tbody");
+    for (const result of Object.keys(feedback.cells).sort()) row(rows, "row", [result, feedback.cells[result]]);
+  }
+
+  function renderHistory(place, history, texts) {
+    if (!history.length) return;
+    add(place, "h2", "History");
+    const list = add(place, "ol", undefined, { class: "history" });
+    for (const c of history) {
+      const item = add(list, "li"), heading = add(item, "h3");
+      time(heading, "", c.time);
+      heading.append(": " + c.class);
+      add(item, "p", "Release " + c.release + ", log entry " + c.index + ", " + reason(c.reason, texts) + ".");
+      const diff = add(item, "p", undefined, { class: "diff" });
+      for (const [tag, sign, s] of [["del", "\u2212", c.before], ["ins", "+", c.after]]) {
+        if (!s) continue;
+        const line = add(diff, tag);
+        add(line, "span", sign, { class: "sign" });
+        setting(words(line, " "), s);
       }
     }
   }
@@ -114,29 +203,16 @@
     document.querySelector("h1").textContent = domain;
     for (const [code, text] of commands) code.textContent = text.replaceAll("DOMAIN", domain);
     document.getElementById("leave").hidden = !status || status.removable !== "yes";
+    document.getElementById("join").hidden = Boolean(status && status.mxs);
+    document.getElementById("proof").hidden = !status || !status.history.length;
     place.replaceChildren();
     add(place, "p", status ? status.sentence : never(domain), { class: "lead " + (status ? status.status : "") });
     if (!status) return;
-    if (status.mxs) {
-      add(place, "h2", "Policy");
-      add(place, "p", document.querySelector("[data-mode=" + status.status + "]").textContent);
-      add(place, "p", setting({ mode: status.status, mxs: status.mxs }));
-    }
-    for (const held of status.pending) {
-      add(place, "h2", "Held: " + held.class + (held.until ? ", not before " + moment(held.until) : ""));
-      for (const f of held.findings || []) add(place, "p", f.code + ": " + f.summary + ". What to do: " + f.fix);
-    }
+    if (status.mxs) renderPolicy(place, status, texts);
+    renderHeld(place, status.pending);
     renderProbe(place, status.probe, texts);
-    add(place, "h2", "What senders report");
-    add(place, "p", status.feedback.cells ? Object.entries(status.feedback.cells).map((c) => c.join(": ")).join(", ") : status.feedback.state);
-    add(place, "h2", "History");
-    const list = add(place, "ol", undefined, { class: "history" });
-    for (const c of status.history) {
-      const item = add(list, "li", moment(c.time) + ": " + c.class + ", release " + c.release + ", log entry " + c.index + ", " + c.reason);
-      const diff = add(item, "p", undefined, { class: "diff" });
-      if (c.before) add(diff, "del", "− " + setting(c.before));
-      if (c.after) add(diff, "ins", "+ " + setting(c.after));
-    }
+    renderFeedback(place, status.feedback);
+    renderHistory(place, status.history, texts);
   }
 
   const place = document.getElementById("domain-page");
