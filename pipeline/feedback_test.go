@@ -27,7 +27,9 @@ import (
 // reports makes the table of the newest week that is due: of each domain three reporters say that so many of 100 sessions failed.
 func (g *gated) reports(failed map[string]int64) func() ([]byte, error) {
 	return func() ([]byte, error) {
-		week := cells.LastDue(g.now)
+		month := cells.MonthOf(tlsrpt.DayOf(g.now))
+		due := slices.DeleteFunc(slices.Concat(month.Before().Weeks(), month.Weeks()), func(w cells.Week) bool { return w.Due().After(g.now) })
+		week := due[len(due)-1]
 		var seen []cells.Observation
 		var entries []policy.Entry
 		for name, n := range failed {
@@ -41,7 +43,7 @@ func (g *gated) reports(failed map[string]int64) func() ([]byte, error) {
 					Failed: map[tlsrpt.Class]int64{tlsrpt.ClassCertificate: n}})
 			}
 		}
-		return cells.Make(week, seen, cells.ListOf(entries), cells.Chosen{}).Bytes(), nil
+		return cells.Make(week, slices.Values(seen), cells.ListOf(entries), cells.Chosen{}).Bytes(), nil
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,7 +84,9 @@ func TestTLSRPTTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	week := cells.LastDue(time.Now())
+	month := cells.MonthOf(rfc8460.DayOf(time.Now()))
+	due := slices.DeleteFunc(slices.Concat(month.Before().Weeks(), month.Weeks()), func(w cells.Week) bool { return w.Due().After(time.Now()) })
+	week := due[len(due)-1]
 	fault := rfc8460.Contributed{Domain: good, Type: rfc8460.STS, Successful: 100, Failed: 50,
 		Details: []rfc8460.ContributedDetail{{Result: rfc8460.CertificateHostMismatch, MX: rfc8460.UnlistedMX, Failed: 50}}}
 	contributed(t, "store", 20, week.Month().Before().First()+3, fault)
