@@ -22,8 +22,13 @@ const (
 	slowWindow = 30 * time.Second
 )
 
-// errSlow is why a transfer was given up.
-var errSlow = errors.New("the mirror is too slow")
+var (
+	// errSlow is why a transfer was given up.
+	errSlow = errors.New("the mirror is too slow")
+	// errCondition is why a request with an entity tag failed that may do without: servers, and what stands before them, are
+	// seen to refuse what they do not know, or to answer 412, which RFC 9110 section 13.1.2 has for writers alone.
+	errCondition = errors.New("the mirror takes no request with a condition")
+)
 
 // HTTP reads a mirror over http or https. Redirects are not followed: data must not name hosts that a client then
 // talks to. Safe for concurrent use.
@@ -116,6 +121,8 @@ func (h *HTTP) get(ctx context.Context, path string, limit int64, tag string) ([
 		return nil, nil, ErrUnchanged
 	case code == http.StatusForbidden || code == http.StatusNotFound || code == http.StatusGone:
 		return nil, nil, fmt.Errorf("%s%s: %s: %w", h.base, path, resp.Status, fs.ErrNotExist)
+	case tag != "" && (code/100 == 4 && code != http.StatusTooManyRequests || code == http.StatusNotImplemented):
+		return nil, nil, fmt.Errorf("%s%s: %s: %w", h.base, path, resp.Status, errCondition)
 	default:
 		return nil, nil, fmt.Errorf("%s%s: %s", h.base, path, resp.Status)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/starttls-everywhere/policylist/mirror/durable"
@@ -35,6 +36,10 @@ type Conditional interface {
 
 // maxTag bounds an entity tag that is kept, in bytes. Stores' are below 100.
 const maxTag = 256
+
+// entityTag is RFC 9110 section 8.8.3 without bytes beyond ASCII. What else a mirror writes there is not sent back: "*" would ask
+// whether there is any pointer at all, which is answered with 304 whatever stands in it.
+var entityTag = regexp.MustCompile(`^(?:W/)?"[!#-~]*"$`)
 
 // recalled is a mirror's pointer with its tag.
 type recalled struct {
@@ -67,7 +72,7 @@ func (c *Client) remember(name string, r recalled) {
 			all[s.Name] = kept
 		}
 	}
-	if delete(all, name); r.Tag != "" && len(r.Tag) <= maxTag {
+	if delete(all, name); len(r.Tag) <= maxTag && entityTag.MatchString(r.Tag) {
 		all[name] = r
 	}
 	if before[name] == all[name] && len(before) == len(all) {
@@ -97,8 +102,11 @@ func (c *Client) pointerOf(ctx context.Context, s Source, h *held) (data []byte,
 		last = recalled{}
 	}
 	data, tag, err := r.GetUnless(ctx, PointerPath, transparency.MaxProofBytes, last.Tag)
-	if errors.Is(err, ErrUnchanged) && last.Tag != "" {
+	switch {
+	case errors.Is(err, ErrUnchanged) && last.Tag != "":
 		return []byte(last.Pointer), keep, nil
+	case errors.Is(err, errCondition):
+		data, tag, err = r.GetUnless(ctx, PointerPath, transparency.MaxProofBytes, "")
 	}
 	return data, func() { c.remember(s.Name, recalled{tag, string(data)}) }, err
 }

@@ -20,6 +20,7 @@ type tagging struct {
 	unchanged int      // answers 304
 	asked     []string // tags that it was asked with for the pointer
 	lie       []byte   // the pointer, instead of the world's
+	refusal   int      // the status of any request with a tag; 0: as it should be
 }
 
 func (m *tagging) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -29,6 +30,10 @@ func (m *tagging) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		m.asked = append(m.asked, r.Header.Get("If-None-Match"))
 		if m.lie != nil {
 			data = m.lie
+		}
+		if m.refusal != 0 && m.last() != "" {
+			rw.WriteHeader(m.refusal)
+			return
 		}
 	} else if r.Header.Get("If-None-Match") != "" {
 		http.Error(rw, "only the pointer is asked for like this", http.StatusBadRequest)
@@ -132,6 +137,45 @@ func TestPointerThatCannotBeRecalled(t *testing.T) {
 		t.Error("a tag of that length was kept")
 	}
 	r.holds(m.w.last)
+}
+
+// TestTagThatIsNone: what is no entity tag is not sent back; "*" would be answered with 304 whatever the mirror has.
+func TestTagThatIsNone(t *testing.T) {
+	m, r := newTagging(t)
+	for tag, kept := range map[string]bool{
+		`"a"`: true, `W/"a"`: true, `""`: true, `"a:b/c"`: true,
+		"*": false, "a": false, `"a`: false, `w/"a"`: false, `"a", "b"`: false, `"a b"`: false, "\"\x01\"": false, "\"a\x7f\"": false, "\"\xff\"": false, `"a"b"`: false,
+	} {
+		r.remember("mirror", recalled{Tag: tag, Pointer: "p"})
+		if _, ok := recall(r.Dir)["mirror"]; ok != kept {
+			t.Errorf("%q: kept is %v", tag, ok)
+		}
+	}
+	m.always = "*"
+	r.update() // with the tag from before
+	for range 2 {
+		if r.update(); m.last() != "" {
+			t.Errorf("asked with the tag %q", m.last())
+		}
+	}
+}
+
+// TestConditionThatIsRefused: a server that cannot take a condition is asked without, in the same update; one that says that it
+// is too busy, or down, is not asked twice.
+func TestConditionThatIsRefused(t *testing.T) {
+	m, r := newTagging(t)
+	for status, again := range map[int]bool{400: true, 405: true, 412: true, 501: true, 429: false, 500: false, 503: false} {
+		m.refusal = status
+		before := len(m.asked)
+		if again {
+			r.update()
+		} else {
+			r.refuse(http.StatusText(status))
+		}
+		if asked := m.asked[before:]; len(asked) == 0 || asked[0] == "" || again != (len(asked) == 2 && asked[1] == "") {
+			t.Errorf("%d: asked with %q", status, asked)
+		}
+	}
 }
 
 // 304 is an answer only to who has something.
