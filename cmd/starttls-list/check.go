@@ -45,15 +45,8 @@ Exit codes: 0 no errors, 1 errors, 2 could not decide, 3 wrong usage, 4 internal
 	return cmd
 }
 
-// exactly is cobra.ExactArgs with the exit code of wrong usage.
-func exactly(n int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(n)(c, args); err != nil {
-			return usage(c, err)
-		}
-		return nil
-	}
-}
+// exactly are the arguments of a command that takes n.
+func exactly(n int) cobra.PositionalArgs { return term.Arguments(n, n, usage) }
 
 func check(c *cobra.Command, source, base, format string) error {
 	print, ok := map[string]func(io.Writer, report) error{"text": printText, "json": printJSON, "github": printGitHub}[format]

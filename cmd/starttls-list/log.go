@@ -32,15 +32,9 @@ const fillExample = `  $ starttls-list log fill --config mylist/policylist.toml
   tree … has the log: size 317, root …`
 
 func newLogCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use: "log", Short: "moves the log to a Trillian server", Long: logLong, Args: cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(c, fmt.Errorf("there is no command log %q", args[0]))
-			}
-			return c.Help()
-		},
-	}
+	c := term.Group(&cobra.Command{
+		Use: "log", Short: "moves the log to a Trillian server", Long: logLong,
+	}, usage)
 	c.Long += "\n\nExit codes: 0 done, 1 refused or no answer, 3 usage, 4 internal."
 	c.Example = fillExample
 	c.AddCommand(newLogFillCommand())

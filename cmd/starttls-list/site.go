@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -21,15 +20,9 @@ says what is where.
 Exit codes: 0 done; each command's help says what its others mean.`
 
 func newSiteCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use: "site", Short: "makes and shows the pages of a list, and verifies their proofs", Long: siteLong, Args: cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(c, fmt.Errorf("there is no command site %q", args[0]))
-			}
-			return c.Help()
-		},
-	}
+	c := term.Group(&cobra.Command{
+		Use: "site", Short: "makes and shows the pages of a list, and verifies their proofs", Long: siteLong,
+	}, usage)
 	c.Example = siteBuildExample
 	c.AddCommand(newSiteBuildCommand(), newSiteServeCommand(), newSiteProveCommand(), newSiteVerifyCommand())
 	return c

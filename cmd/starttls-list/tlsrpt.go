@@ -51,16 +51,9 @@ const enrolExample = `  $ starttls-list tlsrpt enrol a.example --config policyli
 const exitLater = 75
 
 func newTLSRPTCommand() *cobra.Command {
-	c := &cobra.Command{
+	c := term.Group(&cobra.Command{
 		Use: "tlsrpt", Short: "takes in reports about TLS in mail delivery, and tells what they say", Long: tlsrptLong, Example: enrolExample,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(c, fmt.Errorf("there is no command tlsrpt %q", args[0]))
-			}
-			return c.Help()
-		},
-	}
+	}, usage)
 	c.AddCommand(newTLSRPTEnrolCommand(), newTLSRPTServeCommand(), newTLSRPTIngestCommand(), newTLSRPTStatusCommand(), newTLSRPTTableCommand(), newTLSRPTAlertsCommand())
 	return c
 }

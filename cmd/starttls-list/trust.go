@@ -28,16 +28,9 @@ People sign on their own machines: send them the folder, let each run "sign", an
 "sign --merge". Nothing that exists is overwritten, and nothing is public before "publish" and a release.`
 
 func newTrustCommand() *cobra.Command {
-	c := &cobra.Command{
+	c := term.Group(&cobra.Command{
 		Use: "trust", Short: "makes, signs, publishes and shows trust versions: whose signatures count", Long: trustLong,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(c, fmt.Errorf("there is no command trust %q", args[0]))
-			}
-			return c.Help()
-		},
-	}
+	}, usage)
 	c.Long += "\n\nExit codes: 0 done, 1 refused or not complete, 3 usage, 4 internal."
 	c.Example = trustExample
 	c.AddCommand(newTrustCreateCommand(), newTrustProposeCommand(), newTrustSignCommand(), newTrustPublishCommand(), newTrustShowCommand())

@@ -44,7 +44,7 @@ func newTrustShowCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "show [FILE|DIR|URL]", Short: "tells what a version says, who signed it and what it changes", Long: trustShowLong,
-		Example: trustShowExample, Args: cobra.MaximumNArgs(1),
+		Example: trustShowExample, Args: term.Arguments(0, 1, usage),
 		RunE: func(c *cobra.Command, args []string) error {
 			place := pipeline.TrustDir
 			if len(args) == 1 {

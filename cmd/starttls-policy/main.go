@@ -104,19 +104,8 @@ func usage(c *cobra.Command, err error) error {
 	return &term.Exit{Code: exitUsage, Err: err, Hint: "see " + c.CommandPath() + " --help"}
 }
 
-// arguments is cobra.RangeArgs with the exit code of wrong usage.
-func arguments(low, high int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		check := cobra.RangeArgs(low, high)
-		if high == 0 {
-			check = cobra.NoArgs // names what stands there, which is most likely a command misspelt
-		}
-		if err := check(c, args); err != nil {
-			return usage(c, err)
-		}
-		return nil
-	}
-}
+// arguments are those of a command that takes from low to high.
+func arguments(low, high int) cobra.PositionalArgs { return term.Arguments(low, high, usage) }
 
 // line prints one line. Names, reasons and paths in it may come from a mirror, so nothing reaches the terminal raw.
 func line(w io.Writer, format string, args ...any) {

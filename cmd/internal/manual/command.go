@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 )
 
 // Command is the hidden command "manual DIR", which writes a program's pages into a folder for MANPATH; those of other
@@ -19,12 +21,7 @@ func Command(usage func(*cobra.Command, error) error, related []string, more fun
 		Use:    "manual DIR",
 		Short:  "write the manual pages into a folder, such as /usr/local/share/man",
 		Hidden: true,
-		Args: func(c *cobra.Command, args []string) error {
-			if err := cobra.ExactArgs(1)(c, args); err != nil {
-				return usage(c, err)
-			}
-			return nil
-		},
+		Args:   term.Arguments(1, 1, usage),
 		RunE: func(c *cobra.Command, args []string) error {
 			date, err := sourceDate(os.Getenv("SOURCE_DATE_EPOCH"))
 			if err != nil {

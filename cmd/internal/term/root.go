@@ -1,10 +1,6 @@
 package term
 
-import (
-	"fmt"
-
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 // Root is a program without its commands. Nothing is printed about errors: that is for Report. usage marks an error as the
 // caller's mistake, as which a command that does not exist and a flag that is wrong count.
@@ -16,16 +12,8 @@ func Root(name, version, short, long string, usage func(*cobra.Command, error) e
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// An unknown command reaches the root itself.
-		Args: cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(c, fmt.Errorf("there is no command %q", args[0]))
-			}
-			return c.Help()
-		},
 	}
 	root.SetHelpCommand(helpCommand(usage))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
-	return root
+	return Group(root, usage)
 }
