@@ -22,9 +22,9 @@ const (
 	maxChangeLines = 10_000
 )
 
-// shardDigits is how many hex digits of a domain's SHA-256 name its shard.
-func shardDigits(domains int) int {
-	if domains > maxTwoDigits {
+// shardDigits is how many hex digits of a domain's SHA-256 name its shard, in a site that has so many.
+func (m *Model) shardDigits(domains int) int {
+	if domains > m.maxTwoDigits {
 		return 3
 	}
 	return 2

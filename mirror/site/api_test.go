@@ -34,7 +34,7 @@ func TestEveryFileHasASchema(t *testing.T) {
 	empty := newOperator(t)
 	empty.publish()
 	large := whole(t)
-	large.publish(many(maxTwoDigits + 1)...)
+	large.publish(many(200)...)
 	for name, tt := range map[string]struct {
 		o     *operator
 		extra Extra
@@ -48,7 +48,7 @@ func TestEveryFileHasASchema(t *testing.T) {
 	} {
 		m := tt.o.read(tt.extra)
 		if tt.o == large {
-			m.maxPages = 1
+			m.maxPages, m.maxTwoDigits = 1, 200
 		}
 		sink, n := fresh(t, m), 0
 		for p := range sink.paths() {
@@ -98,6 +98,14 @@ func TestUnfinishedManifestHasASchema(t *testing.T) {
 	}
 }
 
+// Beyond 10,000 domains a shard is named by three digits (schema/README.md).
+func TestShardDigits(t *testing.T) {
+	m := story(t).read(Extra{})
+	if two, three := m.shardDigits(10_000), m.shardDigits(10_001); two != 2 || three != 3 {
+		t.Errorf("%d and %d digits", two, three)
+	}
+}
+
 // Every state that a domain can have is in the API, with what one can do about it.
 func TestStates(t *testing.T) {
 	o := whole(t)
@@ -141,7 +149,7 @@ func snippet(t *testing.T, language string) string {
 	return code
 }
 
-// withThreeDigits has the shards as a list of more than maxTwoDigits domains has them.
+// withThreeDigits has the shards as a list of more than 10,000 domains has them.
 func withThreeDigits(t *testing.T, two *memory) *memory {
 	t.Helper()
 	three := newMemory()

@@ -53,7 +53,7 @@ func (b *builder) add(path string, render func() ([]byte, error)) {
 
 func newBuilder(m *Model) *builder {
 	b := &builder{Model: m, all: m.statuses(), modes: map[string]int{StatusEnforce: 0, StatusTesting: 0}}
-	b.digits = shardDigits(len(b.all))
+	b.digits = m.shardDigits(len(b.all))
 	for _, d := range m.Domains {
 		b.events = append(b.events, d.Events...)
 	}

@@ -67,7 +67,8 @@ type Model struct {
 	survey    *survey // nil where there is none
 	record    *record
 	notes     map[int64]transparency.Cosigned // checkpoints of releases, by number
-	maxPages  int                             // the constant of that name; tests have less
+
+	maxPages, maxTwoDigits int // the constants of these names; tests have less
 }
 
 // Cosignature is a witness's word on the newest checkpoint.

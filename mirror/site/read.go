@@ -38,7 +38,7 @@ func Read(ctx context.Context, r mirror.Reader, chain *transparency.TrustChain, 
 	}
 	m := &Model{
 		Origin: rel.Leaf.Origin, Trust: chain.Versions(), Checkpoint: rel.Checkpoint, Releases: log.releases, Domains: log.all, List: log.list,
-		Alarms: log.alarms, MoreAlarms: log.more, Pending: pending, Address: extra.Address, extra: extra, incidents: incidents, explain: extra.Explain, survey: survey, record: log.record, maxPages: maxPages,
+		Alarms: log.alarms, MoreAlarms: log.more, Pending: pending, Address: extra.Address, extra: extra, incidents: incidents, explain: extra.Explain, survey: survey, record: log.record, maxPages: maxPages, maxTwoDigits: maxTwoDigits,
 	}
 	if m.Address == "" {
 		m.Address = "."
