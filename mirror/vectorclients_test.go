@@ -150,6 +150,11 @@ func (v *vectorWorld) makeDeltas() {
 	story("digest", "the resulting list has another digest", leaf(func(l *ReleaseLeaf) { l.ListDigest[0] ^= 1 }))
 	story("range-not-its-own", "its range begins with another release's entries", leaf(func(l *ReleaseLeaf) { l.From = 1 }))
 	story("range-misses-one", "its range leaves out the last change before it", leaf(func(l *ReleaseLeaf) { l.To-- }))
+	story("not-later-within", "of two new releases the second has the time of the first", func(w *world) {
+		w.release(set("d.example", policy.Testing))
+		w.edit = func(l *ReleaseLeaf) { l.Timestamp = l.Timestamp.Add(-w.interval) }
+		w.release(set("e.example", policy.Testing))
+	})
 	raw := func(name, why string, edits ...policy.Edit) {
 		v.t.Helper()
 		story(name, why, func(w *world) {

@@ -139,6 +139,7 @@ func (v *vectorWorld) makeCheckpoints() {
 	v.accept(c, "three-witnesses", "the log and all three witnesses signed", note)
 	v.accept(c, "two-witnesses", "two of three are the quorum", w2.cosign(w0.cosign(plain, at), at))
 	v.accept(c, "quorum-time", "witnesses signed at three times: the second latest is the quorum time", w0.cosign(w1.cosign(w2.cosign(plain, at.Add(-time.Hour)), at.Add(time.Minute)), at.Add(2*time.Hour)))
+	v.accept(c, "quorum-time-of-two", "of two witnesses, who are the quorum, the earlier time counts", w0.cosign(w1.cosign(plain, at), at.Add(2*time.Hour)))
 	stranger := newTestKey("stranger.example")
 	v.accept(c, "stranger-too", "lines of strangers change nothing", stranger.cosign(note, at))
 	impostor := newTestKey("impostor")

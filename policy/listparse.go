@@ -122,10 +122,10 @@ func (p *listParser) policies(like List) (List, error) {
 			s.Fail("the line before has no comma")
 		}
 		d := scanDomain(s)
-		comma = p.policy(s, line)
 		if last >= d.name && last != "" {
 			s.Fail("domains are not sorted and unique at %q", d)
 		}
+		comma = p.policy(s, line)
 		if err := s.Err(); err != nil {
 			return List{}, p.errorf(s, err)
 		}

@@ -104,6 +104,22 @@ func TestReadListTellsWhoFailed(t *testing.T) {
 	sameList(t, l, []policy.Entry{longest})
 }
 
+// TestFlawHasItsPlace: an error names the same place whether or not the reader has met the line's policy before.
+func TestFlawHasItsPlace(t *testing.T) {
+	file := string(fileOf(t, must(policy.NewList([]policy.Entry{
+		entry(t, "a.example", policy.Enforce, "mx.example"),
+		entry(t, "b.example", policy.Enforce, "mx.example"),
+		entry(t, "c.example", policy.Enforce, "mx.other.example"),
+		entry(t, "d.example", policy.Enforce, "mx.third.example"),
+	}))))
+	for old, want := range map[string]string{"b.example": "line 9, column 13: ", "d.example": "line 11, column 13: "} {
+		_, _, err := policy.ParseList([]byte(strings.Replace(file, old, "a.example", 1)))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", old, err, want)
+		}
+	}
+}
+
 func mx(t *testing.T, s string) policy.MXPattern {
 	t.Helper()
 	p, err := policy.ParseMXPattern(s)
