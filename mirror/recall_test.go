@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -20,6 +21,7 @@ type tagging struct {
 	unchanged int      // answers 304
 	asked     []string // tags that it was asked with for the pointer
 	lie       []byte   // the pointer, instead of the world's
+	frozen    bool     // whatever is asked, the pointer is unchanged
 	refusal   int      // the status of any request with a tag; 0: as it should be
 }
 
@@ -30,6 +32,10 @@ func (m *tagging) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		m.asked = append(m.asked, r.Header.Get("If-None-Match"))
 		if m.lie != nil {
 			data = m.lie
+		}
+		if m.frozen {
+			rw.WriteHeader(http.StatusNotModified)
+			return
 		}
 		if m.refusal != 0 && m.last() != "" {
 			rw.WriteHeader(m.refusal)
@@ -137,6 +143,55 @@ func TestPointerThatCannotBeRecalled(t *testing.T) {
 		t.Error("a tag of that length was kept")
 	}
 	r.holds(m.w.last)
+}
+
+// TestUnchangedForEver: a server that says "unchanged" whatever it is asked proves nothing: the list grows stale and ends as if
+// nobody had answered, and once its release is old the other mirrors are asked.
+func TestUnchangedForEver(t *testing.T) {
+	m, r := newTagging(t)
+	held, start := m.w.last, m.w.now
+	m.frozen = true
+	m.w.release(set("x.example", policy.Testing))
+	m.w.now = start.Add(askAllAfter - time.Second)
+	if out := r.update(); out.Method != "none" || !out.QuorumTime.Equal(start) {
+		t.Errorf("%+v", out)
+	}
+	r.holds(held)
+	for _, c := range []struct {
+		after time.Duration
+		want  Freshness
+	}{{askAllAfter, Fresh}, {freshFor, Fresh}, {freshFor + time.Second, Stale}, {held.Leaf.Expires.Sub(start), Expired}} {
+		m.w.now = start.Add(c.after)
+		out, err := r.Update(t.Context())
+		if !errors.Is(err, ErrNoMirror) || out.Freshness != c.want || m.last() != "" {
+			t.Errorf("after %s: %s, %v, asked with %q", c.after, out.Freshness, err, m.last())
+		}
+	}
+	if r.served.Freshness != Expired || r.served.List.Len() != 0 {
+		t.Errorf("the mail server reads %+v", r.served)
+	}
+	m.w.now = start.Add(askAllAfter)
+	r.ask(r.Sources[0].Reader, m.w.mirror())
+	r.update()
+	r.holds(m.w.last)
+}
+
+// TestDamageForgetsTags: without the state by which a pointer was judged, what mirrors said then is not asked about.
+func TestDamageForgetsTags(t *testing.T) {
+	m, r := newTagging(t)
+	for _, name := range []string{stateFile, ListPath} {
+		if r.update(); m.last() == "" {
+			t.Fatal("asked without a tag")
+		}
+		writeFile(t, r.Dir, name, "damaged")
+		if name == stateFile {
+			writeFile(t, r.Dir, stateOldFile, "damaged")
+		}
+		if out := r.update(); out.Damaged == nil || m.last() != "" {
+			t.Errorf("%s: asked with %q, %+v", name, m.last(), out)
+		}
+		r.holds(m.w.last)
+	}
 }
 
 // TestTagThatIsNone: what is no entity tag is not sent back; "*" would be answered with 304 whatever the mirror has.
