@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -155,6 +156,8 @@ func (v *vectorWorld) makeCheckpoints() {
 	v.refuse(c, "impostor", "a stranger's line under a witness's name", impostor.cosign(w0.cosign(plain, at), at))
 	v.refuse(c, "other-tree", "a cosignature is about another tree", append(w1.cosign(plain, at), bytes.SplitAfter(other, []byte("\n\n"))[1]...))
 	v.refuse(c, "cosigned-as-log", "a witness signed the text without cosignature/v1 and a time", append(w0.cosign(plain, at), bytes.SplitAfter(v.sign(noteText(note), w1), []byte("\n\n"))[1]...))
+	v.refuse(c, "cosigned-negative", "a cosignature's time fits 63 bits: this one says 2^63, and signed what that is as a negative number", w1.cosignAs(w0.cosign(plain, at), 1<<63, math.MinInt64))
+	v.refuse(c, "cosigned-beyond-63-bits", "a cosignature's time fits 63 bits: this one says 2^63, and signed that", w1.cosignAs(w0.cosign(plain, at), 1<<63, uint64(1<<63)))
 	cosigned := func(text string) []byte { return w2.cosign(w1.cosign(w0.cosign(v.sign(text, v.keys.log), at), at), at) }
 	text := noteText(note)
 	v.refuse(c, "log-key", "another key of the log's name signed", w1.cosign(w0.cosign(v.sign(text, testKey{v.keys.log.name, impostor.priv}), at), at))

@@ -56,9 +56,14 @@ func (k testKey) signer(t testing.TB) note.Signer {
 
 // cosign adds a witness's line to a checkpoint, as C2SP tlog-cosignature/v1 says.
 func (k testKey) cosign(checkpoint []byte, at time.Time) []byte {
+	return k.cosignAs(checkpoint, uint64(at.Unix()), at.Unix())
+}
+
+// cosignAs is cosign with a time, in seconds, that is told otherwise than it is signed.
+func (k testKey) cosignAs(checkpoint []byte, told uint64, signed any) []byte {
 	text, _, _ := strings.Cut(string(checkpoint), "\n\n")
-	sig := ed25519.Sign(k.priv, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s\n", at.Unix(), text))
-	line := append(k.hash(4), binary.BigEndian.AppendUint64(nil, uint64(at.Unix()))...)
+	sig := ed25519.Sign(k.priv, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s\n", signed, text))
+	line := append(k.hash(4), binary.BigEndian.AppendUint64(nil, told)...)
 	return fmt.Appendf(checkpoint, "— %s %s\n", k.name, base64.StdEncoding.EncodeToString(append(line, sig...)))
 }
 
