@@ -25,6 +25,7 @@ type Event struct {
 	Release int64
 	Time    time.Time // of the release
 	Index   int64     // of the change leaf
+	Source  string    // of the release: "git:<commit>", "import:<sha256>" or "renew"
 }
 
 // Op is "set" or "del", as the leaf says it.
@@ -95,7 +96,7 @@ func (h *history) add(leaves []mirror.Leaf, index int64) error {
 		if past := h.events[c.Domain]; len(past) > 0 {
 			before = past[len(past)-1].After
 		}
-		h.events[c.Domain] = append(h.events[c.Domain], Event{c.Domain, before, c.Policy, c.Reason, leaf.Release, leaf.Timestamp, i})
+		h.events[c.Domain] = append(h.events[c.Domain], Event{c.Domain, before, c.Policy, c.Reason, leaf.Release, leaf.Timestamp, i, leaf.Source})
 	}
 	h.releases = append(h.releases, Release{leaf, index})
 	return nil

@@ -3,6 +3,7 @@ package site
 import (
 	"fmt"
 	"path"
+	"strings"
 
 	"github.com/starttls-everywhere/policylist/policy"
 )
@@ -12,7 +13,7 @@ type domainPage struct {
 	Name           string
 	Status         Status
 	Meaning        string
-	Reason         string
+	Reason, Source string
 	Codes          []policy.Code
 	Index          int64
 	PendingUnknown bool
@@ -64,9 +65,24 @@ func (b *builder) domain(s *Status) domainPage {
 	}
 	if s.domain != nil {
 		last := s.domain.Last()
-		d.Feed, d.Index, d.Reason, d.Verify = "atom.xml", last.Index, b.reason(last.Reason), b.verifyCommand(s.name)
+		d.Feed, d.Index, d.Reason, d.Source, d.Verify = "atom.xml", last.Index, b.reason(last.Reason), sourceText(last.Source), b.verifyCommand(s.name)
 	}
 	return d
+}
+
+// sourceText says which state of the operator's source a release was made from; "" where it does not say, as of a source that is
+// not in Git.
+func sourceText(source string) string {
+	kind, digest, _ := strings.Cut(source, ":")
+	switch {
+	case strings.Trim(digest, "0") == "":
+		return ""
+	case kind == "git":
+		return "commit " + digest + " of the list’s source"
+	case kind == "import":
+		return "the import of a file with the SHA-256 " + digest
+	}
+	return ""
 }
 
 // proposeCommand writes an entry anew; the list's source is the folder that the other pages name, too.

@@ -117,6 +117,21 @@ func TestLeaveRecord(t *testing.T) {
 	}
 }
 
+// A page tells from which state of the source its entry comes, where the release does.
+func TestSourceText(t *testing.T) {
+	digest := strings.Repeat("c", 40)
+	for source, want := range map[string]string{"git:" + digest: "commit " + digest + " of the list’s source", "git:" + strings.Repeat("0", 40): "", "renew": "", "": "", "other:1": "",
+		"import:" + digest: "the import of a file with the SHA-256 " + digest} {
+		if got := sourceText(source); got != want {
+			t.Errorf("%s: %q", source, got)
+		}
+	}
+	page := rendered(t, story(t).read(Extra{}), "site/domain/a.example/index.html")
+	if !strings.Contains(page, "add.owner, by commit "+digest+" of the list’s source</dd>") {
+		t.Error(page)
+	}
+}
+
 // With many domains the index is split by letters, and a new domain changes the pages on the way to it.
 func TestIndexIsSplit(t *testing.T) {
 	o := newOperator(t)

@@ -49,7 +49,8 @@ type Change struct {
 	Reason  string   `json:"reason"`
 	Release int64    `json:"release"`
 	Time    string   `json:"time"`
-	Index   int64    `json:"index"` // of the change leaf in the log
+	Index   int64    `json:"index"`            // of the change leaf in the log
+	Source  string   `json:"source,omitempty"` // of the release: "git:<commit>", "import:<sha256>" or "renew"
 	Before  *Setting `json:"before,omitempty"`
 	After   *Setting `json:"after,omitempty"`
 }
@@ -72,7 +73,7 @@ func newSetting(p *policy.Policy) *Setting {
 }
 
 func newChange(e Event) Change {
-	return Change{e.Domain.String(), e.Op(), e.Class().String(), e.Reason, e.Release, stamp(e.Time), e.Index, newSetting(e.Before), newSetting(e.After)}
+	return Change{e.Domain.String(), e.Op(), e.Class().String(), e.Reason, e.Release, stamp(e.Time), e.Index, e.Source, newSetting(e.Before), newSetting(e.After)}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(policy.TimeFormat) }

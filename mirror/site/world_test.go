@@ -195,7 +195,7 @@ func (o *operator) publish(edits ...policy.Edit) {
 	o.now = o.now.Add(time.Hour)
 	number, list := int64(1), policy.List{}
 	leaf := &mirror.ReleaseLeaf{Author: "Test", Expires: o.now.AddDate(0, 0, 14), Origin: origin, Release: number,
-		Source: "git:" + strings.Repeat("0", 40), Timestamp: o.now, Trust: int64(len(o.trust))}
+		Source: "git:" + strings.Repeat("c", 40), Timestamp: o.now, Trust: int64(len(o.trust))}
 	if o.last != nil {
 		digest := o.last.Digest()
 		leaf.Release, leaf.Previous, list = o.last.Leaf.Release+1, &digest, o.last.List

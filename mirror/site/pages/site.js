@@ -96,6 +96,12 @@
 
   function reason(code, texts) { return texts[code] ? texts[code].summary + " (" + code + ")" : code; }
 
+  function source(text) {
+    const [kind, digest] = (text || "").split(":");
+    if (!digest || /^0*$/.test(digest)) return "";
+    return kind === "git" ? ", by commit " + digest + " of the list\u2019s source" : kind === "import" ? ", by the import of a file with the SHA-256 " + digest : "";
+  }
+
   function row(parent, kind, cells) {
     const tr = add(parent, "tr");
     cells.forEach(function (text, i) { add(tr, i && kind !== "col" ? "td" : "th", text, i && kind !== "col" ? {} : { scope: kind }); });
@@ -119,7 +125,7 @@
     add(facts, "dt", "On the list since");
     time(add(facts, "dd"), "", status.listed);
     add(facts, "dt", "Where it comes from");
-    add(facts, "dd", reason(status.history[0].reason, texts));
+    add(facts, "dd", reason(status.history[0].reason, texts) + source(status.history[0].source));
   }
 
   function renderHeld(place, pending) {
