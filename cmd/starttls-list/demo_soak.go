@@ -41,12 +41,12 @@ func (o *soakOptions) addFlags(c *cobra.Command) {
 // check refuses flags that mean nothing here.
 func (o *soakOptions) check(c *cobra.Command) error {
 	switch {
-	case o.last < 0 || o.every <= 0:
+	case o.last < 0 || o.every <= 0 || o.last == 0 && c.Flags().Changed("soak"):
 		return usage(c, errors.New("--soak and --fault-every take a time, such as 10m"))
 	case o.last > 0:
 		return nil
 	}
-	for _, name := range []string{"soak", "fault-every", "seed", "versitygw", "json"} {
+	for _, name := range []string{"fault-every", "seed", "versitygw", "json"} {
 		if c.Flags().Changed(name) {
 			return usage(c, fmt.Errorf("--%s needs --soak with a time", name))
 		}
@@ -63,7 +63,8 @@ func runSoak(c *cobra.Command, o soakOptions, dir string) error {
 	for o.seed == 0 {
 		o.seed = rand.Uint64()
 	}
-	if o.gateway == "" {
+	named := o.gateway != ""
+	if !named {
 		o.gateway = soak.FindGateway()
 	}
 	out := c.OutOrStdout()
@@ -73,7 +74,7 @@ func runSoak(c *cobra.Command, o soakOptions, dir string) error {
 	}
 	fmt.Fprintf(progress, "policylist demo: a list runs for %s, something goes wrong every %s, --seed %d\n", o.last, o.every, o.seed)
 	report, err := soak.Run(c.Context(), soak.Options{
-		For: o.last, FaultEvery: o.every, Pace: soakPace, Seed: o.seed, Dir: dir, Gateway: o.gateway,
+		For: o.last, FaultEvery: o.every, Pace: soakPace, Seed: o.seed, Dir: dir, Gateway: o.gateway, S3Only: named,
 		Program: self, Args: []string{"starttls-list", "demo", "--soak-part"},
 		Out: func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) },
 	})

@@ -21,6 +21,7 @@ type Options struct {
 	Program string
 	Args    []string
 	Gateway string // versitygw's file; "": the third mirror is a folder, too
+	S3Only  bool   // where the gateway does not start nothing is run, instead of the third mirror being a folder
 	// Out prints a line of what happens; nil prints nothing.
 	Out func(format string, args ...any)
 

@@ -86,8 +86,8 @@ func (w *world) say(format string, args ...any) {
 }
 
 // newWorld makes keys, trust, witnesses, mirrors and the source, and the first release; then the clients join.
-func newWorld(ctx context.Context, o Options) (w *world, err error) {
-	w = &world{o: o, rnd: rand.New(rand.NewPCG(o.Seed, 1)), edits: rand.New(rand.NewPCG(o.Seed, 2)), start: time.Now().UTC().Truncate(time.Second)}
+func newWorld(ctx context.Context, o Options) (_ *world, err error) {
+	w := &world{o: o, rnd: rand.New(rand.NewPCG(o.Seed, 1)), edits: rand.New(rand.NewPCG(o.Seed, 2)), start: time.Now().UTC().Truncate(time.Second)}
 	w.Report = Report{Seed: o.Seed, Faults: map[string]int{}, Killed: map[string]int{}, Problems: []string{}}
 	w.time.Store(w.start.UnixNano())
 	defer func() {
@@ -232,6 +232,9 @@ func (w *world) addGateway(ctx context.Context, p *place) error {
 	}
 	gw, err := startGateway(ctx, w.o.Gateway, w.path("s3"))
 	if err != nil {
+		if w.o.S3Only {
+			return fmt.Errorf("the S3 gateway %s does not start: %w", w.o.Gateway, err)
+		}
 		p.kind = fmt.Sprintf("folder, since versitygw does not start here (%v)", err)
 		return nil
 	}
