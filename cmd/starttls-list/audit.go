@@ -84,17 +84,17 @@ func runAudit(c *cobra.Command, urls []string, f auditFlags) error {
 	case f.write != "" && len(urls) > 1:
 		return usage(c, errors.New("--write takes one mirror"))
 	}
+	sources, err := openSources(c.Context(), urls)
+	if err != nil {
+		return err
+	}
 	trust, err := readTrustFile(f.trust)
 	if err != nil {
 		return err
 	}
 	var mirrors []auditedMirror
-	for _, url := range urls {
-		reader, err := openReader(c.Context(), url)
-		if err != nil {
-			return err
-		}
-		mirrors = append(mirrors, auditedMirror{Audited: audit.Audited{Name: url, Mirror: reader}})
+	for _, s := range sources {
+		mirrors = append(mirrors, auditedMirror{Audited: audit.Audited{Name: s.Name, Mirror: s.Reader}})
 	}
 	var errs []error
 	findings := []policy.Finding{}

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
-	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/mirror/audit"
 	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/policy"
@@ -100,18 +99,15 @@ func runFreshness(c *cobra.Command, urls []string, f freshnessFlags) error {
 	if err := f.check(); err != nil {
 		return usage(c, err)
 	}
+	mirrors, err := openSources(c.Context(), urls)
+	if err != nil {
+		return err
+	}
 	trust, err := readTrustFile(f.trust)
 	if err != nil {
 		return err
 	}
-	look := audit.Freshness{Trust: trust, Limits: f.limits, Deadline: f.timeout, Now: time.Now}
-	for _, url := range urls {
-		reader, err := openReader(c.Context(), url)
-		if err != nil {
-			return err
-		}
-		look.Mirrors = append(look.Mirrors, mirror.Source{Name: url, Reader: reader})
-	}
+	look := audit.Freshness{Mirrors: mirrors, Trust: trust, Limits: f.limits, Deadline: f.timeout, Now: time.Now}
 	report, err := look.Look(c.Context())
 	if err != nil {
 		return err

@@ -113,10 +113,10 @@ func newMonitor(c *cobra.Command, url string, f monitorFlags) (*audit.Monitor, e
 	}
 	m := &audit.Monitor{Name: url, State: f.state, Evidence: f.evidence, Now: time.Now}
 	var err error
-	if m.Trust, err = readTrustFile(f.trust); err != nil {
+	if m.Mirror, err = openReader(c.Context(), url); err != nil {
 		return nil, err
 	}
-	if m.Mirror, err = openReader(c.Context(), url); err != nil {
+	if m.Trust, err = readTrustFile(f.trust); err != nil {
 		return nil, err
 	}
 	for _, name := range f.domains {

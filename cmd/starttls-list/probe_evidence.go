@@ -133,7 +133,7 @@ func evidenceError(err error) error {
 	case errors.Is(err, probe.ErrEvidence):
 		return &term.Exit{Code: exitUsage, Err: err, Hint: "schema/README.md says what an evidence file is; fetch it again from the vantage that made it"}
 	case errors.As(err, &path) && slices.Contains([]string{"open", "read", "stat", "lstat"}, path.Op):
-		return &term.Exit{Code: exitUsage, Err: err}
+		return &term.Exit{Code: exitUsage, Err: err, Hint: "name files of evidence, as starttls-list probe --out FILE writes them"}
 	}
 	return err
 }

@@ -13,7 +13,6 @@ import (
 	xterm "golang.org/x/term"
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
-	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/pipeline"
 	"github.com/starttls-everywhere/policylist/transparency/trillianlog"
 )
@@ -98,12 +97,8 @@ func runRecover(c *cobra.Command, f recoverFlags) error {
 	if err := checkWithout(c, p, f); err != nil {
 		return err
 	}
-	for _, ref := range f.from {
-		reader, err := openReader(c.Context(), ref)
-		if err != nil {
-			return err
-		}
-		o.From = append(o.From, mirror.Source{Name: ref, Reader: reader})
+	if o.From, err = openSources(c.Context(), f.from); err != nil {
+		return err
 	}
 	bar := newProgress(c.ErrOrStderr())
 	o.Progress = bar.show

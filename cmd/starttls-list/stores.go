@@ -83,6 +83,19 @@ func openReader(ctx context.Context, ref string) (mirror.Reader, error) {
 	return h, err
 }
 
+// openSources opens mirrors for reading, each by its reference.
+func openSources(ctx context.Context, refs []string) ([]mirror.Source, error) {
+	var out []mirror.Source
+	for _, ref := range refs {
+		r, err := openReader(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, mirror.Source{Name: ref, Reader: r})
+	}
+	return out, nil
+}
+
 func openS3(ctx context.Context, ref string) (*s3.Store, error) {
 	o, err := s3.Parse(ref)
 	if err != nil {

@@ -185,7 +185,7 @@ func (f *surveyFlags) entries(c *cobra.Command) (map[policy.Domain]policy.Policy
 func (f *surveyFlags) look(c *cobra.Command, path string, entries map[policy.Domain]policy.Policy, t *survey.Tally) (*survey.Input, error) {
 	domains, input, err := readDomains(c, path)
 	if err != nil {
-		return nil, &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s: %w", path, err)}
+		return nil, &term.Exit{Code: exitUsage, Err: err, Hint: domainsHint}
 	}
 	if err := tellBadLines(c.ErrOrStderr(), path, input); err != nil {
 		return nil, err
@@ -209,16 +209,24 @@ func (f *surveyFlags) look(c *cobra.Command, path string, entries map[policy.Dom
 	})
 }
 
+// domainsHint says what a file of domains is.
+const domainsHint = "it has a domain a line, or a number and a domain as in the rankings; - is the standard input"
+
 func readDomains(c *cobra.Command, path string) ([]policy.Domain, survey.Input, error) {
-	if path == "-" {
-		return survey.ReadDomains(c.InOrStdin())
+	in := c.InOrStdin()
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, survey.Input{}, err // it names the path
+		}
+		defer f.Close()
+		in = f
 	}
-	in, err := os.Open(path)
-	if err != nil {
-		return nil, survey.Input{}, err
+	domains, input, err := survey.ReadDomains(in)
+	if errors.Is(err, survey.ErrInput) {
+		err = fmt.Errorf("%s: %w", path, err)
 	}
-	defer in.Close()
-	return survey.ReadDomains(in)
+	return domains, input, err
 }
 
 // tellBadLines tells the first lines that name no domain, and refuses a file without any good one: it is another kind of
@@ -231,7 +239,7 @@ func tellBadLines(stderr io.Writer, path string, input survey.Input) error {
 		fmt.Fprintf(stderr, "starttls-list: %s: and %s more\n", term.Escape(path), term.Plural(more, "bad line"))
 	}
 	if input.Domains == 0 {
-		return &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s names no domain", path), Hint: "it has a domain a line, or a number and a domain as in the rankings"}
+		return &term.Exit{Code: exitUsage, Err: fmt.Errorf("%s names no domain", path), Hint: domainsHint}
 	}
 	return nil
 }

@@ -43,9 +43,10 @@ const trustExample = `  $ starttls-list trust show mylist/trust
 
 // trustExit gives an error of a ceremony its exit code and what to do about it.
 func trustExit(err error) error {
+	var exit *term.Exit
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, &exit):
+		return err
 	case errors.Is(err, pipeline.ErrNotEnough):
 		return &term.Exit{Code: exitFail, Err: err, Hint: "starttls-list trust show DRAFT tells who has still to sign"}
 	case errors.Is(err, fs.ErrExist):

@@ -127,7 +127,7 @@ func (a *app) consult(name string) (policy.Domain, config, []standing, error) {
 func parseDomain(s string) (policy.Domain, error) {
 	d, err := policy.NormalizeDomain(s)
 	if err != nil {
-		return d, &term.Exit{Code: exitUsage, Err: err}
+		return d, &term.Exit{Code: exitUsage, Err: err, Hint: "a domain is what stands behind the @ of a mail address, such as example.org"}
 	}
 	return d, nil
 }
