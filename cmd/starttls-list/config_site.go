@@ -66,7 +66,7 @@ func (c *config) checkSite() error {
 			return fmt.Errorf("[site] %s: %q is no address of the web, such as https://list.example/", u.key, u.value)
 		}
 	}
-	if err := (site.Extra{Repository: s.Repository, TestDomain: s.TestDomain}).Check(); err != nil {
+	if err := (site.Extra{Address: s.URL, Repository: s.Repository, TestDomain: s.TestDomain}).Check(); err != nil {
 		return fmt.Errorf("[site] %w", err)
 	}
 	_, err := s.limit()

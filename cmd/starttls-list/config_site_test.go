@@ -55,7 +55,7 @@ func TestSiteConfig(t *testing.T) {
 
 func TestSiteConfigIsJudged(t *testing.T) {
 	for _, bad := range []siteConfig{
-		{URL: "list.example"}, {URL: "ftp://list.example/"}, {URL: "https://"}, {URL: "https://user:word@list.example/"}, {URL: ":"},
+		{URL: "list.example"}, {URL: "ftp://list.example/"}, {URL: "https://"}, {URL: "https://user:word@list.example/"}, {URL: ":"}, {URL: `https://list.example/"x`}, {URL: "https://list.example/?a"},
 		{ProbeURL: "javascript:alert(1)"}, {ProbeURL: "/probe"},
 		{Repository: "http://forge.example/o/list"}, {Repository: "https://forge.example/o/list?x=1"},
 		{TestDomain: "a b"}, {TimeLimit: "2"}, {TimeLimit: "9s"}, {TimeLimit: "61m"}, {TimeLimit: "-1m"},

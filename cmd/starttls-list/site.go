@@ -75,7 +75,7 @@ func siteExit(err error) error {
 	case errors.Is(err, site.ErrNeverListed):
 		return &term.Exit{Code: exitFail, Err: err, Hint: "names are looked up in A-labels, as the list has them"}
 	case errors.Is(err, site.ErrExtra):
-		return &term.Exit{Code: exitUsage, Err: err, Hint: "put right what it names: pending --json and survey --stats write such files, and check judges incidents"}
+		return &term.Exit{Code: exitUsage, Err: err, Hint: "put right what it names: pending --json and survey --stats write such files, check judges incidents, and --url is for a mirror that is read by another address"}
 	case errors.Is(err, site.ErrBusy):
 		return &term.Exit{Code: exitInternal, Err: err, Hint: "wait for the other build, which may be a release's, and run it again"}
 	case errors.Is(err, site.ErrOccupied):

@@ -27,7 +27,8 @@ type Extra struct {
 	Cache string
 	// Pending is what "starttls-list pending --json" prints, nil where nobody said what is held.
 	Pending []byte
-	// Address is how commands on the pages name the mirror; "" for ".", a copy of it in the present folder.
+	// Address is how commands on the pages name the mirror: an address of the web, without a password, or s3://bucket/prefix;
+	// "" for ".", a copy of it in the present folder.
 	Address string
 	// Survey is the file of statistics that "starttls-list survey --stats" writes, nil where there is none.
 	Survey []byte

@@ -93,10 +93,27 @@ func (e Extra) Check() error {
 			return fmt.Errorf("%w: the domain to test against: %w", ErrExtra, err)
 		}
 	}
+	if err := checkAddress(e.Address); err != nil {
+		return err
+	}
 	if err := checkProbe(e.ProbeURL); err != nil {
 		return err
 	}
 	return checkRepository(e.Repository)
+}
+
+var plainAddress = regexp.MustCompile(`^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~%+@=:-]*)*$`)
+
+// checkAddress keeps out of commands, of links, and of what people copy into pages of their own, whatever is no plain address of
+// a mirror: first of all the password in an address by which only the operator reads it.
+func checkAddress(address string) error {
+	if address == "" || address == "." || strings.HasPrefix(address, "s3://") && !strings.Contains(address, "@") {
+		return nil
+	}
+	if u, err := url.Parse(address); err != nil || u.Host == "" || !plainAddress.MatchString(address) || len(address) > 300 {
+		return fmt.Errorf("%w: the mirror has no address for readers, such as https://list.example/, without a password, a query or quotes", ErrExtra)
+	}
+	return nil
 }
 
 // checkRepository keeps anything out of links that is no repository's address.

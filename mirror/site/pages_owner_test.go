@@ -141,3 +141,18 @@ func TestOwnersRepository(t *testing.T) {
 		}
 	}
 }
+
+// The mirror's address is on every page: one with a password in it, or with anything that has to be quoted, is not for readers.
+func TestOwnersAddress(t *testing.T) {
+	for _, good := range []string{"", ".", "https://list.example", "https://list.example/", "http://[2001:db8::1]:8080/a/b", "https://list.example/~list/", "s3://bucket/a b"} {
+		if err := (Extra{Address: good}).Check(); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"https://user:secret@list.example/", "s3://user:secret@bucket/", "https://list.example/\"><script>alert(1)</script>", "https://list.example/$(id)", "https://list.example/a b",
+		"https://list.example/?a=b", "https://list.example/#a", "https://list.example/\nx", "javascript:alert(1)", "/srv/list", "https://", "https:///a", "https://list.example:port/"} {
+		if err := (Extra{Address: bad}).Check(); !errors.Is(err, ErrExtra) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
