@@ -8,8 +8,11 @@
 //
 // One verification, from the outside in:
 //
-//	chain, _ := OpenTrust(text)                        // whose keys count
-//	proof, _ := ParseProof(data)                       // index, path, checkpoint
-//	cp, _ := chain.OpenCheckpoint(proof.Checkpoint)    // log signature and witnesses
-//	err := proof.Check(tlog.RecordHash(leaf), cp.Tree) // the leaf is in that tree
+//	trust, err := ParseTrust(note)                            // whose keys count, once trust.Digest() is the fingerprint
+//	chain, err := NewTrustChain(trust)                        // its roots signed it; chain.Extend(next) follows a rotation
+//	proof, err := ParseProof(data)                            // index, path, checkpoint
+//	cp, err := chain.Newest().OpenCheckpoint(proof.Checkpoint) // log signature and witnesses
+//	err = proof.Check(tlog.RecordHash(leaf), cp.Tree)         // the leaf is in that tree
+//
+// Example does that with a test vector.
 package transparency
