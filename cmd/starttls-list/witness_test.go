@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -13,6 +14,17 @@ import (
 	"github.com/starttls-everywhere/policylist/mirror"
 	"github.com/starttls-everywhere/policylist/transparency/witness/witnesstest"
 )
+
+// askWitness publishes a trust version with the text of a witness policy.
+func (c ceremony) askWitness(text string, version int) {
+	c.t.Helper()
+	if err := os.WriteFile("policy", []byte(text), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+	c.run(0, "trust propose --trust mylist/trust --witnesses policy")
+	c.run(0, fmt.Sprintf("trust sign --key mylist/keys/root.key mylist/trust/%d.draft", version))
+	c.run(0, fmt.Sprintf("trust publish mylist/trust/%d.draft", version))
+}
 
 // TestReleaseUnderWitnesses: a list that had no witness gets one by a new trust version; the commands say whether it
 // cosigned, keep what is published while it does not, and stop when it has seen another history.
@@ -40,12 +52,7 @@ func TestReleaseUnderWitnesses(t *testing.T) {
 		}
 		return away.Load()
 	}
-	if err := os.WriteFile("policy", []byte(w.Line()+"quorum ours\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	c.run(0, "trust propose --trust mylist/trust --witnesses policy")
-	c.run(0, "trust sign --key mylist/keys/root.key mylist/trust/2.draft")
-	c.run(0, "trust publish mylist/trust/2.draft")
+	c.askWitness(w.Line()+"quorum ours\n", 2)
 
 	away.Store(true)
 	before := files(t, "mylist/public")
@@ -74,20 +81,7 @@ func TestReleaseUnderWitnesses(t *testing.T) {
 		t.Errorf("audit: %s", out)
 	}
 
-	// The same operator somewhere else, with nothing but the keys.
-	if err := os.CopyFS("twin", os.DirFS("mylist")); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"state", "public"} {
-		if err := os.RemoveAll("twin/" + name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	out = c.run(4, strings.Replace(release, "mylist", "twin", 1))
-	contains(t, out, "a witness refuses this log", "evidence: ", "state/evidence/", "hint: a witness knows another history")
-	if _, err := os.Stat("twin/public/" + mirror.PointerPath); !os.IsNotExist(err) {
-		t.Errorf("the other history was published: %v", err)
-	}
+	c.refusesTwin(release)
 	// The list goes on.
 	contains(t, c.run(0, release), "release 4 of", "witness ours: cosigned")
 
@@ -95,12 +89,7 @@ func TestReleaseUnderWitnesses(t *testing.T) {
 	away.Store(true)
 	contains(t, c.run(4, release), "release 5 of", "NOT published")
 	theirs := witnesstest.StartFake(t, "theirs", chain.Newest().LogVKey(), time.Now)
-	if err := os.WriteFile("policy", []byte(theirs.Line()+"quorum theirs\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	c.run(0, "trust propose --trust mylist/trust --witnesses policy")
-	c.run(0, "trust sign --key mylist/keys/root.key mylist/trust/3.draft")
-	c.run(0, "trust publish mylist/trust/3.draft")
+	c.askWitness(theirs.Line()+"quorum theirs\n", 3)
 	contains(t, c.run(0, release), "release 6 of", "witness theirs: cosigned", "published and verified")
 	if _, err := os.Stat("mylist/public/" + mirror.ReleasePath(5)); err != nil {
 		t.Errorf("the release that waited has no proof: %v", err)
@@ -108,4 +97,22 @@ func TestReleaseUnderWitnesses(t *testing.T) {
 	c.run(0, "audit mylist/public --trust mylist/trust/1")
 	c.run(0, "mirror mylist/public copy --trust mylist/trust/1")
 	c.run(0, "audit copy --trust mylist/trust/1")
+}
+
+// refusesTwin has the same operator release somewhere else, with nothing but the keys: the witness knows another history.
+func (c ceremony) refusesTwin(release string) {
+	c.t.Helper()
+	if err := os.CopyFS("twin", os.DirFS("mylist")); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, name := range []string{"state", "public"} {
+		if err := os.RemoveAll("twin/" + name); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	out := c.run(4, strings.Replace(release, "mylist", "twin", 1))
+	contains(c.t, out, "a witness refuses this log", "evidence: ", "state/evidence/", "hint: a witness knows another history")
+	if _, err := os.Stat("twin/public/" + mirror.PointerPath); !os.IsNotExist(err) {
+		c.t.Errorf("the other history was published: %v", err)
+	}
 }
