@@ -328,12 +328,12 @@ func TestPendingPage(t *testing.T) {
 	sink := fresh(t, whole(t).read(Extra{Pending: []byte(weakening)}))
 	page := string(sink.objects["site/changes/pending.html"])
 	weak, others, ok := strings.Cut(page, "<h2>Others</h2>")
-	if !ok || strings.Count(weak, `<li><a href="../domain/`) != 3 || strings.Count(others, `<li><a href="../domain/`) != 2 || !strings.Contains(weak, "&lt;b&gt;it waits") || !strings.Contains(others, "mxs-narrowed") {
+	if !ok || strings.Count(weak, `<li><a href="../domain/`) != 3 || strings.Count(others, `<li><a href="../domain/`) != 2 || !strings.Contains(weak, "&lt;b&gt;it waits&lt;/b&gt;. What to do: look &amp; mend") || !strings.Contains(others, "mxs-narrowed") {
 		t.Error(page)
 	}
 	checkPage(t, sink, "site/changes/pending.html")
 	for text, extra := range map[string]Extra{"What is held is not told here yet": {}, "<p>Nothing.</p>": {Pending: []byte(`{"held":[]}`)}} {
-		if page := string(fresh(t, story(t).read(extra)).objects["site/changes/pending.html"]); !strings.Contains(page, text) {
+		if page := rendered(t, story(t).read(extra), "site/changes/pending.html"); !strings.Contains(page, text) {
 			t.Errorf("no %q in %s", text, page)
 		}
 	}

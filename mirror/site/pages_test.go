@@ -91,13 +91,14 @@ func checkPage(t *testing.T, sink *memory, p string) {
 // What strangers' servers said is on the page, as text.
 func TestHostileTexts(t *testing.T) {
 	o := whole(t)
-	page := string(fresh(t, o.read(Extra{Pending: []byte(held)})).objects["site/domain/a.example/index.html"])
+	m := o.read(Extra{Pending: []byte(held)})
+	page := rendered(t, m, "site/domain/a.example/index.html")
 	for _, want := range []string{"refused &lt;script&gt;alert(1)&lt;/script&gt;?[31m?", "&lt;img src=x onerror=alert(1)&gt; / {{.}}"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %s in\n%s", want, page)
 		}
 	}
-	wait := string(fresh(t, o.read(Extra{Pending: []byte(held)})).objects["site/domain/wait.example/index.html"])
+	wait := rendered(t, m, "site/domain/wait.example/index.html")
 	if !strings.Contains(wait, "&lt;b&gt;wait") || !strings.Contains(wait, "&#34; onclick=&#34;") {
 		t.Error(wait)
 	}
@@ -105,7 +106,7 @@ func TestHostileTexts(t *testing.T) {
 
 // The record by which a domain leaves is one that counts, once it has a day.
 func TestLeaveRecord(t *testing.T) {
-	page := html.UnescapeString(string(fresh(t, story(t).read(Extra{})).objects["site/domain/a.example/index.html"]))
+	page := html.UnescapeString(rendered(t, story(t).read(Extra{}), "site/domain/a.example/index.html"))
 	_, text, ok := strings.Cut(page, `_starttls-policy.a.example. IN TXT "`)
 	text, _, closed := strings.Cut(text, `"`)
 	got := policyproof.Parse([]string{strings.Replace(text, "YYYY-MM-DD", "2026-04-01", 1)}, began)
