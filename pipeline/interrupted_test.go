@@ -120,8 +120,8 @@ func interrupt(t *testing.T, f *fault) {
 	if want := out.Leaf().Release; got.Release.Release != want || want < 2 || want > 3 || got.List.Len() != 6 {
 		t.Errorf("in the end a client holds release %d of %d with %d domains", got.Release.Release, want, got.List.Len())
 	}
-	if f.fired && (out.Leaf().Release != 2 || !out.Unchanged) {
-		t.Errorf("the interrupted release was not completed as it was: %+v", out.Leaf())
+	if f.fired && (out.Leaf().Release != 2 || !out.Unchanged || len(out.Changes()) != 1) {
+		t.Errorf("the interrupted release was not completed as it was: %+v %v", out.Leaf(), out.Changes())
 	}
 	replayAll(t, honest, o, first.Leaf().Release, out.Leaf().Release)
 }

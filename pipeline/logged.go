@@ -60,9 +60,9 @@ func (p *Publisher) checkLogKey() error {
 // lose a tree that somebody has seen signed.
 func (p *Publisher) append(ctx context.Context, s Signed) (Logged, error) {
 	end := s.meta.Start + int64(s.meta.Count)
-	tree, err := p.log.Append(ctx, s.meta.Start, s.entries)
+	tree, err := p.logEntries(ctx, &s)
 	if err != nil {
-		return Logged{}, fmt.Errorf("log: %w", err)
+		return Logged{}, err
 	}
 	if tree.N < end {
 		return Logged{}, fmt.Errorf("%w: the log has %d entries after appending up to %d", ErrState, tree.N, end)
@@ -92,6 +92,17 @@ func (p *Publisher) append(ctx context.Context, s Signed) (Logged, error) {
 		return l, err
 	}
 	return l, p.proveSkipped(l)
+}
+
+// logEntries appends a release's entries to the log, and leaves them in s.
+func (p *Publisher) logEntries(ctx context.Context, s *Signed) (tree tlog.Tree, err error) {
+	if s.entries, err = p.entriesOf(*s); err != nil {
+		return tree, err
+	}
+	if tree, err = p.log.Append(ctx, s.meta.Start, s.entries); err != nil {
+		err = fmt.Errorf("log: %w", err)
+	}
+	return tree, err
 }
 
 // signTree signs the checkpoint and has it cosigned where the trust asks for that, once: a second run finds the first
@@ -154,11 +165,15 @@ func (p *Publisher) prove(l *Logged) error {
 // the release that takes them along: they are in the log and count, so that their lists can be looked up and proven.
 func (p *Publisher) proveSkipped(l Logged) error {
 	for n := l.meta.Release - 1; n > 0; n-- {
-		s, err := p.loadSigned(n)
-		if _, gone := os.Lstat(p.outbox.path(n, "")); errors.Is(gone, fs.ErrNotExist) || err == nil && (s.meta.Done || p.inEarlierLog(s)) {
+		m, err := p.outbox.meta(n)
+		if _, gone := os.Lstat(p.outbox.path(n, "")); errors.Is(gone, fs.ErrNotExist) || err == nil && m.Done {
 			return nil
 		}
 		if err != nil {
+			return err
+		}
+		s, err := p.loadSigned(n)
+		if err != nil || p.inEarlierLog(s) {
 			return err
 		}
 		proof, err := p.outbox.read(s.meta, outProof)

@@ -67,9 +67,10 @@ func (p *Publisher) supersede(ctx context.Context, s Signed) (*Published, error)
 			folder, _ := p.logFolder()
 			return nil, fmt.Errorf("the log %s is not new: give its engine an empty tree of its own, and remove %s: %w", p.Trust.Newest().Origin, folder, err)
 		}
-	} else if _, err := p.log.Append(ctx, s.meta.Start, s.entries); err != nil {
-		return nil, fmt.Errorf("log: %w", err)
+	} else if _, err := p.logEntries(ctx, &s); err != nil {
+		return nil, err
 	}
+	s.entries = nil // nothing more is done with them
 	return p.revive(Logged{Signed: s})
 }
 

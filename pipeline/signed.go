@@ -23,9 +23,9 @@ import (
 type Signed struct {
 	meta    meta
 	leaf    *mirror.ReleaseLeaf
-	raw     []byte // the leaf
-	entries [][]byte
-	list    *policy.List // nil where it was taken back from the outbox
+	raw     []byte       // the leaf
+	entries [][]byte     // nil where it was taken back from the outbox: entriesOf has them
+	list    *policy.List // likewise: listOf
 }
 
 // ErrClock means that the clock cannot be right: time would run backwards in the log.
@@ -187,7 +187,8 @@ func (p *Publisher) store(ctx context.Context, s Signed, list []byte, plan Probe
 	return s.meta.Files, p.outbox.create(s.meta.Release, files)
 }
 
-// loadSigned takes a release back from the outbox.
+// loadSigned takes a release back from the outbox, all but its entries and its list: the first release has an entry for
+// every domain, and of one that is done nobody asks for them.
 func (p *Publisher) loadSigned(release int64) (Signed, error) {
 	m, err := p.outbox.meta(release)
 	if err != nil {
@@ -197,13 +198,21 @@ func (p *Publisher) loadSigned(release int64) (Signed, error) {
 	if err != nil {
 		return Signed{}, err
 	}
-	raw := entries[len(entries)-1]
+	raw := bytes.Clone(entries[len(entries)-1]) // it would keep all of them
 	leaf, err := mirror.ParseLeaf(raw)
 	if err != nil || leaf.Release == nil || leaf.Release.Release != release || leaf.Release.From != m.Start || !p.isOurs(leaf.Release.Origin) {
 		return Signed{}, fmt.Errorf("%w: %s does not end in the leaf of a release %d of this list whose entries begin at %d",
 			ErrState, p.outbox.path(release, outEntries), release, m.Start)
 	}
-	return Signed{m, leaf.Release, raw, entries, nil}, nil
+	return Signed{m, leaf.Release, raw, nil, nil}, nil
+}
+
+// entriesOf are the log entries of a release.
+func (p *Publisher) entriesOf(s Signed) ([][]byte, error) {
+	if s.entries != nil {
+		return s.entries, nil
+	}
+	return p.outbox.entries(s.meta)
 }
 
 // isOurs reports whether a trust version names the origin.

@@ -187,7 +187,11 @@ func (p *Publisher) catchUp(t *tracks, newest int64) error {
 		if err != nil {
 			return err
 		}
-		for _, e := range s.entries {
+		entries, err := p.entriesOf(s)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
 			leaf, err := mirror.ParseLeaf(e)
 			if err != nil || leaf.Change == nil || leaf.Change.Release != n {
 				continue // no change of this release, and of no effect
