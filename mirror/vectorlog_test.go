@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -95,6 +96,9 @@ func (v *vectorWorld) makeTrust() {
 	}
 	p384 := `MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEqofKIr6LBTeOscce8yCtdG4dO2KLp5uYWfdB4IJUKjhVAvJdv1UpbDpUXjhydgq3NhfeSpYmLG9dnpi/kpLcKfj0Hb0omhR86doxE7XwuMAKYLHOHX6BnXpDHXyQ6g5f`
 	next("release-key-p384", "a release key on another curve", v.sign(swapText(v, two.Text(), v.keys.releases[0].String(), p384), a, b, d))
+	next("release-key-bits", "a release key in a bit string that counts its last bits as unused: one key must not have two digests",
+		v.sign(swapText(v, two.Text(), v.keys.releases[0].String(), shiftedKey(v.keys.releases[0])), a, b, d))
+	next("text-behind-empty-line", "the signed text goes on behind an empty line", v.sign(two.Text()+"\nmore\n", a, b, d))
 	next("text-behind-quorum", "something follows the quorum", v.sign(two.Text()+"more x\n", a, b, d))
 }
 
@@ -103,6 +107,15 @@ func (v *vectorWorld) fingerprintText() string { return fmt.Sprintf("%x", v.fing
 func swapText(v *vectorWorld, text, old, new string) string {
 	v.t.Helper()
 	return string(swap(v.t, []byte(text), old, new))
+}
+
+// shiftedKey is a P-256 key's SubjectPublicKeyInfo with one bit less in its bit string, which the point's first byte does not need.
+func shiftedKey(k testReleaseKey) string {
+	der := k.SPKI()
+	point := der[len(der)-65:]
+	der[len(der)-66] = 1 // unused bits
+	new(big.Int).Lsh(new(big.Int).SetBytes(point), 1).FillBytes(point)
+	return base64.StdEncoding.EncodeToString(der)
 }
 
 // trustCase is a chain whose last version is stored under the case's name.
@@ -201,6 +214,8 @@ func (v *vectorWorld) makeProofs() {
 	p, err := transparency.ParseProof(newest)
 	v.must(err)
 	with := func(edit func(*transparency.Proof)) []byte { q := p; edit(&q); return q.Format() }
+	head, _, _ := bytes.Cut(newest, []byte("index "))
+	v.refuse(c, "index-missing", "it ends behind the leaf", append(append(bytes.Clone(head), '\n'), p.Checkpoint...))
 	v.refuse(c, "flip", "a bit of the leaf is another", with(func(q *transparency.Proof) { q.Extra = flipped(v.t, q.Extra, `"author":"`) }))
 	v.refuse(c, "path-flip", "a bit of the path is another", with(func(q *transparency.Proof) {
 		q.Path = append([]tlog.Hash{}, q.Path...)

@@ -3,6 +3,7 @@ package transparency_test
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -25,8 +26,10 @@ func TestCheckpointLimits(t *testing.T) {
 	}
 	wrong := w.cosign([]byte("another\n1\ntext\n\n"), at)
 	_, wrong, _ = bytes.Cut(wrong, []byte("\n\n"))
-	for n, want := range map[int]bool{0: true, 1: true, 98: true, 99: false, 300: false} { // the log's line and the good one are two
-		msg := w.cosign(append(bytes.Clone(signed), bytes.Repeat(wrong, n)...), at)
+	text, line, _ := strings.Cut(string(signed), "\n\n")
+	signedTwice := text + "\n\n" + changedLine(line) + line
+	for n, want := range map[int]bool{0: true, 1: true, 97: true, 98: false, 300: false} { // the log's lines and the good one are three
+		msg := w.cosign(append([]byte(signedTwice), bytes.Repeat(wrong, n)...), at)
 		if _, err := tr.OpenCheckpoint(msg); (err == nil) != want {
 			t.Errorf("a good line behind %d wrong ones: %v", n, err)
 		}
@@ -41,6 +44,22 @@ func TestCheckpointLimits(t *testing.T) {
 		if _, err := tr.OpenCheckpoint(msg); len(msg) != size || (err == nil) != want {
 			t.Errorf("%d bytes of %d: %v", len(msg), size, err)
 		}
+	}
+}
+
+// changedLine is a signature line that is wrong.
+func changedLine(line string) string {
+	at, other := len(line)-10, "A"
+	if line[at] == 'A' {
+		other = "B"
+	}
+	return line[:at] + other + line[at+1:]
+}
+
+// TestProofWithoutIndex: a proof that ends behind its leaf is refused.
+func TestProofWithoutIndex(t *testing.T) {
+	if _, err := transparency.ParseProof([]byte("c2sp.org/tlog-proof@v1\nextra AAAA\n\nx\n")); !errors.Is(err, transparency.ErrProof) {
+		t.Error(err)
 	}
 }
 
