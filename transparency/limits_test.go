@@ -56,10 +56,35 @@ func changedLine(line string) string {
 	return line[:at] + other + line[at+1:]
 }
 
-// TestProofWithoutIndex: a proof that ends behind its leaf is refused.
-func TestProofWithoutIndex(t *testing.T) {
-	if _, err := transparency.ParseProof([]byte("c2sp.org/tlog-proof@v1\nextra AAAA\n\nx\n")); !errors.Is(err, transparency.ErrProof) {
-		t.Error(err)
+// TestProofLimits: a proof that ends behind its leaf is refused, and so is a path longer than that of any tree.
+func TestProofLimits(t *testing.T) {
+	const head = "c2sp.org/tlog-proof@v1\nextra AAAA\n"
+	hash := tlog.Hash{}.String() + "\n"
+	for text, want := range map[string]bool{
+		head + "\nx\n": false,
+		head + "index 0\n" + strings.Repeat(hash, 63) + "\nx\n": true,
+		head + "index 0\n" + strings.Repeat(hash, 64) + "\nx\n": false,
+	} {
+		if _, err := transparency.ParseProof([]byte(text)); (err == nil) != want || err != nil && !errors.Is(err, transparency.ErrProof) {
+			t.Errorf("%.60q, %d lines: %v", text, strings.Count(text, "\n"), err)
+		}
+	}
+}
+
+// TestBundleHasItsWidth: whoever takes entries by their index finds all of them, or none.
+func TestBundleHasItsWidth(t *testing.T) {
+	var bundle []byte
+	for range 3 {
+		var err error
+		if bundle, err = transparency.AppendEntry(bundle, []byte("entry")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for width, want := range map[int]bool{2: false, 3: true, 4: false, transparency.TileWidth: false} {
+		entries, err := transparency.ParseBundle(bundle, width)
+		if (err == nil) != want || (len(entries) > 0) != want || err != nil && !errors.Is(err, transparency.ErrBundle) {
+			t.Errorf("3 entries where %d belong: %d, %v", width, len(entries), err)
+		}
 	}
 }
 
