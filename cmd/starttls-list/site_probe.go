@@ -91,16 +91,26 @@ func (f *siteProbeFlags) options(log *slog.Logger) (live.Options, error) {
 	return o, nil
 }
 
-// prober is the one that all visitors share: its manners hold over all of them, and what it saw of a server is used again for
-// as long as an answer is.
-func (f *siteProbeFlags) prober() (*siteProber, error) {
+// sitePolicies is how many policies are fetched from one address in a minute. A scan knows that the sixty of its default are of
+// domains that people listed; here a stranger may invent names that lead to anybody's web server.
+const sitePolicies = 6
+
+// probeOptions are those of the prober.
+func (f *siteProbeFlags) probeOptions() (probe.Options, error) {
 	full := probeFlags{resolver: f.resolver, trustAD: f.trustAD, roots: f.roots, allowLoopback: f.loopback, ehlo: f.ehlo, optOut: f.optOut,
 		smtpPort: f.smtpPort, httpsPort: f.httpsPort, timeout: f.timeout, samples: 2, expiryAlarm: expiryAlarm}
 	o, err := full.options()
+	o.MaxAge, o.Connections, o.PoliciesPerMinute = f.cooldown, 4*int(f.parallel), sitePolicies
+	return o, err
+}
+
+// prober is the one that all visitors share: its manners hold over all of them, and what it saw of a server is used again for
+// as long as an answer is.
+func (f *siteProbeFlags) prober() (*siteProber, error) {
+	o, err := f.probeOptions()
 	if err != nil {
 		return nil, err
 	}
-	o.MaxAge, o.Connections = f.cooldown, 4*int(f.parallel)
 	p, err := probe.New(o)
 	if err != nil {
 		return nil, err

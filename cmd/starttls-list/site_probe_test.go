@@ -347,6 +347,15 @@ func TestSiteProbeRebinding(t *testing.T) {
 	}
 }
 
+// Strangers' looks have tighter bounds than scans: what leads to anybody's web server, too.
+func TestSiteProbeManners(t *testing.T) {
+	f := siteProbeFlags{previewFlags: previewFlags{resolver: "127.0.0.1:53"}, ehlo: "probe.operator.example", cooldown: 5 * time.Minute, parallel: 3, timeout: time.Second}
+	o, err := f.probeOptions()
+	if err != nil || o.PoliciesPerMinute != 6 || o.Connections != 12 || o.MaxAge != 5*time.Minute || o.PerMinute > 2 || o.AllowLoopback {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
 // A visitor who sends half a form and waits is let go.
 func TestSiteServerLosesPatience(t *testing.T) {
 	body := make(chan error, 1)

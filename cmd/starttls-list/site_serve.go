@@ -27,7 +27,7 @@ and for small mirrors behind a web server that speaks TLS; it reads files only, 
 With --probe a visitor may have a domain looked at from here, as probe does, at site/probe/: the page says what was found and how
 to put it right, which records to publish, and, with --repository on GitHub, has a link that opens the pull request. It needs
 what probe needs: outbound port 25, and this machine's full host name (--ehlo). Strangers then choose whom this machine
-visits, so it visits public addresses only, nobody in --opt-out, each server one connection at a time and twice a minute, each
+visits, so it visits public addresses only, nobody in --opt-out, each mail server one at a time and twice a minute, each
 domain once in --cooldown, whoever asks. Who asks too often has to wait. Behind a proxy say with --trust-proxy which addresses
 are the proxy's, or all visitors count as one. It writes down neither who asked nor for what. DIR needs a site.
 
