@@ -176,6 +176,22 @@ func TestUnchangedForEver(t *testing.T) {
 	r.holds(m.w.last)
 }
 
+// TestClockOfThePastForgetsTags: a release that lies in the future, where even the highest quorum time cannot help the clock, would
+// be young for ever.
+func TestClockOfThePastForgetsTags(t *testing.T) {
+	m, r := newTagging(t)
+	start := m.w.now
+	for _, c := range []struct {
+		back   time.Duration
+		tagged bool
+	}{{0, true}, {maxAhead, true}, {maxAhead + maxFuture - time.Second, true}, {maxAhead + maxFuture, false}, {30 * maxAhead, false}} {
+		m.w.now = start.Add(-c.back)
+		if r.update(); (m.last() != "") != c.tagged {
+			t.Errorf("%s behind: asked with %q", c.back, m.last())
+		}
+	}
+}
+
 // TestDamageForgetsTags: without the state by which a pointer was judged, what mirrors said then is not asked about.
 func TestDamageForgetsTags(t *testing.T) {
 	m, r := newTagging(t)
