@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/starttls-everywhere/policylist/cmd/internal/term"
 	"github.com/starttls-everywhere/policylist/mirror"
+	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/policy"
 	"github.com/starttls-everywhere/policylist/transparency"
 )
@@ -160,7 +160,7 @@ func (a *app) keepers(o verifyOptions) ([]keeper, error) {
 }
 
 func (a *app) verifyList(ctx context.Context, path string, o verifyOptions) error {
-	data, err := readFile(path, mirror.MaxListBytes)
+	data, err := durable.ReadNamed(path, mirror.MaxListBytes)
 	if err != nil {
 		return failed(err, "")
 	}
@@ -274,7 +274,7 @@ func (k keeper) proof(ctx context.Context, path string, o verifyOptions) (data [
 	if from == "" {
 		from = path + ".tlog-proof"
 	}
-	data, err = readFile(from, transparency.MaxProofBytes)
+	data, err = durable.ReadNamed(from, transparency.MaxProofBytes)
 	if err == nil || !mirror.IsAbsent(err) || o.proof != "" {
 		return data, from, err
 	}
@@ -290,7 +290,7 @@ func (k keeper) proof(ctx context.Context, path string, o verifyOptions) (data [
 }
 
 func (a *app) verifyEvidence(o verifyOptions) error {
-	data, err := readFile(o.evidence, mirror.MaxEvidenceBytes)
+	data, err := durable.ReadNamed(o.evidence, mirror.MaxEvidenceBytes)
 	if err != nil {
 		return failed(err, "")
 	}
@@ -331,7 +331,7 @@ func readTrust(paths []string) (*transparency.TrustChain, error) {
 			}
 		}
 		for _, f := range files {
-			data, err := readFile(f, transparency.MaxTrustBytes)
+			data, err := durable.ReadNamed(f, transparency.MaxTrustBytes)
 			if err != nil {
 				return nil, failed(err, "")
 			}
@@ -366,18 +366,4 @@ func chainOf(versions map[int64]*transparency.Trust) (*transparency.TrustChain, 
 		return nil, failed(fmt.Errorf("--trust: %w", err), "")
 	}
 	return chain, nil
-}
-
-// readFile reads at most limit bytes.
-func readFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s: more than %d bytes", path, limit)
-	}
-	return data, err
 }

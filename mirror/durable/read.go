@@ -49,3 +49,21 @@ func ReadFile(path string) ([]byte, error) {
 	more, err := io.ReadAll(f) // it has become longer
 	return append(all, more...), err
 }
+
+// ReadNamed reads a file that somebody names, of at most limit bytes. It may be a pipe, as a shell makes for a password, or a
+// device that never ends.
+func ReadNamed(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s: more than %d bytes, too large", path, limit)
+	}
+	return data, nil
+}

@@ -9,12 +9,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
+	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/policy"
 )
 
@@ -61,7 +61,7 @@ func Open(ctx context.Context, ref string, password Password) (Signer, []policy.
 // worth a warning. Findings are warnings and never keep a key from being used. Errors name the file and wrap
 // fs.ErrNotExist, ErrNotPEM, ErrDamaged, ErrNoPassword, ErrPassword or ErrKeyType.
 func Load(path string, password Password) (*Key, []policy.Finding, error) {
-	data, err := readFile(path, maxKeyFile)
+	data, err := durable.ReadNamed(path, maxKeyFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("private key: %w", err)
 	}
@@ -147,21 +147,4 @@ func warnings(path string, plain bool) []policy.Finding {
 			Fix:      "chmod 600 " + path})
 	}
 	return found
-}
-
-// readFile reads at most limit bytes; errors name the file.
-func readFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%s: more than %d bytes, too large", path, limit)
-	}
-	return data, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
+	"github.com/starttls-everywhere/policylist/mirror/durable"
 	"github.com/starttls-everywhere/policylist/policy"
 )
 
@@ -48,7 +49,7 @@ func GenerateOpenPGP(name, email string, created time.Time, passphrase []byte) (
 // Findings are warnings as Load's. Errors name the file and wrap fs.ErrNotExist, ErrNotOpenPGP, ErrNoPassword,
 // ErrPassword or ErrKeyType.
 func LoadOpenPGP(path string, password Password) (*OpenPGPKey, []policy.Finding, error) {
-	data, err := readFile(path, maxKeyFile)
+	data, err := durable.ReadNamed(path, maxKeyFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("OpenPGP key: %w", err)
 	}

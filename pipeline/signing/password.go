@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+
+	"github.com/starttls-everywhere/policylist/mirror/durable"
 )
 
 // PasswordEnv is the environment variable that cosign reads too, so one set-up serves both.
@@ -60,7 +62,7 @@ func (p Password) read(keyPath string) (password []byte, source string, err erro
 		}
 	}
 	if p.File != "" {
-		data, err := readFile(p.File, maxPasswordFile)
+		data, err := durable.ReadNamed(p.File, maxPasswordFile)
 		if err != nil {
 			return nil, "", fmt.Errorf("password file: %w", err)
 		}
