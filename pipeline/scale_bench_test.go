@@ -5,9 +5,11 @@ package pipeline_test
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -109,29 +111,46 @@ func (w *scaleWorld) must(err error) {
 // perFragment is how many domains stand in one file of the source.
 const perFragment = 1_000
 
+// changing is the first domain that a release changes; every five hundredth from there is another.
+const changing = 250
+
 // maxSite is the largest list whose site is built here. Each domain has pages of its own, and a million take an hour.
 const maxSite = 100_000
 
-// writeSource writes the fragments. Two of three domains are with one of ten providers, the others have hosts of their own;
-// what every five hundredth has is told by host.
+// scaleDomain is the domain of that number, below 26^5, of 6 to 15 letters: each once, by the first five, and with nothing that
+// a compressor finds, which would make every transfer cheaper than those of a real list.
+func scaleDomain(i int) string {
+	letters := make([]byte, 0, 15)
+	for n := i * 7_654_321 % 11_881_376; len(letters) < 5; n /= 26 { // a factor without a common divisor: each number once
+		letters = append(letters, 'a'+byte(n%26))
+	}
+	rnd := rand.New(rand.NewPCG(uint64(i), 0))
+	for range 1 + rnd.IntN(10) {
+		letters = append(letters, 'a'+byte(rnd.IntN(26)))
+	}
+	return string(letters) + ".example"
+}
+
+// writeSource writes the fragments. Two of three domains are with one of ten providers, the others have hosts of their own, as
+// has every five hundredth, whose are called by host.
 func (w *scaleWorld) writeSource(host string) {
 	w.b.Helper()
 	for first := 0; first < w.domains; first += perFragment {
-		text := []byte(`{"policies":{`)
+		var lines []string
 		for i := first; i < first+perFragment; i++ {
-			if i > first {
-				text = append(text, ',')
-			}
+			domain := scaleDomain(i)
 			mx1, mx2 := fmt.Sprintf("mx1.provider%d.example", i%10), fmt.Sprintf("mx2.provider%d.example", i%10)
 			switch {
-			case i%500 == 250:
-				mx1, mx2 = host+"1.changing.example", host+"2.changing.example"
+			case i%500 == changing:
+				mx1, mx2 = host+"1."+domain, host+"2."+domain
 			case i%3 == 0:
-				mx1, mx2 = fmt.Sprintf("mx1.d%07d.example", i), fmt.Sprintf("mx2.d%07d.example", i)
+				mx1, mx2 = "mx1."+domain, "mx2."+domain
 			}
-			text = fmt.Appendf(text, "\n\"d%07d.example\":{\"mode\":\"enforce\",\"mxs\":[%q,%q]}", i, mx1, mx2)
+			lines = append(lines, fmt.Sprintf("%q:{\"mode\":\"enforce\",\"mxs\":[%q,%q]}", domain, mx1, mx2))
 		}
-		w.must(os.WriteFile(w.path(fmt.Sprintf("list/f%04d.json", first/perFragment)), append(text, "\n}}\n"...), 0o644))
+		slices.Sort(lines)
+		text := "{\"policies\":{\n" + strings.Join(lines, ",\n") + "\n}}\n"
+		w.must(os.WriteFile(w.path(fmt.Sprintf("list/f%04d.json", first/perFragment)), []byte(text), 0o644))
 	}
 }
 

@@ -31,18 +31,19 @@ func (w *scaleWorld) serve(tell func(name, baseline string, c cost)) {
 	began := time.Now()
 	cmd := exec.CommandContext(w.b.Context(), w.program, "serve", "--config", w.path("serve.toml"))
 	p := tool.Start(w.b, cmd, os.Interrupt)
-	changing := fmt.Sprintf("floor d%07d.example", 250)
-	answers := func(want string) func() bool {
-		return func() bool { return strings.Contains(ask(socket, changing), want) }
+	answers := func(host string) func() bool {
+		return func() bool {
+			return strings.Contains(ask(socket, "floor "+scaleDomain(changing)), host+"1."+scaleDomain(changing))
+		}
 	}
-	if !p.Until(answers("mx1.changing.example")) {
+	if !p.Until(answers("mx")) {
 		w.b.Fatalf("the daemon does not answer: %s", p.Said())
 	}
 	ready := time.Since(began)
 	seed := uint64(1)
 	load, err := loadtest.Run(loadtest.Load{Network: "unix", Address: socket, Connections: 16, N: scaleAnswers, Ask: func(buf []byte, _ int) []byte {
 		seed = seed*6364136223846793005 + 1442695040888963407
-		return fmt.Appendf(buf, "floor d%07d.example", seed>>33%uint64(w.domains))
+		return fmt.Appendf(buf, "floor %s", scaleDomain(int(seed>>33%uint64(w.domains))))
 	}})
 	w.must(err)
 	if load.Found != scaleAnswers {
@@ -51,7 +52,7 @@ func (w *scaleWorld) serve(tell func(name, baseline string, c cost)) {
 	began = time.Now()
 	w.policy("daemon", "update", "--method", "delta")
 	updated := time.Since(began)
-	if !p.Until(answers("mail1.changing.example")) {
+	if !p.Until(answers("mail")) {
 		w.b.Fatalf("the daemon does not take the release up: %s", p.Said())
 	}
 	peak := peakMemory(w.b, cmd.Process.Pid)

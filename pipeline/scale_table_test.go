@@ -47,8 +47,8 @@ Made by one command, on Linux, in one run; every operation was a process of its 
 
     %s
 
-Two of three domains are with one of ten providers, the others have hosts of their own; a fragment has %s domains, and a release
-changes 0.2 %% of them, all over the list. "Release" is from a checked source to a mirror's folder, without probing and
+Names are random letters. Two of three domains are with one of ten providers, the others have hosts of their own; a fragment has
+%s domains, and a release changes the hosts of 0.2 %% of them, all over the list. "Release" is from a checked source to a mirror's folder, without probing and
 without fetching it back. "Update" is the command, with a Postfix table of type cdb. Memory is the largest resident set. The
 baseline is the operation named, in the same run: what else the machine does slows both, so of two runs compare the ratios.
 Processor time is of user and system together, over all cores. Less than 40 MiB are the measuring program's own. What begins
