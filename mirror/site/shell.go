@@ -78,9 +78,6 @@ func (p *pages) part(name, definition string, data any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Origin is the list's.
-func (s *Shell) Origin() string { return s.view.Origin }
-
 // Page renders the template NAME.html; up leads from the page's folder to site/.
 func (s *Shell) Page(name, title, up string, data any) ([]byte, error) {
 	v := s.view

@@ -33,7 +33,7 @@ func TestPutProbing(t *testing.T) {
 		}
 		made, err := s.Page("a", "A title", "../../", "<b>")
 		must(t, err)
-		for _, part := range []string{"<p>&lt;b&gt;</p>", "<title>A title, " + s.Origin() + "</title>", `href="../../style.css"`, `<meta name="referrer" content="no-referrer">`} {
+		for _, part := range []string{"<p>&lt;b&gt;</p>", "<title>A title, " + s.view.Origin + "</title>", `href="../../style.css"`, `<meta name="referrer" content="no-referrer">`} {
 			if !bytes.Contains(made, []byte(part)) {
 				t.Errorf("%s is missing:\n%s", part, made)
 			}
